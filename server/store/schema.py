@@ -1,0 +1,243 @@
+"""The tables, once: migrations are generated from and checked against this metadata; queries are raw SQL.
+
+Conventions. Ids are UUIDv7 in lowercase text, made by the application; a delivery's id is the UUIDv4 that the relay
+and the provider see as the push id. Times are milliseconds since the Unix epoch, UTC. JSON is text. There are no
+booleans: what can happen is the time when it happened, or null. Secrets that only have to be recognised are SHA-256.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id() -> Column[str]:
+    return Column("id", Text, primary_key=True)
+
+
+def _ref(name: str, target: str, *, optional: bool = False) -> Column[str]:
+    return Column(name, Text, ForeignKey(f"{target}.id", ondelete="CASCADE"), nullable=optional)
+
+
+def _time(name: str, *, optional: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=optional)
+
+
+tenants = Table(
+    "tenants",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False, unique=True),  # "default" on a fresh server
+    _time("created_at"),
+)
+
+users = Table(
+    "users",
+    metadata,
+    _id(),
+    _ref("tenant_id", "tenants"),
+    Column("external_id", Text),  # unique in its tenant; an account's is its id until an admin sets one
+    Column("username", Text),
+    Column("email", Text),  # as typed; matched by email_key
+    Column("email_key", Text),  # case-folded
+    Column("username_key", Text),
+    Column("password_hash", Text),  # argon2id; null for users that no person signs in as
+    Column("role", Text, nullable=False),  # "admin" | "user"
+    Column("profile", Text, nullable=False),  # JSON: firstName, lastName, phone, locale, timezone
+    _time("created_at"),
+    UniqueConstraint("tenant_id", "external_id"),
+    UniqueConstraint("tenant_id", "username_key"),
+    UniqueConstraint("tenant_id", "email_key"),
+)
+
+sessions = Table(  # one row for each sign-in: a family of refresh tokens of which only the newest is good
+    "sessions",
+    metadata,
+    _id(),
+    _ref("user_id", "users"),
+    Column("refresh_hash", LargeBinary, nullable=False),
+    _time("created_at"),
+    _time("refreshed_at"),
+    _time("expires_at"),
+    Index(None, "user_id"),
+)
+
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    _id(),
+    _ref("user_id", "users"),
+    _ref(
+        "tenant_id", "tenants", optional=True
+    ),  # null: its owner's tenant, or every tenant for gateway and admin
+    Column("name", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False, unique=True),
+    Column("scopes", Text, nullable=False),  # JSON list
+    _time("created_at"),
+    _time("expires_at", optional=True),
+    _time("last_used_at", optional=True),
+    Index(None, "user_id"),
+)
+
+buckets = Table(
+    "buckets",
+    metadata,
+    _id(),
+    _ref("tenant_id", "tenants"),
+    _ref("owner_id", "users"),
+    Column("name", Text, nullable=False),
+    Column("description", Text),
+    Column("icon", Text),
+    Column("color", Text),
+    _time("protected_at", optional=True),
+    _time("public_at", optional=True),
+    _time("created_at"),
+    UniqueConstraint("owner_id", "name"),
+    Index(None, "tenant_id"),
+)
+
+bucket_members = Table(
+    "bucket_members",
+    metadata,
+    Column("bucket_id", Text, ForeignKey("buckets.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("permissions", Text, nullable=False),  # JSON list of READ, WRITE, DELETE, ADMIN
+    _time("created_at"),
+    Index(None, "user_id"),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    _id(),
+    _ref("user_id", "users"),
+    Column("name", Text, nullable=False),
+    Column(
+        "platform", Text, nullable=False
+    ),  # "ios" | "android" | "web" | …: the device's own word, shown to people
+    Column("suite", Integer),  # null with public_key: a device without a key gets wakes
+    Column("public_key", LargeBinary),
+    _time("key_set_at", optional=True),
+    Column("handle", Text),  # sealed by the relay; null after the device had none or it was retired
+    _time("handle_set_at", optional=True),
+    Column("handle_fault", Text),  # why the last handle was retired: "unregistered", "handle_expired", …
+    Column("token_hash", LargeBinary, nullable=False, unique=True),  # of the hpd_… token
+    Column("head", BigInteger, nullable=False),  # the last sequence number given to a delivery for it
+    _time("created_at"),
+    _time("last_seen_at", optional=True),
+    _time("last_woken_at", optional=True),  # wakes go out at most every 30 s
+    Column("last_fault", Text),  # the reason in its newest "failed" receipt
+    _time("last_fault_at", optional=True),
+    Index(None, "user_id"),
+)
+
+pairing_codes = Table(
+    "pairing_codes",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    _ref("user_id", "users"),
+    _time("created_at"),
+    _time("expires_at"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    _id(),
+    _ref("tenant_id", "tenants"),
+    _ref("bucket_id", "buckets"),
+    _ref("sender_id", "users", optional=True),
+    Column("delivery_type", Text, nullable=False),  # NORMAL | SILENT | CRITICAL | NO_PUSH
+    Column("collapse_id", Text),
+    Column("content", Text),  # JSON, the native API's names; null once retracted
+    _time("created_at"),
+    _time("expires_at"),  # created_at + ttl: what is not delivered by then is not delivered
+    _time("retracted_at", optional=True),
+    Index(None, "bucket_id", "id"),
+    Index(None, "sender_id", "id"),
+)
+
+inbox_items = Table(
+    "inbox_items",
+    metadata,
+    _id(),
+    _ref("message_id", "messages"),
+    _ref("user_id", "users"),
+    _time("created_at"),
+    _time("read_at", optional=True),
+    UniqueConstraint("message_id", "user_id"),
+    Index(None, "user_id", "id"),
+)
+
+deliveries = Table(  # the outbox: one row for each recipient and channel, for push one for each device
+    "deliveries",
+    metadata,
+    _id(),  # UUIDv4: the push id and apns-id, the same at every attempt
+    _ref("message_id", "messages", optional=True),  # null for kinds 2 and 3, whose body is their own
+    _ref("user_id", "users"),
+    _ref("device_id", "devices", optional=True),
+    Column("channel", Text, nullable=False),  # "IN_APP" | "PUSH"
+    Column("kind", Integer, nullable=False),  # PROTOCOL.md §2: 1 message, 2 retract, 3 read, 4 update
+    Column(
+        "frame_id", Text, nullable=False
+    ),  # the frame's message_id: the message's, or a new one for kinds 2 and 3
+    Column("body", Text),  # JSON of kinds 2 and 3; null where it is the message's content
+    Column("sequence", BigInteger),  # the device's number for kinds 1 and 4
+    Column("state", Text, nullable=False),
+    Column("reason", Text),  # of the last attempt or of the final state, in snake case
+    Column("attempts", Integer, nullable=False),
+    Column("provider_id", Text),
+    _time("created_at"),
+    _time("due_at"),  # not claimed before
+    _time("expires_at"),
+    Column("lease", Text),  # a fresh id for each claim: an outcome settles only the lease that it belongs to
+    _time("leased_until", optional=True),
+    _time("settled_at", optional=True),
+    _time("received_at", optional=True),  # the device's receipts
+    _time("shown_at", optional=True),
+    _time("read_at", optional=True),
+    _time("failed_at", optional=True),
+    Column("fault", Text),  # the reason in the device's "failed" receipt
+    Index(None, "message_id"),
+    Index(None, "device_id", "sequence"),
+    Index(None, "frame_id", "device_id"),
+)
+Index(
+    "ix_deliveries_waiting",
+    deliveries.c.due_at,
+    postgresql_where=deliveries.c.state.in_(("queued", "leased")),
+    sqlite_where=deliveries.c.state.in_(("queued", "leased")),
+)
+
+claims = (
+    Table(  # what was too large for one push: sealed once, fetched by one device, deleted with its message
+        "claims",
+        metadata,
+        _id(),
+        _ref("message_id", "messages"),
+        _ref("device_id", "devices"),
+        Column("key", LargeBinary, nullable=False),
+        Column("blob", LargeBinary, nullable=False),
+        Column("sha256", LargeBinary, nullable=False),
+        Column("size", BigInteger, nullable=False),
+        _time("created_at"),
+        UniqueConstraint("message_id", "device_id"),
+    )
+)
