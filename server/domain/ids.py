@@ -1,0 +1,24 @@
+"""Ids are made by the application, before the transaction that writes them (RFC 9562)."""
+
+from uuid import UUID
+
+from server.domain.ports import Random
+
+_VARIANT = 0b10 << 62
+
+
+def new_id(now: int, random: Random) -> str:
+    """Return a UUIDv7 for the time `now` (milliseconds): it sorts by time of creation, roughly."""
+    noise = int.from_bytes(random(10), "big")
+    high = (now & (1 << 48) - 1) << 80 | 7 << 76 | (noise >> 64 & 0xFFF) << 64
+    return str(UUID(int=high | _VARIANT | noise & (1 << 62) - 1))
+
+
+def new_push_id(random: Random) -> str:
+    """Return a UUIDv4: relay and provider see it, so it tells no time (PROTOCOL.md, Encodings)."""
+    return str(UUID(bytes=random(16), version=4))
+
+
+def id_time(text: str) -> int:
+    """Return the milliseconds at which a UUIDv7 was made."""
+    return UUID(text).int >> 80

@@ -1,0 +1,18 @@
+"""SQL is written for PostgreSQL; this is all that SQLite needs changed."""
+
+import re
+from functools import lru_cache
+
+_HOLE = re.compile(r"\$(\d+)")
+_ROW_LOCK = re.compile(r"\s+FOR (?:NO KEY )?(?:UPDATE|SHARE)(?: OF \w+)?(?: SKIP LOCKED)?\b")
+
+
+@lru_cache(maxsize=2048)
+def for_sqlite(sql: str) -> str:
+    """Turn `$1` into `?1` and drop row locks: there is one writer, and it locks the whole file."""
+    return _HOLE.sub(r"?\1", _ROW_LOCK.sub("", sql))
+
+
+def holes(count: int, *, after: int = 0) -> str:
+    """Return `$1, $2, …` for an IN list, numbered from after the `after` parameters that stand before it."""
+    return ", ".join(f"${after + i}" for i in range(1, count + 1))
