@@ -184,6 +184,7 @@ inbox_items = Table(
     _time("read_at", optional=True),
     UniqueConstraint("message_id", "user_id"),
     Index(None, "user_id", "id"),
+    Index(None, "user_id", "message_id"),  # a user's messages in the order of the messages
 )
 
 deliveries = Table(  # the outbox: one row for each recipient and channel, for push one for each device
@@ -205,10 +206,9 @@ deliveries = Table(  # the outbox: one row for each recipient and channel, for p
     Column("attempts", Integer, nullable=False),
     Column("provider_id", Text),
     _time("created_at"),
-    _time("due_at"),  # not claimed before
+    _time("due_at"),  # not claimed before; of one that is leased, when its lease ends
     _time("expires_at"),
     Column("lease", Text),  # a fresh id for each claim: an outcome settles only the lease that it belongs to
-    _time("leased_until", optional=True),
     _time("settled_at", optional=True),
     _time("received_at", optional=True),  # the device's receipts
     _time("shown_at", optional=True),
@@ -225,6 +225,12 @@ Index(
     postgresql_where=deliveries.c.state.in_(("queued", "leased")),
     sqlite_where=deliveries.c.state.in_(("queued", "leased")),
 )
+Index(
+    "ix_deliveries_lease",
+    deliveries.c.lease,
+    postgresql_where=deliveries.c.lease.is_not(None),
+    sqlite_where=deliveries.c.lease.is_not(None),
+)
 
 claims = (
     Table(  # what was too large for one push: sealed once, fetched by one device, deleted with its message
@@ -233,11 +239,14 @@ claims = (
         _id(),
         _ref("message_id", "messages"),
         _ref("device_id", "devices"),
+        Column("frame_id", Text, nullable=False),  # of the frame that names it: part of what is authenticated
         Column("key", LargeBinary, nullable=False),
         Column("blob", LargeBinary, nullable=False),
         Column("sha256", LargeBinary, nullable=False),
         Column("size", BigInteger, nullable=False),
         _time("created_at"),
-        UniqueConstraint("message_id", "device_id"),
+        UniqueConstraint("frame_id", "device_id"),
+        Index(None, "message_id"),
+        Index(None, "device_id"),
     )
 )
