@@ -1,0 +1,160 @@
+"""What a relay runs with: built keys and checked values, made in memory or by `relay.settings` from a file.
+
+Every fault is a `ConfigError` that names the setting, what is wrong and what would be right, never the value of a secret.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import msgspec
+
+from crypto.encoding import unb64u
+from crypto.errors import CryptoError
+from crypto.keys import EpochKey, IdentityKey, IdentityPublicKey
+
+KNOWN_WEBPUSH_HOSTS = (
+    "fcm.googleapis.com",
+    "updates.push.services.mozilla.com",
+    "*.push.apple.com",
+    "*.notify.windows.com",
+)
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used; the text names it and says what would be right."""
+
+
+class Admission(StrEnum):
+    OPEN = "open"
+    ALLOWLIST = "allowlist"
+    PASS = "pass"  # noqa: S105  the word is the protocol's, not a password
+
+
+class Environment(StrEnum):
+    PRODUCTION = "production"
+    SANDBOX = "sandbox"
+
+
+class HandleDelivery(StrEnum):
+    DIRECT = "direct"
+    PUSH = "push"
+
+
+class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much is taken from whom. Rates are per minute, counted in this process.
+
+    server: pushes of one server (a pass's quota takes its place). token: pushes to one device.
+    open_server, open_address, open_total: pushes where anybody is admitted, for one server, for one address (an IPv6
+    /64 is one), for all together. open_requests: requests of one address there, counted before their signature is checked.
+    handles: handle requests of one address.
+    bad_token_wait: seconds that a server waits after more than half of its last 100 tokens were bad.
+    in_flight: pushes that providers hold at any moment. nonces: replay entries kept; a full store answers 503.
+    known_servers, known_tokens, known_addresses: counters kept; the oldest is forgotten first.
+    """
+
+    server: Count = 6_000
+    token: Count = 120
+    open_server: Count = 300
+    open_address: Count = 600
+    open_total: Count = 6_000
+    open_requests: Count = 600
+    handles: Count = 60
+    bad_token_wait: Count = 600
+    in_flight: Count = 1_000
+    nonces: Count = 200_000
+    known_servers: Count = 20_000
+    known_tokens: Count = 100_000
+    known_addresses: Count = 20_000
+
+
+@dataclass(frozen=True)
+class ApnsApp:
+    """One topic in one environment. `key` is the .p8's text, `roots` PEM certificates or None for the system's."""
+
+    topic: str
+    environment: Environment
+    key_id: str
+    team_id: str
+    key: str = field(repr=False)
+    host: str
+    port: int
+    roots: str | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class FcmProject:
+    """One Firebase project. `service_account` is the JSON key file's text with the token end point to use in it."""
+
+    project: str
+    service_account: str = field(repr=False)
+    endpoint: str
+    roots: str | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class RelayConfig:
+    """A relay's configuration, checked. Built by `relay.settings.relay_config`, or directly where everything is made in memory.
+
+    issue_unconfigured: handles are issued for apps without credentials, whose pushes are then `rejected: not_configured`.
+    """
+
+    public_url: str
+    identities: tuple[IdentityKey, ...]
+    epochs: Mapping[int, EpochKey]
+    admission: Admission = Admission.ALLOWLIST
+    allowlist: frozenset[str] = frozenset()
+    denied: frozenset[str] = frozenset()
+    pass_keys: tuple[IdentityPublicKey, ...] = ()
+    handle_days: int = 90
+    handle_delivery: HandleDelivery = HandleDelivery.DIRECT
+    apns: tuple[ApnsApp, ...] = ()
+    fcm: tuple[FcmProject, ...] = ()
+    webpush_apps: tuple[str, ...] = ()
+    webpush_hosts: tuple[str, ...] = KNOWN_WEBPUSH_HOSTS
+    trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    issue_unconfigured: bool = False
+
+    def __post_init__(self) -> None:
+        _check_url(self.public_url)
+        object.__setattr__(self, "public_url", self.public_url.rstrip("/"))
+        if not self.identities:
+            raise ConfigError("relay.key_file: holds no identity key; `hushpost keys` makes one")
+        if not self.epochs:
+            raise ConfigError("relay.key_file: holds no epoch key; `hushpost keys` makes one")
+        if self.admission is Admission.PASS and not self.pass_keys:
+            raise ConfigError(
+                "relay.pass_keys: admission is by pass, so name at least one key that signs passes"
+            )
+        _check_ids("relay.allowlist", self.allowlist)
+        _check_ids("relay.denied", self.denied)
+        _check_apps(self)
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in {"https", "http"} or not parts.hostname or parts.query or parts.fragment:
+        raise ConfigError(
+            "relay.public_url: must be an http or https address without query, such as https://relay.example"
+        )
+
+
+def _check_ids(name: str, ids: Iterable[str]) -> None:
+    for keyid in ids:
+        try:
+            unb64u(keyid, 32)
+        except CryptoError:
+            raise ConfigError(f"{name}: {keyid!r} is not a key id (43 characters of base64url)") from None
+
+
+def _check_apps(config: RelayConfig) -> None:
+    names = [("apns", app.topic, str(app.environment)) for app in config.apns]
+    names += [("fcm", project.project, "production") for project in config.fcm]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"relay.{name[0]}: {name[1]} ({name[2]}) is configured twice; keep one")

@@ -1,0 +1,198 @@
+"""What a configuration file says about the relay, and how that becomes a `RelayConfig`.
+
+Plain values only: `RelaySettings` can be decoded from any file format by msgspec, which names the faulty field. Nothing
+here opens a file: `relay_config` is given the reader, so that one place decides about file modes and variables.
+"""
+
+import ipaddress
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Annotated, Any
+
+import msgspec
+
+from crypto.encoding import unb64u
+from crypto.errors import CryptoError
+from crypto.keys import EpochKey, IdentityKey, IdentityPublicKey, read_keys
+from relay.config import (
+    KNOWN_WEBPUSH_HOSTS,
+    Admission,
+    ApnsApp,
+    ConfigError,
+    Environment,
+    FcmProject,
+    HandleDelivery,
+    LimitSettings,
+    RelayConfig,
+)
+
+APNS_HOSTS = {"production": "api.push.apple.com", "sandbox": "api.sandbox.push.apple.com"}
+FCM_ENDPOINT = "https://fcm.googleapis.com"
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+
+
+class ApnsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One app at APNs. topic: its bundle id. key_file: the .p8 (ES256 private key, PEM); key: its text instead.
+
+    key_id, team_id: ten characters each. environments: which of production and sandbox this key serves.
+    host, port: where APNs is (Apple's by default, by environment). ca_file: PEM roots to trust instead of the system's.
+    """
+
+    topic: str
+    key_id: str
+    team_id: str
+    key_file: str | None = None
+    key: str | None = None
+    environments: tuple[Environment, ...] = (Environment.PRODUCTION,)
+    host: str | None = None
+    port: Port = 443
+    ca_file: str | None = None
+
+    def __repr__(self) -> str:
+        return f"ApnsSettings(topic={self.topic!r})"
+
+
+class FcmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One Firebase project. service_account_file: Google's JSON key file; service_account: its text instead.
+
+    project: the project id, where it differs from the key's. endpoint: scheme and host of FCM. token_uri: Google's token
+    end point, where it differs from the key's. ca_file: PEM roots to trust for both, instead of the system's.
+    """
+
+    service_account_file: str | None = None
+    service_account: str | None = None
+    project: str | None = None
+    endpoint: str = FCM_ENDPOINT
+    token_uri: str | None = None
+    ca_file: str | None = None
+
+    def __repr__(self) -> str:
+        return f"FcmSettings(project={self.project!r})"
+
+
+class RelaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The relay's part of a configuration file.
+
+    public_url: the address under which servers and apps reach it, as they write it; signatures are bound to it.
+    key_file: a key file with one or more identity keys (the first signs answers; all sign the directory) and one or more
+    epoch keys (the highest number seals new handles; one taken out revokes its handles).
+    admission: who may push. allowlist, denied: key ids. pass_keys: b64u of the raw Ed25519 keys that sign passes.
+    handle_days: how long a handle is valid. handle_delivery: "direct" answers with the handle, "push" sends it to the token.
+    webpush_apps: names under which Web Push subscriptions are taken. webpush_hosts: services that may be subscribed to
+    ("*.example" for all below a name, "*" for all).
+    trusted_proxies: networks whose X-Forwarded-For is believed.
+    """
+
+    public_url: str
+    key_file: str = "relay.keys"
+    admission: Admission = Admission.ALLOWLIST
+    allowlist: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
+    pass_keys: tuple[str, ...] = ()
+    handle_days: Annotated[int, msgspec.Meta(ge=1, le=365)] = 90
+    handle_delivery: HandleDelivery = HandleDelivery.DIRECT
+    webpush_apps: tuple[str, ...] = ()
+    webpush_hosts: tuple[str, ...] = KNOWN_WEBPUSH_HOSTS
+    trusted_proxies: tuple[str, ...] = ()
+    limits: LimitSettings = LimitSettings()
+    apns: tuple[ApnsSettings, ...] = ()
+    fcm: tuple[FcmSettings, ...] = ()
+
+
+def relay_config(
+    settings: RelaySettings, *, read_text: Callable[[str], str], issue_unconfigured: bool
+) -> RelayConfig:
+    """The configuration that these settings and the files they name amount to; `read_text` reads one by its path."""
+    keys = _keys(read_text(settings.key_file))
+    return RelayConfig(
+        public_url=settings.public_url,
+        identities=tuple(key for key in keys if isinstance(key, IdentityKey)),
+        epochs=epochs_by_number(key for key in keys if isinstance(key, EpochKey)),
+        admission=settings.admission,
+        allowlist=frozenset(settings.allowlist),
+        denied=frozenset(settings.denied),
+        pass_keys=tuple(_pass_key(text) for text in settings.pass_keys),
+        handle_days=settings.handle_days,
+        handle_delivery=settings.handle_delivery,
+        apns=tuple(app for entry in settings.apns for app in _apns_apps(entry, read_text)),
+        fcm=tuple(_fcm_project(entry, read_text) for entry in settings.fcm),
+        webpush_apps=settings.webpush_apps,
+        webpush_hosts=settings.webpush_hosts,
+        trusted_proxies=tuple(_network(text) for text in settings.trusted_proxies),
+        limits=settings.limits,
+        issue_unconfigured=issue_unconfigured,
+    )
+
+
+def epochs_by_number(keys: Iterable[EpochKey]) -> Mapping[int, EpochKey]:
+    found: dict[int, EpochKey] = {}
+    for key in keys:
+        if found.setdefault(key.number, key) is not key:
+            raise ConfigError(
+                f"relay.key_file: two epoch keys have the number {key.number}; number each once"
+            )
+    return MappingProxyType(found)
+
+
+def _keys(text: str) -> Sequence[Any]:
+    try:
+        return read_keys(text)
+    except CryptoError as error:
+        raise ConfigError(f"relay.key_file: {error}") from None
+
+
+def _pass_key(text: str) -> IdentityPublicKey:
+    try:
+        return IdentityPublicKey(unb64u(text, 32))
+    except CryptoError:
+        raise ConfigError(
+            "relay.pass_keys: each must be a raw Ed25519 public key, b64u of 32 bytes"
+        ) from None
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ConfigError(f"relay.trusted_proxies: {error}; write a network such as 10.0.0.0/8") from None
+
+
+def _apns_apps(entry: ApnsSettings, read_text: Callable[[str], str]) -> list[ApnsApp]:
+    key = _one_of("relay.apns.key", entry.key, entry.key_file, read_text)
+    roots = None if entry.ca_file is None else read_text(entry.ca_file)
+    return [
+        ApnsApp(
+            topic=entry.topic,
+            environment=environment,
+            key_id=entry.key_id,
+            team_id=entry.team_id,
+            key=key,
+            host=entry.host or APNS_HOSTS[environment],
+            port=entry.port,
+            roots=roots,
+        )
+        for environment in entry.environments
+    ]
+
+
+def _fcm_project(entry: FcmSettings, read_text: Callable[[str], str]) -> FcmProject:
+    text = _one_of("relay.fcm.service_account", entry.service_account, entry.service_account_file, read_text)
+    try:
+        account = json.loads(text)
+        project = entry.project or account["project_id"]
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(
+            "relay.fcm.service_account: not a service account's JSON key with a project_id; download it from Google"
+        ) from None
+    if entry.token_uri is not None:
+        text = json.dumps({**account, "token_uri": entry.token_uri})
+    roots = None if entry.ca_file is None else read_text(entry.ca_file)
+    return FcmProject(project, text, entry.endpoint.rstrip("/"), roots)
+
+
+def _one_of(name: str, text: str | None, path: str | None, read_text: Callable[[str], str]) -> str:
+    if (text is None) == (path is None):
+        raise ConfigError(f"{name}: give either {name} or {name}_file")
+    return text if text is not None else read_text(path or "")
