@@ -1,0 +1,134 @@
+"""What the simulated providers share: devices, scripted faults, and the record of everything that was asked.
+
+The record is complete: refused requests are in it too, with headers and body exactly as they came.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulator.bell import Bell
+from simulator.devices import Delivery, Device, Random, Target, new_token
+from simulator.faults import APNS_REASONS, PROVIDERS, BadScript, Fault, Script, Scripts, read_fault
+
+Clock = Callable[[], float]
+"""Seconds since the Unix epoch."""
+GONE = 410
+ENVIRONMENTS = ("production", "sandbox")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One request. `status` is 0 where none was answered; `reason` names the refusal or the fault's kind."""
+
+    provider: str
+    environment: str
+    token: str | None = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    payload: bytes = field(repr=False)
+    status: int
+    reason: str
+    at: float
+
+    def header(self, name: str) -> str | None:
+        """Find a header, whatever its case."""
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
+    def show(self) -> dict[str, Any]:
+        return {
+            "provider": self.provider,
+            "environment": self.environment,
+            "token": self.token,
+            "headers": [list(pair) for pair in self.headers],
+            "payload": self.payload.decode("utf-8", "replace"),
+            "status": self.status,
+            "reason": self.reason,
+            "at": int(self.at * 1000),
+        }
+
+
+class UnknownToken(LookupError):
+    """No such device token was made here."""
+
+
+class Exchange:
+    def __init__(self, *, clock: Clock, random: Random) -> None:
+        self.clock = clock
+        self.random = random
+        self.scripts = Scripts()
+        self.records: list[Recorded] = []
+        self.bell = Bell()
+        self._devices: dict[str, Device] = {}
+
+    def make_token(self, provider: str, app: str, environment: str) -> Target:
+        if provider not in {"apns", "fcm"}:
+            raise BadScript(f"provider: {provider!r} gives no device tokens; use 'apns' or 'fcm'")
+        if environment not in ENVIRONMENTS:
+            raise BadScript(f"environment: {environment!r} is unknown; use one of {', '.join(ENVIRONMENTS)}")
+        target = Target(provider, app, environment, new_token(provider, self.random))
+        self._devices[target.token] = Device(target)
+        return target
+
+    def device(self, token: str) -> Device:
+        device = self.find(token)
+        if device is None:
+            raise UnknownToken("token: not one that this simulator made; POST /control/tokens makes one")
+        return device
+
+    def find(self, token: str) -> Device | None:
+        return self._devices.get(token)
+
+    def uninstall(self, token: str) -> None:
+        """Remove the app from the device: its token is dead from now on."""
+        self.device(token).gone_since = int(self.clock() * 1000)
+
+    def script(
+        self,
+        provider: str,
+        *,
+        reason: str,
+        kind: str,
+        status: int | None,
+        token: str | None,
+        times: int | None,
+        retry_after: int | str | None,
+        since: int | None,
+        delay: float,
+    ) -> None:
+        if times is not None and times < 1:
+            raise BadScript("times: at least 1, or left out for every request")
+        if status == GONE or (provider == "apns" and APNS_REASONS.get(reason) == GONE):
+            since = int(self.clock() * 1000) if since is None else since  # a 410 always says since when
+        fault = read_fault(
+            provider,
+            kind=kind,
+            reason=reason,
+            status=status,
+            retry_after=retry_after,
+            since=since,
+            delay=delay,
+        )
+        self.scripts.add(Script(provider, token, times, fault))
+
+    def fault(self, provider: str, token: str | None) -> Fault | None:
+        return self.scripts.take(provider, token)
+
+    def deliver(self, token: str, delivery: Delivery) -> None:
+        self.device(token).deliver(delivery)
+
+    def record(self, recorded: Recorded) -> None:
+        self.records.append(recorded)
+        self.bell.ring()
+
+    def clear(self) -> None:
+        """Forget what was recorded and every script; tokens stay."""
+        self.records.clear()
+        self.scripts.clear()
+        self.bell.ring()
+
+    def select(self, provider: str | None, token: str | None) -> Sequence[Recorded]:
+        if provider is not None and provider not in PROVIDERS:
+            raise BadScript(f"provider: {provider!r} is unknown; use one of {', '.join(PROVIDERS)}")
+        return [
+            one for one in self.records if provider in {None, one.provider} and token in {None, one.token}
+        ]

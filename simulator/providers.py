@@ -1,0 +1,241 @@
+"""The simulated providers as one thing that starts and closes: APNs (both hosts), Google, and the control endpoint.
+
+Stable names, for tests of every room:
+
+    async with Providers(directory) as providers:
+        providers.apns_address, .apns_sandbox_address       "127.0.0.1:port", TLS, HTTP/2 only
+        providers.fcm_url, .token_url                       "https://127.0.0.1:port", ".../token"
+        providers.control_url                               "http://127.0.0.1:port"
+        providers.ca_file                                   trust this, and nothing else
+        providers.apns_key_file, .key_id, .team_id          an ES256 .p8 and its ids
+        providers.service_account_file, .project            Google's JSON; its token_uri points here
+        providers.app                                       the topic that tokens are made for by default
+        providers.token("apns" | "fcm", app=..., environment="production" | "sandbox") -> str
+        providers.script("apns" | "fcm" | "google", reason=..., kind=..., token=..., times=..., ...)
+        providers.behave(token, drop=..., duplicate=..., hold=...)
+        providers.uninstall(token)                          410 Unregistered, 404 UNREGISTERED from now on
+        providers.recorded                                  list of Recorded: headers and payload as they came
+        await providers.until(lambda recorded: ...)         wait for the record to be so
+        providers.clear()                                   forget records and scripts
+        providers.addresses()                               all of the above that is text, as one JSON object
+
+Everything secret in `directory` is readable by its owner only. All ports are free ones unless `Ports` says otherwise.
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from simulator.apns import ApnsListener, Front, Streams
+from simulator.authority import Authority, make_authority
+from simulator.control import Control
+from simulator.credentials import make_credentials
+from simulator.devices import Random, Target
+from simulator.exchange import Clock, Exchange, Recorded
+from simulator.google import Google
+
+APP = "org.hushpost.app"
+PROJECT = "hushpost-app"
+STREAMS = Streams(limit=1000, before_token=None)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where to listen; 0 takes a free port."""
+
+    host: str = "127.0.0.1"
+    apns: int = 0
+    apns_sandbox: int = 0
+    google: int = 0
+    control: int = 0
+
+
+class Providers:
+    """`directory` is made if it is missing. `clock` (seconds) judges tokens, expiries and assertions."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        ports: Ports = Ports(),
+        clock: Clock = time.time,
+        random: Random = secrets.token_bytes,
+        streams: Streams = STREAMS,
+    ) -> None:
+        self.directory = directory
+        self.app = APP
+        self.project = PROJECT
+        self._ports = ports
+        self._exchange = Exchange(clock=clock, random=random)
+        self._credentials = make_credentials(random, apps={APP}, projects={PROJECT})
+        team = self._credentials.team
+        self._production = ApnsListener(Front("production", self._exchange, team, streams))
+        self._sandbox = ApnsListener(Front("sandbox", self._exchange, team, streams))
+        self._google = Google(self._exchange, self._credentials.account)
+        self._runners: list[web.AppRunner] = []
+        self.key_id = team.key_id
+        self.team_id = team.team_id
+        self.control_url = ""
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        # Certificates are judged by the client's TLS library, which knows only the real time.
+        authority = make_authority(self.directory / "leaf.pem", now=datetime.now(UTC))
+        self.ca_file.write_text(authority.certificate, encoding="ascii")
+        try:
+            await self._listen(authority)
+        except BaseException:
+            await self.close()
+            raise
+        self.apns_key_file = self._credentials.write_apns_key(self.directory)
+        self.service_account_file = self._credentials.write_service_account(
+            self.directory, self.project, self.fcm_url
+        )
+
+    async def _listen(self, authority: Authority) -> None:
+        host = self._ports.host
+        await self._production.start(host, self._ports.apns, authority.context("h2"))
+        await self._sandbox.start(host, self._ports.apns_sandbox, authority.context("h2"))
+        runner = await self._run(self._google.app())
+        context = authority.context("http/1.1")
+        self._google.url = "https://" + await _serve(
+            runner, web.TCPSite(runner, host, self._ports.google, ssl_context=context)
+        )
+        control = Control(self._exchange, make_token=self.make_token, addresses=self.addresses)
+        runner = await self._run(control.app())
+        self.control_url = "http://" + await _serve(runner, web.TCPSite(runner, host, self._ports.control))
+
+    async def _run(self, app: web.Application) -> web.AppRunner:
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        self._runners.append(runner)
+        return runner
+
+    async def close(self) -> None:
+        """Close every connection and listener; safe to call twice."""
+        for runner in reversed(self._runners):
+            await runner.cleanup()
+        self._runners.clear()
+        await self._production.close()
+        await self._sandbox.close()
+
+    @property
+    def ca_file(self) -> Path:
+        return self.directory / "ca.pem"
+
+    @property
+    def apns_address(self) -> str:
+        return _address(self._production.address)
+
+    @property
+    def apns_sandbox_address(self) -> str:
+        return _address(self._sandbox.address)
+
+    @property
+    def apns_connections(self) -> int:
+        """How many connections are open to both APNs hosts."""
+        return self._production.open_connections + self._sandbox.open_connections
+
+    @property
+    def fcm_url(self) -> str:
+        return self._google.url
+
+    @property
+    def token_url(self) -> str:
+        return f"{self._google.url}/token"
+
+    @property
+    def recorded(self) -> list[Recorded]:
+        return self._exchange.records
+
+    def addresses(self) -> dict[str, str]:
+        return {
+            "apns": self.apns_address,
+            "apnsSandbox": self.apns_sandbox_address,
+            "fcm": self.fcm_url,
+            "token": self.token_url,
+            "control": self.control_url,
+            "caFile": str(self.ca_file),
+            "apnsKeyFile": str(self.apns_key_file),
+            "keyId": self.key_id,
+            "teamId": self.team_id,
+            "app": self.app,
+            "serviceAccountFile": str(self.service_account_file),
+            "project": self.project,
+        }
+
+    def make_token(self, provider: str, app: str | None, environment: str) -> Target:
+        """Make a device token; its app or project is one that the credentials may send to from now on."""
+        name = app or (self.project if provider == "fcm" else self.app)
+        target = self._exchange.make_token(provider, name, environment)
+        known = self._credentials.account.projects if provider == "fcm" else self._credentials.team.topics
+        known.add(name)
+        return target
+
+    def token(self, provider: str, *, app: str | None = None, environment: str = "production") -> str:
+        return self.make_token(provider, app, environment).token
+
+    def script(
+        self,
+        provider: str,
+        *,
+        reason: str = "",
+        kind: str = "answer",
+        status: int | None = None,
+        token: str | None = None,
+        times: int | None = None,
+        retry_after: int | str | None = None,
+        since: int | None = None,
+        delay: float = 0.0,
+    ) -> None:
+        """Script a fault for one token or all, for the next `times` requests or for good. `simulator.faults`."""
+        self._exchange.script(
+            provider,
+            reason=reason,
+            kind=kind,
+            status=status,
+            token=token,
+            times=times,
+            retry_after=retry_after,
+            since=since,
+            delay=delay,
+        )
+
+    def behave(self, token: str, *, drop: int = 0, duplicate: int = 0, hold: int = 0) -> None:
+        """Lose the next `drop` pushes to a device, repeat `duplicate`, deliver the next `hold` in reverse."""
+        self._exchange.device(token).behave(drop=drop, duplicate=duplicate, hold=hold)
+
+    def uninstall(self, token: str) -> None:
+        self._exchange.uninstall(token)
+
+    def clear(self) -> None:
+        self._exchange.clear()
+
+    async def until(self, condition: Callable[[list[Recorded]], bool]) -> None:
+        await self._exchange.bell.until(lambda: condition(self.recorded))
+
+
+async def _serve(runner: web.AppRunner, site: web.TCPSite) -> str:
+    await site.start()
+    return _address(runner.addresses[0][:2])
+
+
+def _address(pair: tuple[str, int]) -> str:
+    host, port = pair
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,90 @@
+"""Running providers, and clients that hold their credentials."""
+
+import json
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import jwt
+import pytest
+
+from simulator.providers import Providers
+from tests.simulator.clients import Assert, Fcm, Grant, Sender, Time
+from tests.simulator.http2 import Client
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+async def providers(tmp_path: Path, time: Time) -> AsyncIterator[Providers]:
+    async with Providers(tmp_path / "providers", clock=time) as running:
+        yield running
+
+
+@pytest.fixture
+async def apns(providers: Providers, time: Time) -> AsyncIterator[Sender]:
+    client = await Client.connect(providers.apns_address, providers.ca_file)
+    yield Sender(providers, time, client)
+    await client.close()
+
+
+@pytest.fixture
+async def https(providers: Providers) -> AsyncIterator[aiohttp.ClientSession]:
+    context = ssl.create_default_context(cafile=str(providers.ca_file))
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
+        yield session
+
+
+@pytest.fixture
+def assertion(providers: Providers, time: Time) -> Assert:
+    """Make a service-account assertion; keywords replace claims."""
+    account = json.loads(providers.service_account_file.read_text())
+
+    def make(key: str = account["private_key"], **claims: Any) -> str:
+        now = int(time())
+        usual = {
+            "iss": account["client_email"],
+            "aud": account["token_uri"],
+            "scope": "https://www.googleapis.com/auth/firebase.messaging",
+            "iat": now,
+            "exp": now + 3600,
+        }
+        return jwt.encode(
+            {**usual, **claims}, key, algorithm="RS256", headers={"kid": account["private_key_id"]}
+        )
+
+    return make
+
+
+@pytest.fixture
+def grant(providers: Providers, https: aiohttp.ClientSession, assertion: Assert) -> Grant:
+    async def ask(text: str | None = None) -> tuple[int, dict[str, Any]]:
+        form = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+            "assertion": assertion() if text is None else text,
+        }
+        async with https.post(providers.token_url, data=form) as answer:
+            return answer.status, await answer.json()
+
+    return ask
+
+
+@pytest.fixture
+async def fcm(providers: Providers, https: aiohttp.ClientSession, grant: Grant) -> Fcm:
+    """Send a body to FCM with a bearer token; gives status, JSON and headers."""
+    _, granted = await grant()
+
+    async def send(
+        body: Any, *, project: str = providers.project, bearer: str = granted["access_token"]
+    ) -> tuple[int, dict[str, Any], dict[str, str]]:
+        url = f"{providers.fcm_url}/v1/projects/{project}/messages:send"
+        async with https.post(url, json=body, headers={"Authorization": f"Bearer {bearer}"}) as answer:
+            return answer.status, await answer.json(), dict(answer.headers)
+
+    return send
