@@ -1,8 +1,10 @@
-"""SQL is written for PostgreSQL; this is all that SQLite needs changed."""
+"""SQL is written for PostgreSQL and changed here for SQLite: that is all the two differ in."""
 
 import re
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
+_CHUNK = 500
 _HOLE = re.compile(r"\$(\d+)")
 _ROW_LOCK = re.compile(r"\s+FOR (?:NO KEY )?(?:UPDATE|SHARE)(?: OF \w+)?(?: SKIP LOCKED)?\b")
 
@@ -16,3 +18,9 @@ def for_sqlite(sql: str) -> str:
 def holes(count: int, *, after: int = 0) -> str:
     """Return `$1, $2, …` for an IN list, numbered from after the `after` parameters that stand before it."""
     return ", ".join(f"${after + i}" for i in range(1, count + 1))
+
+
+def chunks(items: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Cut a long list for IN; few different lengths keep the statement cache small."""
+    for start in range(0, len(items), _CHUNK):
+        yield items[start : start + _CHUNK]

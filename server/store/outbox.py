@@ -1,0 +1,216 @@
+"""The outbox as the commands see it: deliveries are written, withdrawn, listed and counted here.
+
+Written in the transaction of the use case that causes them, so that a message and its deliveries exist together or not
+at all. The worker's side (leases and outcomes) is `server/store/leases.py`; what a device asks
+for and reports is `parcels.py` and `receipts.py`.
+
+Locks on PostgreSQL are taken in the order of device ids by everything that numbers deliveries: two senders to the
+same devices wait for each other, they do not deadlock.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+
+from server.domain.delivery import (
+    NOTICE_LIFETIME,
+    Channel,
+    Counts,
+    Delivery,
+    Draft,
+    Kind,
+    State,
+)
+from server.domain.ids import new_id, new_push_id
+from server.domain.ports import Random, Row, Transaction
+from server.store.dialect import chunks, holes
+
+_INSERT = (
+    "INSERT INTO deliveries (id, message_id, user_id, device_id, channel, kind, frame_id, body, sequence, state,"
+    " reason, attempts, created_at, due_at, expires_at, settled_at)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14, $15)"
+)
+
+
+async def enqueue(tx: Transaction, drafts: Sequence[Draft], now: int) -> list[Delivery]:
+    """Write deliveries, numbering those of kinds 1 and 4 for each device in the order given, and return them.
+
+    A device that was deleted meanwhile gets none. IN_APP is accepted at once, what is suppressed says why.
+    """
+    numbers = await _number(tx, Counter(d.device_id for d in drafts if d.numbered and d.device_id))
+    written = []
+    for draft in drafts:
+        sequence = None
+        if draft.numbered:
+            sequence = next(numbers.get(draft.device_id or "", iter(())), None)
+            if sequence is None:
+                continue
+        written.append((draft, _delivery(draft, sequence, now)))
+    await tx.many(_INSERT, [_values(delivery, draft.body) for draft, delivery in written])
+    return [delivery for _, delivery in written]
+
+
+async def withdraw(tx: Transaction, message_id: str, *, now: int, random: Random) -> list[Delivery]:
+    """Cancel what still waits of a message, and tell the devices that may have it; return what was written for that.
+
+    What a worker holds right now is not cancelled: it may be on its way. Call it when the content is blanked.
+    """
+    await tx.run(
+        "UPDATE deliveries SET state = 'cancelled', settled_at = $2 WHERE message_id = $1 AND state = 'queued'",
+        message_id,
+        now,
+    )
+    reached = await tx.all(
+        "SELECT d.device_id, d.user_id, d.frame_id FROM deliveries d JOIN devices v ON v.id = d.device_id"
+        " WHERE d.message_id = $1 AND d.channel = 'PUSH' AND d.state IN ('leased', 'accepted')"
+        " AND v.platform <> 'web' ORDER BY d.device_id",
+        message_id,
+    )
+    return await enqueue(tx, list(_notices(Kind.RETRACT, reached, now, random)), now)
+
+
+async def tell_read(
+    tx: Transaction, user_id: str, message_ids: Sequence[str], *, but: str | None, now: int, random: Random
+) -> list[Delivery]:
+    """Tell a user's other devices (not `but`, which knows) that messages were read."""
+    reached: list[Row] = []
+    for chunk in chunks(sorted(set(message_ids))):
+        reached += await tx.all(
+            "SELECT d.device_id, d.user_id, d.frame_id FROM deliveries d JOIN devices v ON v.id = d.device_id"
+            " WHERE d.user_id = $1 AND d.channel = 'PUSH' AND d.state IN ('leased', 'accepted')"
+            f" AND v.platform <> 'web' AND d.device_id <> $2 AND d.message_id IN ({holes(len(chunk), after=2)})",
+            user_id,
+            but or "",
+            *chunk,
+        )
+    reached.sort(key=lambda row: str(row["device_id"]))
+    return await enqueue(tx, list(_notices(Kind.READ, reached, now, random)), now)
+
+
+async def hasten(tx: Transaction, device_id: str, now: int) -> None:
+    """Make a device's deliveries due at once, those too whose handle was dead: it has a new handle."""
+    await tx.run(
+        "UPDATE deliveries SET state = 'queued', due_at = $2, reason = NULL, settled_at = NULL"
+        " WHERE device_id = $1 AND state IN ('queued', 'gone') AND expires_at > $2",
+        device_id,
+        now,
+    )
+
+
+async def list_deliveries(tx: Transaction, message_id: str) -> list[Delivery]:
+    """Return the deliveries of a message, in the order in which they were written."""
+    rows = await tx.all(
+        "SELECT * FROM deliveries WHERE message_id = $1 ORDER BY created_at, sequence, id", message_id
+    )
+    return [_delivery_of(row) for row in rows]
+
+
+async def count(tx: Transaction) -> Counts:
+    """Count the deliveries by state; reads the whole table."""
+    rows = await tx.all("SELECT state, COUNT(*) AS n FROM deliveries GROUP BY state")
+    total = await tx.one("SELECT COUNT(*) AS n FROM deliveries")
+    known = {row["state"]: int(row["n"]) for row in rows}
+    return Counts(int(total["n"]) if total else 0, {state: known.get(state.value, 0) for state in State})
+
+
+async def _number(tx: Transaction, wanted: Mapping[str, int]) -> dict[str, Iterator[int]]:
+    """Raise the heads of devices and return the numbers that each was given."""
+    ids = sorted(wanted)
+    for chunk in chunks(ids):
+        await tx.all(
+            f"SELECT id FROM devices WHERE id IN ({holes(len(chunk))}) ORDER BY id FOR NO KEY UPDATE", *chunk
+        )
+    by_count: dict[int, list[str]] = defaultdict(list)
+    for device_id in ids:
+        by_count[wanted[device_id]].append(device_id)
+    given = {}
+    for n, device_ids in by_count.items():
+        for chunk in chunks(device_ids):
+            rows = await tx.all(
+                f"UPDATE devices SET head = head + $1 WHERE id IN ({holes(len(chunk), after=1)}) RETURNING id, head",
+                n,
+                *chunk,
+            )
+            given.update({row["id"]: iter(range(row["head"] - n + 1, row["head"] + 1)) for row in rows})
+    return given
+
+
+def _notices(kind: Kind, reached: Sequence[Row], now: int, random: Random) -> Iterator[Draft]:
+    """Make one delivery of kind 2 or 3 for each device; the rows are sorted by device."""
+    for device_id, rows in groupby(reached, key=lambda row: str(row["device_id"])):
+        frames = [(row["frame_id"], row["user_id"]) for row in rows]
+        yield Draft(
+            id=new_push_id(random),
+            message_id=None,
+            user_id=frames[0][1],
+            device_id=device_id,
+            channel=Channel.PUSH,
+            kind=kind,
+            frame_id=new_id(now, random),
+            body=json.dumps({"ids": [frame_id for frame_id, _ in frames]}, separators=(",", ":")),
+            suppressed=None,
+            due_at=now,
+            expires_at=now + NOTICE_LIFETIME,
+        )
+
+
+def _delivery(draft: Draft, sequence: int | None, now: int) -> Delivery:
+    waits = draft.state is State.QUEUED
+    return Delivery(
+        id=draft.id,
+        message_id=draft.message_id,
+        user_id=draft.user_id,
+        device_id=draft.device_id,
+        channel=draft.channel,
+        kind=draft.kind,
+        frame_id=draft.frame_id,
+        sequence=sequence,
+        state=draft.state,
+        reason=draft.suppressed,
+        attempts=0,
+        created_at=now,
+        due_at=draft.due_at,
+        expires_at=draft.expires_at,
+        settled_at=None if waits else now,
+    )
+
+
+def _values(delivery: Delivery, body: str | None) -> tuple[object, ...]:
+    return (
+        delivery.id,
+        delivery.message_id,
+        delivery.user_id,
+        delivery.device_id,
+        delivery.channel.value,
+        delivery.kind.value,
+        delivery.frame_id,
+        body,
+        delivery.sequence,
+        delivery.state.value,
+        delivery.reason,
+        delivery.created_at,
+        delivery.due_at,
+        delivery.expires_at,
+        delivery.settled_at,
+    )
+
+
+def _delivery_of(row: Row) -> Delivery:
+    return Delivery(
+        id=row["id"],
+        message_id=row["message_id"],
+        user_id=row["user_id"],
+        device_id=row["device_id"],
+        channel=Channel(row["channel"]),
+        kind=Kind(row["kind"]),
+        frame_id=row["frame_id"],
+        sequence=row["sequence"],
+        state=State(row["state"]),
+        reason=row["reason"],
+        attempts=row["attempts"],
+        created_at=row["created_at"],
+        due_at=row["due_at"],
+        expires_at=row["expires_at"],
+        settled_at=row["settled_at"],
+    )
