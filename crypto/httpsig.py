@@ -288,7 +288,7 @@ def verify_directory(
     _check_body(fields, body)
     try:
         listed = read_jwks(json.loads(body))
-    except (ValueError, Malformed):
+    except (ValueError, RecursionError, Malformed):
         raise SignatureFault("bad_json", "the directory is not a JWK set") from None
     if not listed or {key.id for key in listed} != signatures.keys():
         raise SignatureFault("key_mismatch", "a directory is signed by every key that it lists and no other")

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.harness.second import (
     Refused,
@@ -58,7 +59,14 @@ class Message:
             assert self.request is not None
             value = self.request.value(name)
             return value.removeprefix("hushpost=") if 'key="hushpost"' in parameters else value
-        derived = {'"@method"': self.method, '"@target-uri"': self.target_uri, '"@status"': str(self.status)}
+        parts = urlsplit(self.target_uri)
+        derived = {
+            '"@method"': self.method,
+            '"@target-uri"': self.target_uri,
+            '"@authority"': parts.netloc,
+            '"@path"': parts.path,
+            '"@status"': str(self.status),
+        }
         if name in derived:
             return derived[name]
         return {key.lower(): value for key, value in self.headers.items()}[name.strip('"')]
