@@ -1,0 +1,204 @@
+"""Every setting there is, with its type and default: one tree, from which all that must agree with it is derived.
+
+The configuration file's keys, the environment variables' names, `config.example.toml`'s test and the suggestions for
+misspelt names come from these structs (`server.cli.configfile`). Defaults make a server and a relay for one machine; nothing
+here is read from a file or from the environment.
+
+A constraint's `description` says what would be right: it is shown where a value is refused. A setting marked `SECRET`
+is masked wherever settings are shown and may come from a file that `HUSHPOST_…_FILE` names.
+"""
+
+import ipaddress
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import msgspec
+
+from crypto.encoding import unb64u
+from crypto.errors import CryptoError
+from crypto.keys import IdentityPublicKey
+from relay.config import ConfigError
+from relay.settings import RelaySettings
+from server.domain.account import Registration
+
+SECRET = {"secret": True}
+
+Listen = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):[0-9]{1,5}$",
+        description='HOST:PORT, such as "127.0.0.1:8080" or "[::1]:8080"',
+    ),
+]
+Url = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
+        description='an address without user, query or fragment, such as "https://push.example.org"',
+    ),
+]
+OptionalUrl = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$",
+        description='an address such as "https://relay.example.org", or "" for none',
+    ),
+]
+DatabaseUrl = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(sqlite:///.+|postgres(ql)?://.+)?$",
+        description='"sqlite:///path/to/file.db", "postgresql://user:password@host/name", or "" for a file in data_dir',
+        extra=SECRET,
+    ),
+]
+
+
+class LogFormat(StrEnum):
+    AUTO = "auto"
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The server.
+
+    public_url: the address under which phones and clients reach it; it stands in pairing links and is signed.
+    listen: where it listens; port 0 takes a free one. data_dir: what it keeps, the keys in `keys/` below it.
+    key_file, secret_file: relative ones are in `<data_dir>/keys`.
+    trusted_proxies: networks whose X-Forwarded-For is believed.
+    relay_url: the relay that pushes for it. relay_keys: its public keys, as its `hushpost keys show` prints them; none
+    means that the keys seen first are trusted from then on.
+    """
+
+    public_url: Url = "http://127.0.0.1:8080"
+    listen: Listen = "127.0.0.1:8080"
+    data_dir: str = "data"
+    key_file: str = "server.key"
+    secret_file: str = "server.secret"  # noqa: S105 - a file's name
+    trusted_proxies: tuple[str, ...] = ()
+    relay_url: OptionalUrl = ""
+    relay_keys: tuple[str, ...] = ()
+
+
+class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where messages are kept. url: empty for `sqlite:///<data_dir>/hushpost.db`."""
+
+    url: DatabaseUrl = ""
+
+    def __repr__(self) -> str:
+        return "DatabaseSettings(url=…)"
+
+
+class AccountSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """People. registration: who may make an account after the first one.
+
+    argon2_…: what hashing a password costs (RFC 9106); hashes made with other values are renewed at sign-in.
+    argon2_threads: how many are hashed at once, each with that memory. argon2_waiting: how many may wait for that.
+    """
+
+    registration: Registration = Registration.CLOSED
+    argon2_memory_kib: Annotated[int, msgspec.Meta(ge=8_192, le=4_194_304)] = 65_536
+    argon2_time: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    argon2_lanes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+    argon2_threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    argon2_waiting: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 32
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The outbox. batch: pushes in one request to the relay. poll_seconds: how often it looks without being woken.
+
+    seal_processes: processes that encrypt, 0 for one on each core.
+    """
+
+    batch: Annotated[int, msgspec.Meta(ge=1, le=500)] = 500
+    poll_seconds: Annotated[float, msgspec.Meta(ge=0.05, le=60)] = 0.5
+    seal_processes: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
+
+
+class RelaySection(RelaySettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The relay (`relay.settings.RelaySettings`) and where it listens.
+
+    key_file: a relative one is in `<data_dir>/keys`. issue_unconfigured: handles are issued for apps without
+    credentials here, and pushes to them answered `not_configured`.
+    """
+
+    public_url: Url = "http://127.0.0.1:8081"
+    listen: Listen = "127.0.0.1:8081"
+    issue_unconfigured: bool = False
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The log, on standard error. format: `auto` is for people on a terminal and JSON elsewhere."""
+
+    level: LogLevel = LogLevel.INFO
+    format: LogFormat = LogFormat.AUTO
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    server: ServerSettings = ServerSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    accounts: AccountSettings = AccountSettings()
+    worker: WorkerSettings = WorkerSettings()
+    relay: RelaySection = RelaySection()
+    log: LogSettings = LogSettings()
+
+
+def keys_dir(settings: Settings) -> Path:
+    return Path(settings.server.data_dir) / "keys"
+
+
+def database_url(settings: Settings) -> str:
+    """The database's URL, with the default in place of an empty one."""
+    file = Path(settings.server.data_dir).absolute() / "hushpost.db"
+    return settings.database.url or f"sqlite:///{file}"
+
+
+def listen_address(listen: str) -> tuple[str, int]:
+    """The host (an IPv6 one without brackets) and port of a `Listen`."""
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def trusted_relay_keys(settings: ServerSettings) -> tuple[IdentityPublicKey, ...]:
+    try:
+        return tuple(IdentityPublicKey(unb64u(text, 32)) for text in settings.relay_keys)
+    except CryptoError:
+        raise ConfigError(
+            "server.relay_keys: each must be a relay's public key (43 characters), as its `hushpost keys show` prints it"
+        ) from None
+
+
+def trusted_networks(settings: ServerSettings) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(text) for text in settings.trusted_proxies)
+    except ValueError as error:
+        raise ConfigError(f"server.trusted_proxies: {error}; write a network such as 10.0.0.0/8") from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a listener on this host is reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def check(settings: Settings) -> None:
+    """Raise `ConfigError` for what only shows where settings meet."""
+    trusted_relay_keys(settings.server)
+    trusted_networks(settings.server)
+    for name, listen in (("server", settings.server.listen), ("relay", settings.relay.listen)):
+        if listen_address(listen)[1] > 65_535:  # noqa: PLR2004 - the largest port
+            raise ConfigError(f"{name}.listen: a port is at most 65535")
+    if urlsplit(settings.server.public_url).path.strip("/"):
+        raise ConfigError("server.public_url: the server has an address of its own, without a path")
