@@ -1,0 +1,196 @@
+"""Limits: fixed windows of a minute, and the record of a server's bad tokens. No I/O; the time is an argument.
+
+Memory is bounded: each window keeps at most `capacity` keys and forgets the one whose window began first. Forgetting lets
+a key begin anew, so whoever can make keys at will (open admission) can escape the per-server limit; that is what the limits
+by address and in total are for, and those keys cannot be made.
+A push is counted only if every limit that it meets has room: what is refused costs nothing.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final, TypeVar
+
+from relay.config import LimitSettings
+from relay.errors import Problem, seconds_to_wait
+
+WINDOW_SECONDS: Final = 60
+HISTORY: Final = 100
+_HISTORY_MASK: Final = (1 << HISTORY) - 1
+_ALL: Final = b""
+_Value = TypeVar("_Value")
+
+
+class Window:
+    """How often each key was taken in its current minute."""
+
+    __slots__ = ("_capacity", "_keys", "limit", "name")
+
+    def __init__(self, name: str, limit: int, capacity: int) -> None:
+        self.name = name
+        self.limit = limit
+        self._capacity = capacity
+        self._keys: OrderedDict[bytes, list[float]] = OrderedDict()
+
+    def remaining(self, key: bytes, now: float, limit: int) -> int:
+        entry = self._keys.get(key)
+        if entry is None or now >= entry[1]:
+            return limit
+        return max(0, limit - int(entry[0]))
+
+    def resets_at(self, key: bytes, now: float) -> float:
+        entry = self._keys.get(key)
+        return now + WINDOW_SECONDS if entry is None or now >= entry[1] else entry[1]
+
+    def take(self, key: bytes, now: float) -> None:
+        entry = self._keys.get(key)
+        if entry is not None and now < entry[1]:
+            entry[0] += 1
+            return
+        if entry is not None:
+            del self._keys[key]
+        while self._keys and (len(self._keys) >= self._capacity or self._oldest_is_over(now)):
+            self._keys.popitem(last=False)
+        self._keys[key] = [1, now + WINDOW_SECONDS]
+
+    def _oldest_is_over(self, now: float) -> bool:
+        # All windows are equally long, so that the order of insertion is the order in which they end.
+        return next(iter(self._keys.values()))[1] <= now
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A window seen by one caller: whose count, and how much of it."""
+
+    window: Window
+    key: bytes
+    limit: int
+
+    def remaining(self, now: float) -> int:
+        return self.window.remaining(self.key, now, self.limit)
+
+    def resets_at(self, now: float) -> float:
+        return self.window.resets_at(self.key, now)
+
+
+class BadTokens:
+    """Which servers send to bad tokens; one with more than half of its last 100 bad waits."""
+
+    def __init__(self, wait: int, capacity: int) -> None:
+        self._wait = wait
+        self._capacity = capacity
+        self._history: OrderedDict[str, int] = OrderedDict()
+        self._until: OrderedDict[str, float] = OrderedDict()
+
+    def record(self, server: str, *, bad: bool, now: float) -> None:
+        if not bad and server not in self._history:
+            return  # an unwritten history counts as good
+        history = (self._history.pop(server, 0) << 1 | bad) & _HISTORY_MASK
+        if history.bit_count() > HISTORY // 2:
+            _put(self._until, server, now + self._wait, self._capacity)
+        elif history:
+            _put(self._history, server, history, self._capacity)
+
+    def waits_until(self, server: str, now: float) -> float | None:
+        until = self._until.get(server)
+        return None if until is None or until <= now else until
+
+
+def _put(entries: OrderedDict[str, _Value], key: str, value: _Value, capacity: int) -> None:
+    entries.pop(key, None)
+    while len(entries) >= capacity:
+        entries.popitem(last=False)
+    entries[key] = value
+
+
+class Limits:
+    """Every limit of one relay process."""
+
+    def __init__(self, settings: LimitSettings, *, is_open: bool) -> None:
+        self._settings = settings
+        self._is_open = is_open
+        server = settings.open_server if is_open else settings.server
+        self.server = Window("server", server, settings.known_servers)
+        self.token = Window("token", settings.token, settings.known_tokens)
+        self.address = Window("address", settings.open_address, settings.known_addresses)
+        self.total = Window("total", settings.open_total, 1)
+        self.requests = Window("requests", settings.open_requests, settings.known_addresses)
+        self.handles = Window("handles", settings.handles, settings.known_addresses)
+        self.bad_tokens = BadTokens(settings.bad_token_wait, settings.known_servers)
+
+    def rules(self, server: str, quota: int | None, address: bytes) -> tuple[Rule, ...]:
+        """What each push of this caller is counted against, besides its token."""
+        own = Rule(self.server, server.encode(), quota or self.server.limit)
+        if not self._is_open:
+            return (own,)
+        return (
+            own,
+            Rule(self.address, address, self.address.limit),
+            Rule(self.total, _ALL, self.total.limit),
+        )
+
+    def token_rule(self, server: str, token: str) -> Rule:
+        # Half of the digest names a token well enough to count by, and keeps none of it.
+        return Rule(self.token, sha256(f"{server}\0{token}".encode()).digest()[:16], self.token.limit)
+
+    def address_rules(self, address: bytes) -> tuple[Rule, ...]:
+        """What the unsigned requests of an address are counted against."""
+        handles = Rule(self.handles, address, self.handles.limit)
+        if not self._is_open:
+            return (handles,)
+        return (Rule(self.requests, address, self.requests.limit), handles)
+
+    def admit_request(self, address: bytes, now: float) -> None:
+        """Where anybody is admitted, a signature is checked only within the address's limit."""
+        if self._is_open:
+            _take_or_refuse(Rule(self.requests, address, self.requests.limit), now)
+
+    def admit_handle(self, address: bytes, token: str, now: float) -> None:
+        """One handle request: from this address, and for this token, to which the handle may have to be sent."""
+        for rule in (Rule(self.handles, address, self.handles.limit), self.token_rule("", token)):
+            _take_or_refuse(rule, now)
+
+    def admit_batch(self, server: str, rules: Sequence[Rule], now: float) -> None:
+        """A request as a whole: refused where the server waits, or could not push a single time."""
+        until = self.bad_tokens.waits_until(server, now)
+        if until is not None:
+            detail = f"more than half of the last {HISTORY} tokens were bad; retire the handles that are gone"
+            raise Problem("limited", detail, retry_after=until - now)
+        blocked = refusal(rules, now)
+        if blocked is not None:
+            raise _limited(blocked, now)
+
+
+def refusal(rules: Iterable[Rule], now: float) -> Rule | None:
+    """The first rule with nothing left."""
+    return next((rule for rule in rules if rule.remaining(now) < 1), None)
+
+
+def take(rules: Iterable[Rule], now: float) -> None:
+    for rule in rules:
+        rule.window.take(rule.key, now)
+
+
+def headers(rules: Sequence[Rule], now: float) -> dict[str, str]:
+    """`RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-10."""
+    policy = ", ".join(f'"{rule.window.name}";q={rule.limit};w={WINDOW_SECONDS}' for rule in rules)
+    state = ", ".join(
+        f'"{rule.window.name}";r={rule.remaining(now)};t={seconds_to_wait(rule.resets_at(now) - now)}'
+        for rule in rules
+    )
+    return {"RateLimit-Policy": policy, "RateLimit": state}
+
+
+def _take_or_refuse(rule: Rule, now: float) -> None:
+    if rule.remaining(now) < 1:
+        raise _limited(rule, now)
+    rule.window.take(rule.key, now)
+
+
+def _limited(rule: Rule, now: float) -> Problem:
+    detail = f"the limit {rule.window.name!r} of {rule.limit} in {WINDOW_SECONDS} s is used up"
+    return Problem("limited", detail, retry_after=rule.resets_at(now) - now)
