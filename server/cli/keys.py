@@ -1,0 +1,141 @@
+"""`hushpost keys`: the server's and the relay's keys. Shows ids and public keys, never a secret."""
+
+import secrets
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crypto.keys import EpochKey, IdentityKey
+from server.cli.files import (
+    FIRST_EPOCH,
+    load_settings,
+    make_relay_keys,
+    make_server_keys,
+    relay_key_path,
+    server_key_path,
+    server_secret_path,
+)
+from server.cli.keyfiles import (
+    MAKE_RELAY,
+    MAKE_SERVER,
+    Key,
+    KeyFileError,
+    ServerSecret,
+    append,
+    describe,
+    read_keys_of,
+    write_new,
+)
+from server.cli.terminal import USAGE, CommandError, ConfigOption, JsonOption, result, result_json, say
+from server.config import Settings
+
+commands = typer.Typer(no_args_is_help=True, help="Make, show and check the keys of a server or relay.")
+
+
+class New(StrEnum):
+    SERVER = "server"
+    RELAY = "relay"
+    IDENTITY = "identity"
+    EPOCH = "epoch"
+    SECRET = "secret"  # noqa: S105 - the name of a kind of key
+
+
+FilesArgument = Annotated[
+    list[Path] | None, typer.Argument(metavar="[FILE]…", help="Key files; else those of the settings.")
+]
+
+
+@commands.command()
+def new(
+    kind: Annotated[New, typer.Argument(help="`server` and `relay` make all that is missing of theirs.")],
+    file: Annotated[Path | None, typer.Argument(help="Where to, for a single key.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Make keys: all of a server's or a relay's, or a single one.
+
+    An epoch key is written behind those in the relay's file and takes the next number; new handles are sealed with it.
+    A relay's second identity key is written in the same way. Nothing is ever overwritten.
+    """
+    settings = load_settings(config).settings
+    if kind in {New.SERVER, New.RELAY}:
+        made = make_server_keys(settings) if kind is New.SERVER else make_relay_keys(settings)
+        for path in made:
+            _show_made(path)
+        if not made:
+            say("nothing was missing")
+        return
+    path = file or _default_path(kind, settings)
+    _add(path, kind)
+    _show_made(path)
+
+
+def _default_path(kind: New, settings: Settings) -> Path:
+    match kind:
+        case New.EPOCH:
+            return relay_key_path(settings)
+        case New.SECRET:
+            return server_secret_path(settings)
+        case _:
+            return server_key_path(settings)
+
+
+def _add(path: Path, kind: New) -> None:
+    held = read_keys_of(path, hint=MAKE_RELAY) if path.exists() else []
+    key: Key
+    match kind:
+        case New.EPOCH:
+            numbers = [key.number for key in held if isinstance(key, EpochKey)]
+            key = EpochKey.generate(max(numbers, default=FIRST_EPOCH - 1) + 1, secrets.token_bytes)
+        case New.SECRET:
+            key = ServerSecret.generate(secrets.token_bytes)
+        case _:
+            key = IdentityKey.generate(secrets.token_bytes)
+    if any(isinstance(old, EpochKey) for old in held) and not isinstance(key, ServerSecret):
+        append(path, [key])  # a relay's file: rotation adds to it
+    else:
+        write_new(path, [key])
+
+
+def _show_made(path: Path) -> None:
+    say(f"made {path}; keep a copy apart from the database: without it every phone pairs anew")
+
+
+@commands.command()
+def show(files: FilesArgument = None, config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
+    """Show the ids and public keys, which are not secret."""
+    paths = files or [path for path in _of_settings(config) if path.exists()]
+    if not paths:
+        raise CommandError(f"there are no keys yet; {MAKE_SERVER}", code=USAGE)
+    shown = [{"file": str(path), **describe(key)} for path in paths for key in _read(path)]
+    if as_json:
+        result_json(shown)
+        return
+    for key in shown:
+        result(f"{key['file']}: {key['type']} {key['id']}")
+        if "publicKey" in key:
+            result(f"  public key {key['publicKey']}")
+
+
+@commands.command()
+def check(files: FilesArgument = None, config: ConfigOption = None) -> None:
+    """Check that key files are whole and that nobody else may read them."""
+    paths = files or [path for path in _of_settings(config) if path.exists()]
+    faults = []
+    for path in paths:
+        try:
+            result(f"{path}: {len(_read(path))} keys, in order")
+        except KeyFileError as error:
+            faults.append(str(error))
+    if faults or not paths:
+        raise CommandError(*(faults or [f"there are no keys yet; {MAKE_SERVER}"]), code=USAGE)
+
+
+def _of_settings(config: str | None) -> list[Path]:
+    settings = load_settings(config).settings
+    return [server_key_path(settings), server_secret_path(settings), relay_key_path(settings)]
+
+
+def _read(path: Path) -> list[Key]:
+    return read_keys_of(path, hint="name a file that is there")

@@ -1,0 +1,91 @@
+"""The log: structured lines on standard error.
+
+Nobody logs content, tokens, handles or keys; `redact` is the second net under that rule. It knows secrets by their shape and
+replaces them wherever they stand in a line, so that a mistake elsewhere costs a line of the log and not a secret.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+from server.config import LogFormat, LogSettings
+
+_SHAPES = re.compile(
+    r"(?:zat|hpd)_[A-Za-z0-9_-]{8,}"  # access tokens, device tokens
+    r"|hushpost-(?:identity|device|epoch|secret)-\d:[A-Za-z0-9_:-]+"  # typed keys
+    r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"  # JWTs
+    r"|hushpost://\S+"  # pairing links
+    r"|-----BEGIN [A-Z ]+-----[\s\S]*"  # PEM
+    # Handles, envelopes, push tokens. A key id has 43 characters and may be logged.
+    r"|[A-Za-z0-9_+/-]{60,}={0,2}"
+)
+_HIDDEN = "[hidden]"
+_LIBRARIES = logging.WARNING
+
+
+def redact(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor."""
+    for name, value in line.items():
+        line[name] = _clean(value)
+    return line
+
+
+def _clean(value: Any) -> Any:
+    match value:
+        case str():
+            return _SHAPES.sub(_HIDDEN, value)
+        case bytes():
+            return _HIDDEN
+        case dict():
+            return {_clean(name): _clean(inner) for name, inner in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_clean(inner) for inner in value]
+        case bool() | int() | float() | None:
+            return value
+        case _:
+            return _clean(str(value))
+
+
+def start_logging(settings: LogSettings, stream: TextIO) -> None:
+    """Set up structlog and let the libraries' own logging end in it. Once for a process."""
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    as_json = settings.format is LogFormat.JSON or (settings.format is LogFormat.AUTO and not stream.isatty())
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            redact,
+            _renderer(as_json=as_json, colors=stream.isatty()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [_ToStructlog()]
+    root.setLevel(max(level, _LIBRARIES))
+
+
+def _renderer(*, as_json: bool, colors: bool) -> Any:
+    if as_json:
+        return structlog.processors.JSONRenderer(ensure_ascii=False)
+    return structlog.dev.ConsoleRenderer(colors=colors)
+
+
+class _ToStructlog(logging.Handler):
+    """Lines of libraries. Of an exception only the type is kept: its text and trace may quote what must not be logged."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger()
+        values = {"logger": record.name}
+        if record.exc_info and record.exc_info[0] is not None:
+            values["error"] = record.exc_info[0].__name__
+        log.log(record.levelno, record.getMessage(), **values)
+
+
+def log_to_stderr(settings: LogSettings) -> None:
+    start_logging(settings, sys.stderr)
