@@ -109,6 +109,7 @@ def translated(error: Exception) -> Exception:
 class PostgresDatabase:
     def __init__(self, pool: Any) -> None:
         self._pool = pool
+        self._closed = False
 
     async def write(self, job: Callable[[Transaction], Awaitable[T]]) -> T:
         for attempt in range(_TRIES):
@@ -130,6 +131,7 @@ class PostgresDatabase:
             raise DatabaseUnavailable("PostgreSQL: the snapshot was lost") from None
 
     async def close(self) -> None:
+        self._closed = True
         try:
             await asyncio.wait_for(self._pool.close(), _CLOSE_SECONDS)
         except TimeoutError:
@@ -137,6 +139,8 @@ class PostgresDatabase:
 
     @asynccontextmanager
     async def _transaction(self, **options: Any) -> AsyncIterator[PostgresTransaction]:
+        if self._closed:
+            raise DatabaseUnavailable("the database is closed")
         try:
             async with (
                 self._pool.acquire(timeout=_CONNECT_SECONDS) as connection,
