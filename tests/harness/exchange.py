@@ -1,8 +1,10 @@
 """One signed exchange for the HTTP signature tests: a push, its outcome, and the other messages that are signed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from crypto.encoding import b64u
 from crypto.httpsig import (
     DIRECTORY,
     IDENTITY,
@@ -22,7 +24,7 @@ from crypto.httpsig import (
 )
 from crypto.keys import IdentityPublicKey
 from tests.harness import second_http
-from tests.harness.cast import NOW, RELAY, SERVER
+from tests.harness.cast import NOW, RELAY, SERVER, SERVER_SEED
 
 NONCE = bytes(range(16))
 BODY = b'{"pushes":[]}'
@@ -161,3 +163,24 @@ ANSWERS = {
     "pair": Answer(PAIR, PAIR_HEADERS, "POST", PAIR_URI, status=201).signed(),
     "identity": Answer(IDENTITY, {}, "GET", IDENTITY_URI).signed(),
 }
+
+
+PUSH_COMPONENTS = second_http.COMPONENTS["push"]
+PUSH_PARAMETERS = second_http.parameters("push", SERVER_SEED, NOW, NOW + 60, NONCE)
+PUSH_FIELDS = {
+    "Content-Type": JSON,
+    "Content-Digest": second_http.digest(BODY),
+    "Hushpost-Key": b64u(SERVER.public.raw),
+}
+
+
+def forged(
+    *,
+    components: list[str] = PUSH_COMPONENTS,
+    parameters: Mapping[str, str] = PUSH_PARAMETERS,
+    fields: Mapping[str, str] = PUSH_FIELDS,
+    label: str = "hushpost",
+) -> dict[str, str]:
+    """A request whose signature is right for what it says, whatever that is."""
+    message = second_http.Message(dict(fields), "POST", PUSH_URI)
+    return {**fields, **second_http.sign(message, components, dict(parameters), SERVER_SEED, label)}
