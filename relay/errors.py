@@ -8,9 +8,7 @@ from typing import Any
 
 import msgspec
 
-from relay.wire import ERROR_STATUS, PROBLEM_TYPE
-
-CONTENT_TYPE = PROBLEM_TYPE
+from relay.wire import ERROR_STATUS
 
 
 class Problem(Exception):
@@ -54,3 +52,14 @@ def bad_request(field: str, rule: str) -> Problem:
 def seconds_to_wait(seconds: float) -> int:
     """Whole seconds, rounded up, since less would be too early, and at least one."""
     return max(1, -int(-seconds // 1))
+
+
+def origin(error: BaseException) -> str:
+    """An unexpected exception for the log: its type and where it was raised, without its message, which may hold a secret."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return type(error).__name__
+    code = trace.tb_frame.f_code
+    return f"{type(error).__name__} in {code.co_qualname}, line {trace.tb_lineno}"

@@ -1,0 +1,56 @@
+"""The relay's metrics, in a registry of their own so that several relays can live in one process.
+
+Labels come from closed sets (our routes, codes, providers and reasons): never a device, a server or an app's text from outside.
+"""
+
+from functools import cache
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SEND_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_BATCH_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._pushes = Counter(
+            "hushpost_relay_pushes",
+            "Pushes by provider and outcome",
+            ("provider", "status", "reason"),
+            registry=self.registry,
+        )
+        self._sends = Histogram(
+            "hushpost_relay_send_seconds",
+            "How long a provider took for a push",
+            ("provider",),
+            buckets=_SEND_BUCKETS,
+            registry=self.registry,
+        )
+        self._requests = Histogram(
+            "hushpost_relay_request_seconds",
+            "How long a request took, by route and outcome",
+            ("route", "code"),
+            registry=self.registry,
+        )
+        self._refused = Counter(
+            "hushpost_relay_refused", "Requests refused as a whole", ("code",), registry=self.registry
+        )
+        self.batch = Histogram(
+            "hushpost_relay_batch_pushes",
+            "Pushes in a request",
+            buckets=_BATCH_BUCKETS,
+            registry=self.registry,
+        )
+        self.in_flight = Gauge(
+            "hushpost_relay_pushes_in_flight", "Pushes that a provider holds now", registry=self.registry
+        )
+        self.nonces = Gauge(
+            "hushpost_relay_nonces", "Requests that are remembered against replay", registry=self.registry
+        )
+        # A labelled child costs three times as much to look up as to keep (the label sets are closed and small).
+        self.pushes = cache(self._pushes.labels)
+        self.sends = cache(self._sends.labels)
+        self.refused = cache(self._refused.labels)
+        self.requests = cache(self._requests.labels)

@@ -1,0 +1,165 @@
+"""What each address does. Who calls, what may be said and how it is signed is decided in `signed`, `handles` and `forward`."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from crypto.httpsig import OUTCOME, PUSH, STATUS, STATUS_ANSWER
+from relay.address import client_address
+from relay.config import HandleDelivery, RelayConfig
+from relay.directory import Directory
+from relay.errors import Problem
+from relay.forward import AppKey, Forwarder
+from relay.handles import LARGEST_REQUEST, HandleIssuer, read_handle_request
+from relay.limits import Limits
+from relay.metrics import Metrics
+from relay.providers.provider import Provider
+from relay.signed import (
+    Caller,
+    Endpoint,
+    Verifier,
+    read_body,
+    refuse_encoding,
+    refuse_query,
+    require_json,
+)
+from relay.strictjson import decode, decode_pushes
+from relay.wire import (
+    JSON_TYPE,
+    MAX_BYTES,
+    MAX_PUSHES,
+    PUSH_PATH,
+    STATUS_PATH,
+    App,
+    LimitState,
+    Status,
+    encode_outcomes,
+)
+
+PUSH_ENDPOINT: Final = Endpoint("POST", PUSH_PATH, PUSH, OUTCOME)
+STATUS_ENDPOINT: Final = Endpoint("GET", STATUS_PATH, STATUS, STATUS_ANSWER)
+_NOT_READY_RETRY: Final = "30"
+
+
+class Routes:
+    def __init__(
+        self,
+        config: RelayConfig,
+        *,
+        verifier: Verifier,
+        forwarder: Forwarder,
+        issuer: HandleIssuer,
+        directory: Directory,
+        providers: Mapping[AppKey, Provider],
+        limits: Limits,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        log: structlog.stdlib.BoundLogger,
+    ) -> None:
+        self._config = config
+        self._verifier = verifier
+        self._forwarder = forwarder
+        self._issuer = issuer
+        self._directory = directory
+        self._providers = providers
+        self._limits = limits
+        self._metrics = metrics
+        self._clock = clock
+        self._log = log
+        webpush = [
+            App(provider="webpush", app=name, environment="production") for name in config.webpush_apps
+        ]
+        self._apps = [*(provider.app for provider in providers.values()), *webpush]
+        self._issued_for = frozenset((app.provider, app.app, app.environment) for app in self._apps)
+
+    async def push(self, request: web.Request) -> web.Response:
+        return await self._verifier.serve(request, PUSH_ENDPOINT, self._push)
+
+    async def status(self, request: web.Request) -> web.Response:
+        return await self._verifier.serve(request, STATUS_ENDPOINT, self._status)
+
+    async def _push(self, request: web.Request, caller: Caller) -> bytes:
+        body = await read_body(request, MAX_BYTES)
+        caller.check_digest(body)
+        refuse_query(request)
+        require_json(request)
+        items = decode_pushes(body)
+        if len(items) > MAX_PUSHES:
+            raise Problem("too_many_pushes", f"at most {MAX_PUSHES} in a request")
+        if items:
+            self._limits.admit_batch(caller.server, caller.rules, self._clock())
+        outcomes = await self._forwarder.forward(caller.server, items, caller.rules)
+        self._metrics.batch.observe(len(items))
+        counts: Counter[str] = Counter(outcome.status for outcome in outcomes)
+        self._log.info("pushed", server=self._verifier.pseudonym(caller.server), pushes=len(items), **counts)
+        return encode_outcomes(outcomes)
+
+    async def _status(self, request: web.Request, caller: Caller) -> bytes:
+        refuse_query(request)
+        now = self._clock()
+        states = [
+            LimitState(
+                name=rule.window.name,
+                limit=rule.limit,
+                remaining=rule.remaining(now),
+                resetsAt=int(rule.resets_at(now) * 1000),
+            )
+            for rule in caller.rules
+        ]
+        return msgspec.json.encode(Status(limits=states, apps=self._apps, server=caller.server))
+
+    async def handles(self, request: web.Request) -> web.Response:
+        refuse_encoding(request)
+        body = await read_body(request, LARGEST_REQUEST)
+        refuse_query(request)
+        require_json(request)
+        wanted = read_handle_request(decode(body), self._config, self._issued_for)
+        address = client_address(request, self._config.trusted_proxies)
+        self._limits.admit_handle(address, wanted.address, self._clock())
+        handle, expires_at = self._issuer.issue(wanted)
+        if self._config.handle_delivery is HandleDelivery.PUSH:
+            await self._issuer.send(wanted, handle)
+            return _json({}, status=202)
+        return _json({"handle": handle, "expiresAt": expires_at}, status=201)
+
+    async def apps(self, _: web.Request) -> web.Response:
+        return _json(self._apps)
+
+    async def keys(self, _: web.Request) -> web.Response:
+        return self._directory.answer()
+
+    async def healthz(self, _: web.Request) -> web.Response:
+        return _json({"status": "ok"})
+
+    async def readyz(self, _: web.Request) -> web.Response:
+        """503 while a provider's credentials do not load or are refused, and while the process shuts down."""
+        troubles = [
+            {
+                "provider": one.app.provider,
+                "app": one.app.app,
+                "environment": one.app.environment,
+                "reason": trouble,
+            }
+            for one in self._providers.values()
+            if (trouble := one.trouble) is not None
+        ]
+        if not troubles and not self._verifier.draining:
+            return _json({"status": "ready"})
+        document = {"status": "draining" if self._verifier.draining else "not_ready", "troubles": troubles}
+        response = _json(document, status=503)
+        response.headers["Retry-After"] = _NOT_READY_RETRY
+        return response
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        return web.Response(
+            body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
+
+
+def _json(document: object, *, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(document), status=status, content_type=JSON_TYPE)

@@ -1,0 +1,199 @@
+"""Signed requests: who calls is established here, in the order of PROTOCOL.md, section 4.
+
+From there on every answer is signed, refusals and our own faults included.
+
+Content-Encoding, signature form, key, admission, signature: until then nobody has proved anything, and refusals are not
+signed. Then created and expires, nonce; then, by the endpoint itself, body size, digest, content type and query, JSON.
+The nonce is used up only by a request that is signed, in time, and would be served: a process that is shutting down leaves it.
+"""
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final
+
+import aiohttp
+import structlog
+from aiohttp import web
+
+from crypto.httpsig import (
+    LIFETIME,
+    Profile,
+    RequestContext,
+    RequestSignature,
+    SignatureFault,
+    read_request,
+    request_context,
+    sign_answer,
+)
+from relay import limits as limiting
+from relay.address import client_address
+from relay.admission import PASS_HEADER, Gate
+from relay.config import RelayConfig
+from relay.errors import Problem, bad_request, origin
+from relay.limits import Limits, Rule
+from relay.metrics import Metrics
+from relay.nonces import Nonces
+from relay.wire import JSON_TYPE, PROBLEM_TYPE
+
+BODY_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A signed route: its path below the public URL, and the profiles of request and answer."""
+
+    method: str
+    path: str
+    request: Profile
+    answer: Profile
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A server whose signature was verified. `rules`: what its pushes count against."""
+
+    server: str
+    rules: tuple[Rule, ...] = field(repr=False)
+    signature: RequestSignature = field(repr=False)
+    context: RequestContext = field(repr=False)
+
+    def check_digest(self, body: bytes) -> None:
+        try:
+            self.signature.check_digest(body)
+        except SignatureFault as fault:
+            raise Problem(fault.code, fault.detail) from None
+
+
+Act = Callable[[web.Request, Caller], Awaitable[bytes]]
+"""An endpoint's own part: gives the JSON of a 200, or raises `Problem`."""
+
+
+class Verifier:
+    def __init__(
+        self,
+        config: RelayConfig,
+        *,
+        limits: Limits,
+        nonces: Nonces,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        log: structlog.stdlib.BoundLogger,
+    ) -> None:
+        self._config = config
+        self._gate = Gate(config)
+        self._limits = limits
+        self._nonces = nonces
+        self._metrics = metrics
+        self._clock = clock
+        self._log = log
+        self._key = config.identities[0]
+        # Signing is deterministic, so that this is a secret which survives restarts and needs no setting of its own.
+        self._log_key = sha256(self._key.sign(b"hushpost/1 relay log")).digest()
+        self.draining = False
+
+    def pseudonym(self, server: str) -> str:
+        """A name for a server in logs, from which its key id cannot be found."""
+        return hmac.new(self._log_key, server.encode(), sha256).hexdigest()[:12]
+
+    async def serve(self, request: web.Request, endpoint: Endpoint, act: Act) -> web.Response:
+        refuse_encoding(request)
+        caller = self._verify(request, endpoint)
+        try:
+            self._admit_once(caller)
+            body = await act(request, caller)
+        except Problem as problem:
+            return self._refuse(endpoint, caller, problem)
+        except Exception as error:  # noqa: BLE001  what goes wrong after verification is answered signed, without a trace
+            self._log.error("internal", error=origin(error), server=self.pseudonym(caller.server))
+            return self._refuse(endpoint, caller, Problem("internal", "the relay failed; try again"))
+        return self._answer(endpoint, caller, 200, JSON_TYPE, body)
+
+    def _verify(self, request: web.Request, endpoint: Endpoint) -> Caller:
+        now = self._clock()
+        address = client_address(request, self._config.trusted_proxies)
+        target = self._config.public_url + endpoint.path
+        try:
+            signature = read_request(endpoint.request, request.headers.items())
+            self._limits.admit_request(address, now)
+            quota = self._gate.admit(signature.keyid, request.headers.get(PASS_HEADER), now)
+            signature.verify(method=endpoint.method, target_uri=target)
+        except SignatureFault as fault:
+            raise Problem(fault.code, fault.detail) from None
+        context = request_context(endpoint.method, target, request.headers.items())
+        rules = self._limits.rules(signature.keyid, quota, address)
+        return Caller(signature.keyid, rules, signature, context)
+
+    def _admit_once(self, caller: Caller) -> None:
+        now, signature = self._clock(), caller.signature
+        try:
+            signature.check_time(now)
+        except SignatureFault as fault:
+            raise Problem(fault.code, fault.detail) from None
+        if self.draining:
+            raise Problem("draining", "this process is shutting down; sign the request anew", retry_after=1)
+        self._nonces.use(
+            signature.keyid, signature.nonce, created=signature.created, expires=signature.expires, now=now
+        )
+        self._metrics.nonces.set(len(self._nonces))
+
+    def _refuse(self, endpoint: Endpoint, caller: Caller, problem: Problem) -> web.Response:
+        self._metrics.refused(problem.code).inc()
+        response = self._answer(endpoint, caller, problem.status, PROBLEM_TYPE, problem.body)
+        response.headers.update(problem.headers)
+        return response
+
+    def _answer(
+        self, endpoint: Endpoint, caller: Caller, status: int, content_type: str, body: bytes
+    ) -> web.Response:
+        now = self._clock()
+        signed = sign_answer(
+            endpoint.answer,
+            key=self._key,
+            status=status,
+            content_type=content_type,
+            body=body,
+            request=caller.context,
+            created=int(now),
+            lifetime=LIFETIME,
+        )
+        headers = {"Content-Type": content_type, **signed, **limiting.headers(caller.rules, now)}
+        return web.Response(status=status, body=body, headers=headers)
+
+
+def refuse_encoding(request: web.Request) -> None:
+    if "Content-Encoding" in request.headers:
+        raise Problem("encoding_unsupported", "send the body without Content-Encoding")
+
+
+def refuse_query(request: web.Request) -> None:
+    """The signed address has no query, so one that is there was not signed."""
+    if "?" in request.raw_path:
+        raise bad_request("query", "this address takes none")
+
+
+def require_json(request: web.Request) -> None:
+    if request.content_type != JSON_TYPE:
+        raise bad_request("Content-Type", f"must be {JSON_TYPE}")
+
+
+async def read_body(request: web.Request, largest: int) -> bytes:
+    """The body as sent. Raises `body_too_large`, and `bad_request` for one that does not come to its end."""
+    if (request.content_length or 0) > largest:
+        raise _too_large(largest)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > largest:
+                    raise _too_large(largest)
+    except (TimeoutError, aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError):
+        raise bad_request("body", f"did not come whole within {BODY_SECONDS:.0f} s") from None
+    return bytes(body)
+
+
+def _too_large(largest: int) -> Problem:
+    return Problem("body_too_large", f"at most {largest} bytes")
