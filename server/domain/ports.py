@@ -38,6 +38,11 @@ class Transaction(Protocol):
 
 
 class Database(Protocol):
+    @property
+    def exclusive(self) -> bool:
+        """Whether no other process can be using it: what looks taken at the start is left over from before."""
+        ...
+
     async def write(self, job: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run the job and return its value once it is committed durably; if it raises, nothing of it is kept.
 

@@ -26,6 +26,7 @@ from server.domain.ids import new_id, new_push_id
 from server.domain.ports import Random, Row, Transaction
 from server.store.dialect import chunks, holes
 
+_IDS_IN_A_NOTICE = 40  # 39 bytes each: fits the least room that the largest envelope has (1696)
 _INSERT = (
     "INSERT INTO deliveries (id, message_id, user_id, device_id, channel, kind, frame_id, body, sequence, state,"
     " reason, attempts, created_at, due_at, expires_at, settled_at)"
@@ -137,22 +138,24 @@ async def _number(tx: Transaction, wanted: Mapping[str, int]) -> dict[str, Itera
 
 
 def _notices(kind: Kind, reached: Sequence[Row], now: int, random: Random) -> Iterator[Draft]:
-    """Make one delivery of kind 2 or 3 for each device; the rows are sorted by device."""
+    """Make deliveries of kind 2 or 3, as few as hold the ids of each device; the rows are sorted by device."""
     for device_id, rows in groupby(reached, key=lambda row: str(row["device_id"])):
-        frames = [(row["frame_id"], row["user_id"]) for row in rows]
-        yield Draft(
-            id=new_push_id(random),
-            message_id=None,
-            user_id=frames[0][1],
-            device_id=device_id,
-            channel=Channel.PUSH,
-            kind=kind,
-            frame_id=new_id(now, random),
-            body=json.dumps({"ids": [frame_id for frame_id, _ in frames]}, separators=(",", ":")),
-            suppressed=None,
-            due_at=now,
-            expires_at=now + NOTICE_LIFETIME,
-        )
+        frames = list(rows)
+        for start in range(0, len(frames), _IDS_IN_A_NOTICE):
+            ids = [row["frame_id"] for row in frames[start : start + _IDS_IN_A_NOTICE]]
+            yield Draft(
+                id=new_push_id(random),
+                message_id=None,
+                user_id=frames[0]["user_id"],
+                device_id=device_id,
+                channel=Channel.PUSH,
+                kind=kind,
+                frame_id=new_id(now, random),
+                body=json.dumps({"ids": ids}, separators=(",", ":")),
+                suppressed=None,
+                due_at=now,
+                expires_at=now + NOTICE_LIFETIME,
+            )
 
 
 def _delivery(draft: Draft, sequence: int | None, now: int) -> Delivery:

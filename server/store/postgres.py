@@ -72,7 +72,8 @@ class PostgresTransaction:
         return int(count) if count.isdecimal() else 0
 
     async def many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
-        await self._call(self._connection.executemany, sql, rows)
+        if rows:
+            await self._call(self._connection.executemany, sql, rows)
 
     def check(self) -> None:
         """Refuse to commit after a failed statement: PostgreSQL would roll back and call it a commit."""
@@ -107,6 +108,8 @@ def translated(error: Exception) -> Exception:
 
 
 class PostgresDatabase:
+    exclusive = False
+
     def __init__(self, pool: Any) -> None:
         self._pool = pool
         self._closed = False

@@ -250,3 +250,12 @@ claims = (
         Index(None, "device_id"),
     )
 )
+
+relays = Table(  # the keys of the relays that this server has trusted, by their URL
+    "relays",
+    metadata,
+    Column("url", Text, primary_key=True),
+    Column("keys", Text, nullable=False),  # a JWKS
+    _time("trusted_at"),
+    _time("changed_at"),
+)

@@ -67,7 +67,8 @@ class SqliteTransaction:
         return self._execute(sql, args).rowcount
 
     async def many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
-        self._call(self._connection.executemany, sql, rows)
+        if rows:
+            self._call(self._connection.executemany, sql, rows)
 
     def check(self) -> None:
         """Refuse to keep a transaction of which a statement failed, as PostgreSQL does."""
@@ -230,6 +231,8 @@ def _resolve(jobs: list[_Job]) -> None:
 
 
 class SqliteDatabase:
+    exclusive = True
+
     def __init__(self, file: SqliteFile, loop: asyncio.AbstractEventLoop) -> None:
         self._file = file
         self._loop = loop

@@ -1,0 +1,258 @@
+"""Sealing: a delivery's content becomes an envelope for one device, whatever its size.
+
+What does not fit the largest envelope goes as a preview: the title and as much of the text as there is room for, with a
+claim on the whole body, which is sealed once for each frame and device and stored before the preview leaves. Every
+attempt, and every fetch, names the same claim. Nothing is cut off silently.
+
+The functions that compute are plain and take plain values; `_compute` is the one seam to wherever they run.
+"""
+
+import asyncio
+import json
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from hashlib import sha256
+from typing import Any, TypeVar
+from uuid import UUID
+
+from crypto.claim import seal_claim
+from crypto.encoding import b64u
+from crypto.envelope import LARGEST_WEB_PUSH, SIZES, fits, seal
+from crypto.errors import TooLarge
+from crypto.frame import Frame
+from crypto.keys import DevicePublicKey, IdentityKey, Suite
+from server.domain.claim import Claim, StoredClaim
+from server.domain.delivery import Address, Parcel
+from server.domain.ids import new_id
+from server.domain.ports import Clock, Database, Random
+from server.domain.times import show_time
+from server.store.claims import find_claims, keep_claims
+
+T = TypeVar("T")
+
+# What a preview keeps of the content beside its text, the most useful first; each only where it fits whole.
+_PREVIEWED = (
+    "deliveryType",
+    "createdAt",
+    "expiresAt",
+    "of",
+    "bucket",
+    "collapseId",
+    "groupId",
+    "sound",
+    "locale",
+    "tapAction",
+)
+_ZWJ = "\u200d"
+_VARIATIONS = ("\ufe00", "\ufe0f")
+
+
+@dataclass(frozen=True, slots=True)
+class Sealer:
+    """What sealing needs beside the delivery; `pool` runs what would hold up the event loop."""
+
+    identity: IdentityKey
+    pool: Executor
+    clock: Clock
+    random: Random
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One frame to seal: the whole body, or a preview of it where there is a claim."""
+
+    frame_id: str
+    sequence: int
+    sent_at: int
+    kind: int
+    device_id: str
+    suite: int
+    public_key: bytes = field(repr=False)
+    largest: int
+    body: bytes = field(repr=False)
+    claim: Claim | None
+
+
+async def seal_parcels(
+    db: Database, parcels: Sequence[Parcel], addresses: Mapping[str, Address], sealer: Sealer
+) -> dict[str, bytes]:
+    """Return envelopes by delivery id, for devices that have a key and content that is still there.
+
+    What is missing from the answer could not be sealed: retracted while this ran, or of a kind that has no preview.
+    """
+    open_ = [p for p in parcels if p.body is not None and addresses[p.device_id].public_key is not None]
+    bodies = {parcel.frame_id: body_of(parcel) for parcel in open_}
+    letters = {p.id: letter_for(p, addresses[p.device_id], bodies[p.frame_id]) for p in open_}
+    envelopes = await _seal(letters, sealer)
+    large = [parcel for parcel in open_ if parcel.id not in envelopes and parcel.message_id is not None]
+    if not large:
+        return envelopes
+    claims = await _claims_for(db, large, letters, sealer)
+    previews = {
+        p.id: _with_claim(letters[p.id], claims[p.frame_id, p.device_id])
+        for p in large
+        if (p.frame_id, p.device_id) in claims
+    }
+    return envelopes | await _seal(previews, sealer)
+
+
+def body_of(parcel: Parcel) -> bytes:
+    """Return a frame's whole body in JSON: the content as stored, and when it stops being news."""
+    text = parcel.body or "{}"
+    if parcel.message_id is None:
+        return text.encode()
+    return write_json(json.loads(text) | {"expiresAt": show_time(parcel.expires_at)})
+
+
+def letter_for(parcel: Parcel, address: Address, body: bytes) -> Letter:
+    if address.suite is None or address.public_key is None:
+        raise ValueError("a device without a key is woken, nothing is sealed for it")
+    return Letter(
+        frame_id=parcel.frame_id,
+        sequence=parcel.sequence,
+        sent_at=parcel.created_at,
+        kind=parcel.kind.value,
+        device_id=parcel.device_id,
+        suite=address.suite,
+        public_key=address.public_key,
+        largest=LARGEST_WEB_PUSH if address.is_web else SIZES[-1],
+        body=body,
+        claim=None,
+    )
+
+
+def seal_letters(identity: IdentityKey, letters: Sequence[Letter]) -> list[bytes | None]:
+    """Seal each; None where its body does not fit."""
+    return [_seal_one(identity, letter) for letter in letters]
+
+
+def preview(body: bytes, claim: Claim, suite: Suite, largest: int) -> bytes:
+    """Return the most of a body that fits, with the claim on all of it (PROTOCOL.md, section 2)."""
+    content: dict[str, Any] = json.loads(body)
+    kept: dict[str, Any] = {"truncated": True, "claim": _shown(claim)}
+
+    def room_for(name: str, value: Any) -> bool:
+        return fits(write_json(kept | {name: value}), suite, largest)
+
+    for name in ("title", *_PREVIEWED, "subtitle", "body"):
+        value = content.get(name)
+        if isinstance(value, str) and name in {"title", "body"}:
+            value = _longest(value, partial(room_for, name))
+        if value and room_for(name, value):
+            kept[name] = value
+    return write_json(kept)
+
+
+def make_claim(letter: Letter, message_id: str, *, now: int, random: Random) -> StoredClaim:
+    """Seal a whole body for the device's own fetching, with a key of its own."""
+    key = random(32)
+    blob = seal_claim(
+        letter.body,
+        message_id=UUID(letter.frame_id),
+        device_id=UUID(letter.device_id),
+        key=key,
+        nonce=random(12),
+    )
+    claim = Claim(
+        id=new_id(now, random),
+        frame_id=letter.frame_id,
+        device_id=letter.device_id,
+        key=key,
+        sha256=sha256(blob).digest(),
+        size=len(letter.body),
+    )
+    return StoredClaim(claim, message_id, blob, now)
+
+
+def write_json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+async def _seal(letters: Mapping[str, Letter], sealer: Sealer) -> dict[str, bytes]:
+    sealed = await _compute(sealer, seal_letters, sealer.identity, list(letters.values()))
+    return {id_: envelope for id_, envelope in zip(letters, sealed, strict=True) if envelope is not None}
+
+
+async def _claims_for(
+    db: Database, parcels: Sequence[Parcel], letters: Mapping[str, Letter], sealer: Sealer
+) -> dict[tuple[str, str], Claim]:
+    pairs = [(parcel.frame_id, parcel.device_id) for parcel in parcels]
+    claims = await db.read(lambda tx: find_claims(tx, pairs))
+    there = {(claim.frame_id, claim.device_id) for claim in claims}
+    missing = [parcel for parcel in parcels if (parcel.frame_id, parcel.device_id) not in there]
+    if missing:
+        made = await _compute(
+            sealer,
+            _make_claims,
+            [(letters[parcel.id], parcel.message_id or "") for parcel in missing],
+            sealer.clock(),
+            sealer.random,
+        )
+        claims += await db.write(lambda tx: keep_claims(tx, made))
+    return {(claim.frame_id, claim.device_id): claim for claim in claims}
+
+
+async def _compute(sealer: Sealer, work: Callable[..., T], *args: object) -> T:
+    return await asyncio.get_running_loop().run_in_executor(sealer.pool, work, *args)
+
+
+def _make_claims(letters: Sequence[tuple[Letter, str]], now: int, random: Random) -> list[StoredClaim]:
+    return [make_claim(letter, message_id, now=now, random=random) for letter, message_id in letters]
+
+
+def _seal_one(identity: IdentityKey, letter: Letter) -> bytes | None:
+    suite = Suite(letter.suite)
+    body = letter.body
+    if letter.claim is not None:
+        body = preview(body, letter.claim, suite, letter.largest)
+    frame = Frame(UUID(letter.frame_id), letter.sequence, letter.sent_at, letter.kind, body)
+    try:
+        return seal(
+            frame,
+            signer=identity,
+            device=DevicePublicKey(suite, letter.public_key),
+            device_id=UUID(letter.device_id),
+            largest=letter.largest,
+        )
+    except TooLarge:
+        return None
+
+
+def _with_claim(letter: Letter, claim: Claim) -> Letter:
+    return replace(letter, claim=claim)
+
+
+def _shown(claim: Claim) -> dict[str, Any]:
+    return {"id": claim.id, "key": b64u(claim.key), "sha256": b64u(claim.sha256), "size": claim.size}
+
+
+def _longest(text: str, fitting: Callable[[str], bool]) -> str:
+    """Return the longest beginning that fits; nearly, because what compression saves does not grow evenly."""
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fitting(text[:middle]):
+            low = middle
+        else:
+            high = middle - 1
+    return text[: _boundary(text, low)]
+
+
+def _boundary(text: str, cut: int) -> int:
+    """Move a cut back so that no accent, emoji sequence or line end is torn apart."""
+    while 0 < cut < len(text) and _belongs(text[cut - 1], text[cut]):
+        cut -= 1
+    return cut
+
+
+def _belongs(before: str, character: str) -> bool:
+    return (
+        unicodedata.combining(character) != 0
+        or _ZWJ in (before, character)
+        or _VARIATIONS[0] <= character <= _VARIATIONS[1]
+        or "\U0001f3fb" <= character <= "\U0001f3ff"  # skin tones
+        or before + character == "\r\n"
+    )

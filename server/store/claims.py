@@ -1,0 +1,66 @@
+"""Claims: the sealed blobs behind previews. One for each frame and device, made once, so that every attempt names the same."""
+
+from collections.abc import Sequence
+
+from server.domain.claim import Claim, StoredClaim
+from server.domain.ports import Row, Transaction
+from server.store.dialect import chunks, holes
+
+_CLAIM = "SELECT id, frame_id, device_id, key, sha256, size FROM claims"
+
+
+async def keep_claims(tx: Transaction, claims: Sequence[StoredClaim]) -> list[Claim]:
+    """Store claims and return those that count: where one was there already, that one.
+
+    One whose message was retracted meanwhile is not stored, and not returned.
+    """
+    await tx.many(
+        "INSERT INTO claims (id, message_id, device_id, frame_id, key, blob, sha256, size, created_at)"
+        " SELECT $1, m.id, v.id, $4, $5, $6, $7, $8, $9 FROM messages m, devices v"
+        " WHERE m.id = $2 AND m.content IS NOT NULL AND v.id = $3"
+        " ON CONFLICT (frame_id, device_id) DO NOTHING",
+        [_values(claim) for claim in claims],
+    )
+    return await find_claims(tx, [(c.claim.frame_id, c.claim.device_id) for c in claims])
+
+
+async def find_claims(tx: Transaction, pairs: Sequence[tuple[str, str]]) -> list[Claim]:
+    """Return the claims that exist for pairs of frame and device."""
+    wanted = set(pairs)
+    found = []
+    for chunk in chunks(sorted({frame_id for frame_id, _ in pairs})):
+        rows = await tx.all(f"{_CLAIM} WHERE frame_id IN ({holes(len(chunk))})", *chunk)
+        found += [_claim_of(row) for row in rows if (row["frame_id"], row["device_id"]) in wanted]
+    return found
+
+
+async def find_blob(tx: Transaction, claim_id: str, device_id: str) -> bytes | None:
+    """Return the blob that a device may fetch under this id."""
+    row = await tx.one("SELECT blob FROM claims WHERE id = $1 AND device_id = $2", claim_id, device_id)
+    return None if row is None else bytes(row["blob"])
+
+
+def _values(stored: StoredClaim) -> tuple[object, ...]:
+    claim = stored.claim
+    return (
+        claim.id,
+        stored.message_id,
+        claim.device_id,
+        claim.frame_id,
+        claim.key,
+        stored.blob,
+        claim.sha256,
+        claim.size,
+        stored.created_at,
+    )
+
+
+def _claim_of(row: Row) -> Claim:
+    return Claim(
+        id=row["id"],
+        frame_id=row["frame_id"],
+        device_id=row["device_id"],
+        key=row["key"],
+        sha256=row["sha256"],
+        size=row["size"],
+    )
