@@ -1,0 +1,131 @@
+"""Pairing (PROTOCOL §6): identity first, then a handle bound to it, then the code. Nothing is kept unless it verifies.
+
+The order is the security argument: the server proves that it holds the key that the link names before it or the relay
+hears anything; the handle is bound to that key; and the answer to the code is signed by it over this very request.
+"""
+
+import ssl
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import aiohttp
+
+from crypto.encoding import b64u
+from crypto.keys import DeviceKey, Suite, fingerprint
+from simulator.handles import Installation, Random, find_app, get_handle
+from simulator.identity import check_identity, send_code
+from simulator.inbox import new_inbox
+from simulator.keeper import Keeper, OnEvent
+from simulator.link import PairingLink
+from simulator.mailbox import Mailbox, Milliseconds
+from simulator.state import HeldKey, Pairing, PhoneState
+
+PROVIDERS = {"ios": "apns", "android": "fcm"}
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """`control` is the simulator's control URL, `file` where the state is kept, `ca_file` a private CA of the server."""
+
+    control: str
+    file: Path | None
+    clock: Milliseconds
+    random: Random
+    on_event: OnEvent
+    ca_file: Path | None
+
+    def session(self) -> aiohttp.ClientSession:
+        context = ssl.create_default_context(cafile=None if self.ca_file is None else str(self.ca_file))
+        connector = aiohttp.TCPConnector(ssl=context)
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+    def mailbox(self, session: aiohttp.ClientSession, token: str) -> Mailbox:
+        return Mailbox(session, f"{self.control}/control/tokens/{quote(token)}/stream", self.clock)
+
+
+class PairingSteps:
+    def __init__(
+        self,
+        around: Surroundings,
+        session: aiohttp.ClientSession,
+        link: PairingLink,
+        resources: AsyncExitStack,
+    ) -> None:
+        self._around = around
+        self._session = session
+        self._link = link
+        self._resources = resources
+
+    async def run(
+        self, platform: str, suite: Suite, name: str, app: str | None, environment: str | None
+    ) -> tuple[Keeper, Mailbox]:
+        around, session, link = self._around, self._session, self._link
+        key = await check_identity(session, link, nonce=around.random(16), now=around.clock() / 1000)
+        installation = await self._install(platform, app, environment)
+        mailbox = await self._resources.enter_async_context(around.mailbox(session, installation.token))
+        handle = await get_handle(
+            session,
+            mailbox,
+            relay=link.relay,
+            installation=installation,
+            server_key_id=link.key_id,
+            random=around.random,
+        )
+        handle_at = around.clock()
+        device_key = DeviceKey.generate(suite, around.random)
+        answer = await send_code(
+            session,
+            link,
+            key=key,
+            device_key=device_key,
+            name=name,
+            platform=platform,
+            handle=handle,
+            clock=around.clock,
+        )
+        pairing = Pairing(
+            name=name,
+            platform=platform,
+            server_url=link.server,
+            server_key=b64u(key.raw),
+            relay_url=link.relay,
+            device_id=answer["deviceId"],
+            device_token=answer["deviceToken"],
+            provider=installation.provider,
+            app=installation.app,
+            environment=installation.environment,
+            push_token=installation.token,
+            handle_at=handle_at,
+        )
+        return await self._keep(pairing, device_key, answer["head"]), mailbox
+
+    async def _keep(self, pairing: Pairing, device_key: DeviceKey, head: int) -> Keeper:
+        around = self._around
+        held = HeldKey(device_key.text, around.clock(), registered=True, replaced_at=None)
+        state = PhoneState(pairing, (held,), new_inbox(head))
+        keeper = Keeper(state, file=around.file, clock=around.clock, on_event=around.on_event)
+        await keeper.keep_new()
+        keeper.tell(
+            {
+                "event": "paired",
+                "name": pairing.name,
+                "deviceId": pairing.device_id,
+                "suite": device_key.suite.value,
+                "fingerprint": fingerprint(pairing.server, device_key.public),
+            }
+        )
+        return keeper
+
+    async def _install(self, platform: str, app: str | None, environment: str | None) -> Installation:
+        """Be given a push token by the platform, for the app that the relay serves unless one is named."""
+        provider = PROVIDERS[platform]
+        if app is None:
+            app, served = await find_app(self._session, self._link.relay, provider) or (None, None)
+            environment = environment or served
+        body = {"provider": provider, "app": app, "environment": environment or "production"}
+        async with self._session.post(f"{self._around.control}/control/tokens", json=body) as response:
+            response.raise_for_status()
+            made = await response.json()
+        return Installation(provider, made["app"], made["environment"], made["token"])
