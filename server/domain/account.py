@@ -1,0 +1,74 @@
+"""Accounts: who a caller is, and under which names people find each other."""
+
+import unicodedata
+from dataclasses import dataclass
+from enum import StrEnum
+
+from server.domain.scopes import Grant
+
+DEFAULT_BUCKET = "default"  # every user has one
+LONGEST_NAME = 100
+LONGEST_EMAIL = 254  # RFC 5321, errata 1690
+SHORTEST_PASSWORD = 8  # NIST SP 800-63B, section 5.1.1.2
+LONGEST_PASSWORD = 256
+
+
+class Role(StrEnum):
+    ADMIN = "admin"  # the operator: the first account
+    USER = "user"
+
+
+class Registration(StrEnum):
+    """Who may make an account once there is one."""
+
+    CLOSED = "closed"
+    INVITE = "invite"
+    OPEN = "open"
+
+
+@dataclass(frozen=True)
+class User:
+    id: str
+    tenant_id: str
+    external_id: str | None
+    username: str | None
+    email: str | None
+    role: Role
+    profile: dict[str, str]  # any of firstName, lastName, phone, locale, timezone
+    created_at: int
+
+
+@dataclass(frozen=True)
+class AccessToken:
+    """What is known of a token after it was shown."""
+
+    id: str
+    user_id: str
+    name: str
+    scopes: tuple[str, ...]
+    created_at: int
+    expires_at: int | None
+    last_used_at: int | None
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A user who calls, and what the credential in the request may do."""
+
+    user: User
+    grant: Grant
+    session_id: str | None  # of a person who is signed in
+    token_id: str | None  # of an access token
+
+
+@dataclass(frozen=True)
+class CallingDevice:
+    """A device that calls with its own token."""
+
+    id: str
+    user_id: str
+
+
+def matching_key(name: str) -> str:
+    """Return the form in which usernames and email addresses are compared: case and width do not count."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())

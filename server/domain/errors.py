@@ -1,0 +1,98 @@
+"""Why a request is refused: one small family, which each API shows in its own form.
+
+Every error has a stable `code` for programs and a `detail` for people. What a client sent wrong is a list of faults,
+each with its place, the reason and what would be right. Details never hold what was sent: it may be a secret.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong in a request; `path` is like `userIds[2]`, `?limit` or `Content-Digest`."""
+
+    path: str
+    reason: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What is left of a quota: `quota` in `window` seconds, `remaining` now, more in `reset` seconds."""
+
+    policy: str
+    quota: int
+    window: int
+    remaining: int
+    reset: int
+
+
+class Refusal(Exception):
+    """A request that is not carried out."""
+
+    code: ClassVar[str]
+
+    def __init__(self, detail: str, *, code: str | None = None, faults: Iterable[Fault] = ()) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.faults = tuple(faults)
+        self.reason = code or type(self).code
+
+
+class Invalid(Refusal):
+    """The request itself is wrong and will be so again; it names all of its faults at once."""
+
+    code = "invalid"
+
+
+class Unauthenticated(Refusal):
+    code = "unauthenticated"
+
+
+class Forbidden(Refusal):
+    code = "forbidden"
+
+
+class NotFound(Refusal):
+    """It does not exist, or not for this caller: the two look the same."""
+
+    code = "not_found"
+
+
+class Conflict(Refusal):
+    code = "conflict"
+
+
+class Gone(Refusal):
+    code = "gone"
+
+
+class TooLarge(Refusal):
+    code = "body_too_large"
+
+
+class Limited(Refusal):
+    """Too often; the same request works again after `allowance.reset` seconds."""
+
+    code = "limited"
+
+    def __init__(self, detail: str, allowance: Allowance) -> None:
+        super().__init__(detail)
+        self.allowance = allowance
+
+
+class Unavailable(Refusal):
+    """Not now; worth trying again after `retry_after` seconds."""
+
+    code = "unavailable"
+
+    def __init__(self, detail: str, *, retry_after: int, code: str | None = None) -> None:
+        super().__init__(detail, code=code)
+        self.retry_after = retry_after
+
+
+def invalid(path: str, reason: str, fix: str) -> Invalid:
+    """Return the error of one fault."""
+    return Invalid(f"{path}: {reason}", faults=[Fault(path, reason, fix)])

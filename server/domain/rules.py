@@ -1,0 +1,127 @@
+"""The rules for single values: each says why a text is refused and what would be right, or None where it is fine.
+
+Lengths count characters. Control characters are refused everywhere (PostgreSQL cannot store NUL, and a line break in a
+name forges lines in whatever lists it), except tabs and line breaks in texts that people write.
+"""
+
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
+from uuid import UUID
+
+Wrong = tuple[str, str]  # the reason, the fix
+Rule = Callable[[str], Wrong | None]
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL_BUT_BREAKS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_EMAIL = re.compile(r"[^\s@\"(),:;<>\[\]\\]+@(?:[^\W_](?:[\w-]*[^\W_])?\.)*[^\W_](?:[\w-]*[^\W_])?")
+_COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_SPACE_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f\\]")
+_RUNNABLE = frozenset(
+    {"javascript", "data", "file", "vbscript", "blob", "about", "filesystem", "view-source"}
+)
+
+# RFC 5646, section 2.1: language, script, region, variants, extensions, private use; or private use alone
+_LANGUAGE_TAG = re.compile(
+    r"(?:[a-z]{2,3}(?:-[a-z]{3}){0,3}|[a-z]{4,8})(?:-[a-z]{4})?(?:-(?:[a-z]{2}|[0-9]{3}))?"
+    r"(?:-(?:[a-z0-9]{5,8}|[0-9][a-z0-9]{3}))*(?:-[0-9a-wy-z](?:-[a-z0-9]{2,8})+)*(?:-x(?:-[a-z0-9]{1,8})+)?"
+    r"|x(?:-[a-z0-9]{1,8})+",
+    re.IGNORECASE,
+)
+
+
+def is_id(text: str) -> bool:
+    """Say whether a text is a UUID in its usual form."""
+    try:
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def prose(text: str) -> Wrong | None:
+    """Check a text that people read, of one line or more."""
+    if _CONTROL_BUT_BREAKS.search(text):
+        return "holds a control character", "leave out control characters other than tabs and line breaks"
+    return None
+
+
+def label(text: str) -> Wrong | None:
+    """Check a short text of one line: a name, a sound, a group."""
+    if _CONTROL.search(text):
+        return "holds a control character or a line break", "write it on one line"
+    if text != text.strip():
+        return "begins or ends with a space", "remove the spaces around it"
+    return None
+
+
+def bucket_name(text: str) -> Wrong | None:
+    """Check a bucket's name: it stands where an id may stand, so it must not look like one."""
+    if is_id(text):
+        return "looks like an id", "choose a name that is not a UUID"
+    return label(text)
+
+
+def username(text: str) -> Wrong | None:
+    """Check a username: it stands in lists, in CSV and where an id may stand."""
+    if is_id(text):
+        return "looks like an id", "choose a name that is not a UUID"
+    if not _USERNAME.fullmatch(text):
+        return (
+            "has characters that a username cannot have",
+            "use letters a-z, digits, dot, hyphen and underscore, with a letter or digit first and last",
+        )
+    return None
+
+
+def email(text: str) -> Wrong | None:
+    """Check the form of an email address; only a message to it would prove more."""
+    local, _, _ = text.partition("@")
+    if not _EMAIL.fullmatch(text) or ".." in local or local.startswith(".") or local.endswith("."):
+        return "is not an email address", "write it like name@example.com"
+    if len(local) > 64:  # noqa: PLR2004 - RFC 5321, section 4.5.3.1.1
+        return "has more than 64 characters before the @", "use a shorter address"
+    return None
+
+
+def color(text: str) -> Wrong | None:
+    return None if _COLOR.fullmatch(text) else ("is not a colour", "write it like #1E88E5")
+
+
+def language_tag(text: str) -> Wrong | None:
+    if _LANGUAGE_TAG.fullmatch(text):
+        return None
+    return "is not a language tag (BCP 47)", "write it like en, en-GB or zh-Hant-TW"
+
+
+def web_url(text: str) -> Wrong | None:
+    """Check an http(s) URL. What a browser would skip over (tabs, line breaks) could hide another scheme."""
+    fix = "write a whole http:// or https:// address without spaces"
+    if _SPACE_OR_CONTROL.search(text):
+        return "holds a space, a backslash or a control character", fix
+    try:
+        parts = urlsplit(text)
+        port_is_one = parts.port is None or parts.port > 0
+    except ValueError:
+        return "is not a URL", fix
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_one:
+        return "is not an http or https URL", fix
+    return None
+
+
+def tap_url(text: str) -> Wrong | None:
+    """Check where a tap leads: an http(s) URL, a path in the app, or an app's own scheme; nothing that runs."""
+    if _SPACE_OR_CONTROL.search(text):
+        return "holds a space, a backslash or a control character", "percent-encode it"
+    scheme, colon, rest = text.partition(":")
+    if text.startswith("/") and not text.startswith("//"):
+        return None
+    fix = "write an http(s) URL, a path like /orders/123 or an app's URL like myapp://orders/123"
+    if not colon or not _SCHEME.fullmatch(scheme):
+        return "is neither a URL nor a path", fix
+    if scheme.lower() in {"http", "https"}:
+        return web_url(text)
+    if scheme.lower() in _RUNNABLE or not rest:
+        return "has a scheme that a tap must not open", fix
+    return None
