@@ -1,0 +1,110 @@
+"""Tenants and users. Names are compared by their keys; `server.domain.account.matching_key` makes them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from server.domain.account import Role, User, matching_key
+from server.domain.audience import Person
+from server.domain.ports import Row, Transaction
+from server.store.dialect import holes
+
+DEFAULT_TENANT = "default"
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """An account that somebody wants to sign in to; `password_hash` is None where nobody can."""
+
+    user: User
+    password_hash: str | None = field(repr=False)
+
+
+async def ensure_default_tenant(tx: Transaction, tenant_id: str, now: int) -> None:
+    await tx.run(
+        "INSERT INTO tenants (id, name, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
+        tenant_id,
+        DEFAULT_TENANT,
+        now,
+    )
+
+
+async def default_tenant(tx: Transaction, *, lock: bool = False) -> str:
+    """Return the id of the default tenant; `lock` makes registrations take turns until this one has ended."""
+    suffix = " FOR UPDATE" if lock else ""
+    row = await tx.one(f"SELECT id FROM tenants WHERE name = $1{suffix}", DEFAULT_TENANT)
+    if row is None:
+        raise LookupError("the default tenant is made when the server starts")
+    return str(row["id"])
+
+
+async def has_account(tx: Transaction) -> bool:
+    """Say whether there is anyone who can sign in."""
+    return await tx.one("SELECT 1 AS found FROM users WHERE password_hash IS NOT NULL LIMIT 1") is not None
+
+
+async def add_user(tx: Transaction, user: User, *, password_hash: str | None) -> None:
+    """Store a user; NotUnique where the username or the email address is taken."""
+    await tx.run(
+        "INSERT INTO users (id, tenant_id, external_id, username, email, username_key, email_key, password_hash,"
+        " role, profile, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        user.id,
+        user.tenant_id,
+        user.external_id,
+        user.username,
+        user.email,
+        None if user.username is None else matching_key(user.username),
+        None if user.email is None else matching_key(user.email),
+        password_hash,
+        user.role.value,
+        json.dumps(user.profile),
+        user.created_at,
+    )
+
+
+async def find_sign_in(tx: Transaction, name: str) -> SignIn | None:
+    """Find an account of the default tenant by its email address or username."""
+    row = await tx.one(
+        "SELECT * FROM users WHERE tenant_id = $1 AND (email_key = $2 OR username_key = $2)",
+        await default_tenant(tx),
+        matching_key(name),
+    )
+    return None if row is None else SignIn(user_of(row), row["password_hash"])
+
+
+async def set_password_hash(tx: Transaction, user_id: str, password_hash: str) -> None:
+    await tx.run("UPDATE users SET password_hash = $2 WHERE id = $1", user_id, password_hash)
+
+
+async def find_people(tx: Transaction, tenant_id: str, names: Sequence[str]) -> list[Person]:
+    """Return whoever in a tenant has one of the names as external id, id or username."""
+    plain, lowered = list(dict.fromkeys(names)), list(dict.fromkeys(name.lower() for name in names))
+    keys = list(dict.fromkeys(matching_key(name) for name in names))
+    in_plain = holes(len(plain), after=1)
+    in_lowered = holes(len(lowered), after=1 + len(plain))
+    in_keys = holes(len(keys), after=1 + len(plain) + len(lowered))
+    rows = await tx.all(
+        "SELECT id, external_id, username_key FROM users WHERE tenant_id = $1 AND"
+        f" (external_id IN ({in_plain}) OR id IN ({in_lowered}) OR username_key IN ({in_keys}))",
+        tenant_id,
+        *plain,
+        *lowered,
+        *keys,
+    )
+    return [Person(row["id"], row["external_id"], row["username_key"]) for row in rows]
+
+
+def user_of(row: Row) -> User:
+    """Make a user of a row with the columns of `users`."""
+    profile: dict[str, Any] = json.loads(row["profile"])
+    return User(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        external_id=row["external_id"],
+        username=row["username"],
+        email=row["email"],
+        role=Role(row["role"]),
+        profile=profile,
+        created_at=row["created_at"],
+    )

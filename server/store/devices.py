@@ -1,0 +1,125 @@
+"""Devices, their tokens (as SHA-256) and handles, and the codes with which they pair."""
+
+from collections.abc import Sequence
+
+from server.domain.account import CallingDevice
+from server.domain.device import Device
+from server.domain.ports import Row, Transaction
+
+
+async def add_device(tx: Transaction, device: Device, *, handle: str, token_hash: bytes) -> None:
+    await tx.run(
+        "INSERT INTO devices (id, user_id, name, platform, suite, public_key, key_set_at, handle, handle_set_at,"
+        " token_hash, head, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        device.id,
+        device.user_id,
+        device.name,
+        device.platform,
+        device.suite,
+        device.public_key,
+        device.key_set_at,
+        handle,
+        device.handle_set_at,
+        token_hash,
+        device.head,
+        device.created_at,
+    )
+
+
+async def find_calling_device(tx: Transaction, token_hash: bytes) -> CallingDevice | None:
+    row = await tx.one("SELECT id, user_id FROM devices WHERE token_hash = $1", token_hash)
+    return None if row is None else CallingDevice(row["id"], row["user_id"])
+
+
+async def list_devices(tx: Transaction, user_id: str) -> list[Device]:
+    """Return a user's devices in the order in which they were paired."""
+    rows = await tx.all("SELECT * FROM devices WHERE user_id = $1 ORDER BY id", user_id)
+    return [_device_of(row) for row in rows]
+
+
+async def find_device(tx: Transaction, device_id: str, user_id: str) -> Device | None:
+    row = await tx.one("SELECT * FROM devices WHERE id = $1 AND user_id = $2", device_id, user_id)
+    return None if row is None else _device_of(row)
+
+
+async def devices_of_members(tx: Transaction, bucket_id: str) -> list[tuple[str, str]]:
+    """Return (device id, user id) of the devices of a bucket's members, in order of device ids."""
+    rows = await tx.all(
+        "SELECT d.id, d.user_id FROM bucket_members m JOIN devices d ON d.user_id = m.user_id"
+        " WHERE m.bucket_id = $1 ORDER BY d.id",
+        bucket_id,
+    )
+    return [(row["id"], row["user_id"]) for row in rows]
+
+
+async def set_handle(tx: Transaction, device_id: str, handle: str, now: int) -> None:
+    await tx.run(
+        "UPDATE devices SET handle = $2, handle_set_at = $3, handle_fault = NULL WHERE id = $1",
+        device_id,
+        handle,
+        now,
+    )
+
+
+async def set_key(tx: Transaction, device_id: str, suite: int, public_key: bytes, now: int) -> None:
+    await tx.run(
+        "UPDATE devices SET suite = $2, public_key = $3, key_set_at = $4 WHERE id = $1",
+        device_id,
+        suite,
+        public_key,
+        now,
+    )
+
+
+async def delete_device(tx: Transaction, device_id: str, user_id: str) -> bool:
+    """Delete a device with its deliveries and claims; False where this user has none of that id."""
+    return await tx.run("DELETE FROM devices WHERE id = $1 AND user_id = $2", device_id, user_id) == 1
+
+
+async def note_seen(tx: Transaction, seen: Sequence[tuple[str, int]]) -> None:
+    """Write down when devices (id, time) last called; never back in time."""
+    await tx.many(
+        "UPDATE devices SET last_seen_at = $2 WHERE id = $1 AND (last_seen_at IS NULL OR last_seen_at < $2)",
+        seen,
+    )
+
+
+async def add_pairing_code(
+    tx: Transaction, code_hash: bytes, user_id: str, *, now: int, expires_at: int
+) -> None:
+    """Store a code, and drop the ones that nobody used in time."""
+    await tx.run("DELETE FROM pairing_codes WHERE expires_at <= $1", now)
+    await tx.run(
+        "INSERT INTO pairing_codes (hash, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4)",
+        code_hash,
+        user_id,
+        now,
+        expires_at,
+    )
+
+
+async def spend_pairing_code(tx: Transaction, code_hash: bytes, now: int) -> str | None:
+    """Take a code away and return whose it is; None where it is wrong, used or expired."""
+    row = await tx.one(
+        "DELETE FROM pairing_codes WHERE hash = $1 AND expires_at > $2 RETURNING user_id", code_hash, now
+    )
+    return None if row is None else str(row["user_id"])
+
+
+def _device_of(row: Row) -> Device:
+    return Device(
+        id=row["id"],
+        user_id=row["user_id"],
+        name=row["name"],
+        platform=row["platform"],
+        suite=row["suite"],
+        public_key=row["public_key"],
+        key_set_at=row["key_set_at"],
+        handle_set_at=row["handle_set_at"] if row["handle"] is not None else None,
+        handle_fault=row["handle_fault"],
+        head=row["head"],
+        created_at=row["created_at"],
+        last_seen_at=row["last_seen_at"],
+        last_fault=row["last_fault"],
+        last_fault_at=row["last_fault_at"],
+    )

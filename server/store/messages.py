@@ -1,0 +1,108 @@
+"""Messages, and who may see them: the sender, the recipients, and who may delete in the bucket.
+
+Deliveries are the outbox's (`server/store/outbox.py`).
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from server.domain.message import DeliveryType, Message
+from server.domain.ports import Row, Transaction
+
+_MESSAGE = "SELECT m.*, (SELECT COUNT(*) FROM inbox_items i WHERE i.message_id = m.id) AS notifications FROM messages m"
+# Permissions are JSON lists of four plain words, so a quoted word is found by its text.
+_OVERSEES = "(b.permissions LIKE '%\"ADMIN\"%' OR b.permissions LIKE '%\"DELETE\"%')"
+_VISIBLE = (
+    "(m.sender_id = $1"
+    " OR EXISTS (SELECT 1 FROM inbox_items i WHERE i.message_id = m.id AND i.user_id = $1)"
+    f" OR EXISTS (SELECT 1 FROM bucket_members b WHERE b.bucket_id = m.bucket_id AND b.user_id = $1 AND {_OVERSEES}))"
+)
+# The newest of each of the three reasons to see a message, each from an index, so that a page costs a page.
+_NEWEST_VISIBLE = (
+    "SELECT id FROM (SELECT id FROM messages WHERE sender_id = $1 AND retracted_at IS NULL AND id < $2"
+    " AND (bucket_id = $4 OR $4 = '') ORDER BY id DESC LIMIT $3) AS sent"
+    " UNION SELECT id FROM (SELECT m.id FROM inbox_items i JOIN messages m ON m.id = i.message_id"
+    " WHERE i.user_id = $1 AND m.retracted_at IS NULL AND i.message_id < $2 AND (m.bucket_id = $4 OR $4 = '')"
+    " ORDER BY i.message_id DESC LIMIT $3) AS received"
+    " UNION SELECT id FROM (SELECT m.id FROM bucket_members b JOIN messages m ON m.bucket_id = b.bucket_id"
+    f" WHERE b.user_id = $1 AND {_OVERSEES} AND m.retracted_at IS NULL AND m.id < $2"
+    " AND (m.bucket_id = $4 OR $4 = '') ORDER BY m.id DESC LIMIT $3) AS overseen"
+    " ORDER BY id DESC LIMIT $3"
+)
+NEWEST = "g"  # sorts after every id
+
+
+async def add_message(tx: Transaction, message: Message) -> None:
+    await tx.run(
+        "INSERT INTO messages (id, tenant_id, bucket_id, sender_id, delivery_type, collapse_id, content,"
+        " created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        message.id,
+        message.tenant_id,
+        message.bucket_id,
+        message.sender_id,
+        message.delivery_type.value,
+        message.collapse_id,
+        json.dumps(message.content, ensure_ascii=False, separators=(",", ":")),
+        message.created_at,
+        message.expires_at,
+    )
+
+
+async def add_inbox_items(
+    tx: Transaction, message_id: str, items: Sequence[tuple[str, str]], now: int
+) -> None:
+    """Store an inbox item (id, user id) for each recipient."""
+    await tx.many(
+        "INSERT INTO inbox_items (id, message_id, user_id, created_at) VALUES ($1, $2, $3, $4)",
+        [(item_id, message_id, user_id, now) for item_id, user_id in items],
+    )
+
+
+async def find_message(tx: Transaction, user_id: str, message_id: str) -> Message | None:
+    """Return a message that this user may see, a retracted one too."""
+    row = await tx.one(f"{_MESSAGE} WHERE m.id = $2 AND {_VISIBLE}", user_id, message_id)
+    return None if row is None else _message_of(row)
+
+
+async def list_messages(
+    tx: Transaction, user_id: str, *, before: str | None, bucket_id: str | None, limit: int
+) -> list[Message]:
+    """Return the messages that this user may see, newest first, from the one before `before` on."""
+    rows = await tx.all(
+        f"{_MESSAGE} WHERE m.id IN (SELECT id FROM ({_NEWEST_VISIBLE}) AS page) ORDER BY m.id DESC",
+        user_id,
+        before or NEWEST,
+        limit,
+        bucket_id or "",
+    )
+    return [_message_of(row) for row in rows]
+
+
+async def blank(tx: Transaction, message_id: str, now: int) -> bool:
+    """Forget a message's content; False where that was done before."""
+    written = await tx.run(
+        "UPDATE messages SET content = NULL, collapse_id = NULL, retracted_at = $2"
+        " WHERE id = $1 AND retracted_at IS NULL",
+        message_id,
+        now,
+    )
+    await tx.run("DELETE FROM claims WHERE message_id = $1", message_id)
+    return written == 1
+
+
+def _message_of(row: Row) -> Message:
+    content: dict[str, Any] | None = None if row["content"] is None else json.loads(row["content"])
+    return Message(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        bucket_id=row["bucket_id"],
+        sender_id=row["sender_id"],
+        delivery_type=DeliveryType(row["delivery_type"]),
+        collapse_id=row["collapse_id"],
+        content=content,
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        retracted_at=row["retracted_at"],
+        notifications=row["notifications"],
+    )

@@ -1,0 +1,70 @@
+"""Access tokens, recognised by their SHA-256: they are random, so a slow hash would add nothing."""
+
+import json
+from collections.abc import Sequence
+
+from server.domain.account import AccessToken, User
+from server.domain.ports import Row, Transaction
+from server.store.accounts import user_of
+
+
+async def add_token(tx: Transaction, token: AccessToken, *, token_hash: bytes) -> None:
+    await tx.run(
+        "INSERT INTO access_tokens (id, user_id, name, hash, scopes, created_at, expires_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        token.id,
+        token.user_id,
+        token.name,
+        token_hash,
+        json.dumps(token.scopes),
+        token.created_at,
+        token.expires_at,
+    )
+
+
+async def find_token(tx: Transaction, token_hash: bytes, now: int) -> tuple[AccessToken, User] | None:
+    """Return a token that has not expired, and its owner, in one indexed read."""
+    row = await tx.one(
+        "SELECT u.*, t.id AS token_id, t.name AS token_name, t.scopes, t.created_at AS token_created_at,"
+        " t.expires_at, t.last_used_at FROM access_tokens t JOIN users u ON u.id = t.user_id"
+        " WHERE t.hash = $1 AND (t.expires_at IS NULL OR t.expires_at > $2)",
+        token_hash,
+        now,
+    )
+    if row is None:
+        return None
+    return _token_of(row, row["token_id"], row["id"], row["token_name"], row["token_created_at"]), user_of(
+        row
+    )
+
+
+async def list_tokens(tx: Transaction, user_id: str) -> list[AccessToken]:
+    """Return a user's tokens, the newest first."""
+    rows = await tx.all("SELECT * FROM access_tokens WHERE user_id = $1 ORDER BY id DESC", user_id)
+    return [_token_of(row, row["id"], row["user_id"], row["name"], row["created_at"]) for row in rows]
+
+
+async def delete_token(tx: Transaction, token_id: str, user_id: str) -> bool:
+    """Delete a token of this user; False where there is none."""
+    return await tx.run("DELETE FROM access_tokens WHERE id = $1 AND user_id = $2", token_id, user_id) == 1
+
+
+async def note_use(tx: Transaction, used: Sequence[tuple[str, int]]) -> None:
+    """Write down when tokens (id, time) were last used; never back in time."""
+    await tx.many(
+        "UPDATE access_tokens SET last_used_at = $2 WHERE id = $1"
+        " AND (last_used_at IS NULL OR last_used_at < $2)",
+        used,
+    )
+
+
+def _token_of(row: Row, token_id: str, user_id: str, name: str, created_at: int) -> AccessToken:
+    return AccessToken(
+        id=token_id,
+        user_id=user_id,
+        name=name,
+        scopes=tuple(json.loads(row["scopes"])),
+        created_at=created_at,
+        expires_at=row["expires_at"],
+        last_used_at=row["last_used_at"],
+    )
