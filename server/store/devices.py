@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from server.domain.account import CallingDevice
+from server.domain.delivery import Address
 from server.domain.device import Device
 from server.domain.ports import Row, Transaction
 
@@ -40,6 +41,23 @@ async def list_devices(tx: Transaction, user_id: str) -> list[Device]:
 async def find_device(tx: Transaction, device_id: str, user_id: str) -> Device | None:
     row = await tx.one("SELECT * FROM devices WHERE id = $1 AND user_id = $2", device_id, user_id)
     return None if row is None else _device_of(row)
+
+
+async def find_address(tx: Transaction, device_id: str) -> Address | None:
+    """Return what is needed to seal for a device."""
+    row = await tx.one(
+        "SELECT id, platform, suite, public_key, handle, last_woken_at FROM devices WHERE id = $1", device_id
+    )
+    if row is None:
+        return None
+    return Address(
+        device_id=row["id"],
+        platform=row["platform"],
+        suite=row["suite"],
+        public_key=row["public_key"],
+        handle=row["handle"],
+        woken_at=row["last_woken_at"],
+    )
 
 
 async def devices_of_members(tx: Transaction, bucket_id: str) -> list[tuple[str, str]]:

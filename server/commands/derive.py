@@ -1,0 +1,20 @@
+"""Keys for single purposes from the server's one secret, so that none can stand in for another (RFC 5869)."""
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+SESSIONS = "sessions"  # signs JWTs
+FIRST_ACCOUNT = "first account"  # the code that the log shows
+
+
+def derive(secret: bytes, purpose: str) -> bytes:
+    """Return 32 bytes for a purpose; the secret itself is used for nothing else."""
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"hushpost/1 " + purpose.encode()).derive(
+        secret
+    )
+
+
+def first_account_code(secret: bytes) -> str:
+    """Return the code with which the first account is made from elsewhere: 80 bits, in groups to read aloud."""
+    digits = derive(secret, FIRST_ACCOUNT)[:10].hex().upper()
+    return "-".join(digits[i : i + 5] for i in range(0, len(digits), 5))

@@ -1,0 +1,114 @@
+"""What a device fetches: the deliveries after a number, sealed like a push, and what else brings it up to date.
+
+What is fetched is authoritative: every number up to the head is named, as an envelope or as cancelled or expired, so that
+what is not named does not exist (PROTOCOL.md, section 2). A device without a key gets the content over its TLS connection.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from server.commands.sealing import Sealer, body_of, seal_parcels
+from server.domain.account import CallingDevice
+from server.domain.delivery import Address, Parcel, State
+from server.domain.errors import NotFound
+from server.domain.message import LONGEST_TTL
+from server.domain.ports import Database, Transaction
+from server.store import parcels
+from server.store.claims import find_blob
+from server.store.devices import find_address
+
+
+@dataclass(frozen=True)
+class Fetch:
+    after: int
+    limit: int
+
+
+@dataclass(frozen=True)
+class Named:
+    """One number: exactly one of `envelope`, `content` (for a device without a key) and `state` is there."""
+
+    sequence: int
+    message_id: str
+    kind: int
+    sent_at: int
+    envelope: bytes | None = field(repr=False)
+    content: dict[str, Any] | None = field(repr=False)
+    state: State | None
+
+
+@dataclass(frozen=True)
+class Fetched:
+    messages: list[Named]
+    retracted: list[str]
+    read: list[str]
+    head: int
+    more: bool
+
+
+@dataclass(frozen=True)
+class _Found:
+    address: Address
+    parcels: list[Parcel]
+    retracted: list[str]
+    read: list[str]
+    head: int
+
+
+async def fetch(db: Database, device: CallingDevice, command: Fetch, *, sealer: Sealer, now: int) -> Fetched:
+    """Return what the device does not have; NotFound where it was unpaired meanwhile."""
+    found = await db.read(lambda tx: _find(tx, device, command, now))
+    page = found.parcels[: command.limit]
+    alive = [parcel for parcel in page if _dead(parcel, now) is None]
+    envelopes = await seal_parcels(db, alive, {device.id: found.address}, sealer)
+    keyless = found.address.public_key is None
+    named = [_name(parcel, envelopes, now, keyless=keyless) for parcel in page]
+    return Fetched(named, found.retracted, found.read, found.head, len(found.parcels) > command.limit)
+
+
+async def fetch_claim(db: Database, device: CallingDevice, claim_id: str) -> bytes:
+    """Return the blob of a claim of this device; NotFound, also where it is another's."""
+    blob = await db.read(lambda tx: find_blob(tx, claim_id, device.id))
+    if blob is None:
+        raise NotFound("no such claim", code="claim_not_found")
+    return blob
+
+
+async def _find(tx: Transaction, device: CallingDevice, command: Fetch, now: int) -> _Found:
+    address = await find_address(tx, device.id)
+    if address is None:
+        raise NotFound("this device is not paired any more")
+    return _Found(
+        address=address,
+        parcels=await parcels.list_parcels(tx, device.id, after=command.after, limit=command.limit + 1),
+        retracted=await parcels.list_retracted(tx, device.id, now - LONGEST_TTL),
+        read=await parcels.list_read(tx, device.id, now - LONGEST_TTL),
+        head=await parcels.head_of(tx, device.id),
+    )
+
+
+def _dead(parcel: Parcel, now: int) -> State | None:
+    """Return the state of a parcel that holds nothing to show any more."""
+    if parcel.state is State.CANCELLED or parcel.body is None:
+        return State.CANCELLED
+    if parcel.state is State.EXPIRED or parcel.expires_at <= now:
+        return State.EXPIRED
+    return None
+
+
+def _name(parcel: Parcel, envelopes: Mapping[str, bytes], now: int, *, keyless: bool) -> Named:
+    dead, envelope = _dead(parcel, now), envelopes.get(parcel.id)
+    shown = keyless and dead is None
+    if envelope is None and not shown:
+        dead = dead or State.CANCELLED  # retracted while it was being sealed
+    return Named(
+        sequence=parcel.sequence,
+        message_id=parcel.frame_id,
+        kind=parcel.kind.value,
+        sent_at=parcel.created_at,
+        envelope=envelope,
+        content=json.loads(body_of(parcel)) if shown else None,
+        state=dead,
+    )

@@ -1,0 +1,97 @@
+"""A test push to one device: a real message on the real way, and a wait for what becomes of it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from server.commands.send import draft_of
+from server.domain.account import DEFAULT_BUCKET, User
+from server.domain.bucket import Bucket
+from server.domain.errors import NotFound
+from server.domain.ids import new_id
+from server.domain.message import DeliveryType, Message, SendMessage, content_of
+from server.domain.ports import Database, Random, Transaction
+from server.domain.probe import Probe
+from server.store import buckets, devices, messages, outbox
+from server.store.probes import find_probe
+
+LIFETIME = 600_000  # a test that arrives later than that tells nobody anything
+_LOOK_EVERY = (
+    0.1  # seconds: receipts and outcomes may be written by another process, so the row is what to look at
+)
+
+
+@dataclass(frozen=True)
+class TestDevice:
+    device_id: str
+    wait: int  # milliseconds until the answer leaves with whatever is known then
+
+
+async def test_device(
+    db: Database, user: User, command: TestDevice, *, now: int, random: Random, wake: Callable[[], None]
+) -> Probe:
+    """Send a test message to one device of this user and wait for its outcome; NotFound."""
+    probe = await _send(db, user, command.device_id, now, random)
+    wake()
+    for _ in range(int(command.wait / 1000 / _LOOK_EVERY)):
+        if probe.over:
+            break
+        await asyncio.sleep(_LOOK_EVERY)
+        probe = await _look(db, probe.id)
+    return probe
+
+
+async def _send(db: Database, user: User, device_id: str, now: int, random: Random) -> Probe:
+    async def job(tx: Transaction) -> Probe | None:
+        device = await devices.find_device(tx, device_id, user.id)
+        bucket = await buckets.find_own_bucket(tx, user.id, DEFAULT_BUCKET)
+        if device is None or bucket is None:
+            raise NotFound("no such device")
+        message = _test_message(user, bucket, device.name, now, random)
+        await messages.add_message(tx, message)
+        draft = draft_of(message, user.id, device.id, random)
+        await outbox.enqueue(tx, [draft], now)
+        return await find_probe(tx, draft.id)
+
+    return _found(await db.write(job))
+
+
+async def _look(db: Database, delivery_id: str) -> Probe:
+    return _found(await db.read(lambda tx: find_probe(tx, delivery_id)))
+
+
+def _found(probe: Probe | None) -> Probe:
+    if probe is None:
+        raise NotFound("the device was unpaired meanwhile")
+    return probe
+
+
+def _test_message(user: User, bucket: Bucket, device_name: str, now: int, random: Random) -> Message:
+    command = SendMessage(
+        bucket=bucket.id,
+        title="Test",
+        subtitle=None,
+        body=f"{device_name} receives messages from this server.",
+        delivery_type=DeliveryType.NORMAL,
+        user_ids=(user.id,),
+        collapse_id=None,
+        group_id=None,
+        sound=None,
+        locale=None,
+        navigate_to=None,
+        attachments=(),
+        ttl=LIFETIME,
+    )
+    return Message(
+        id=new_id(now, random),
+        tenant_id=bucket.tenant_id,
+        bucket_id=bucket.id,
+        sender_id=user.id,
+        delivery_type=command.delivery_type,
+        collapse_id=None,
+        content=content_of(command, bucket, now),
+        created_at=now,
+        expires_at=now + command.ttl,
+        retracted_at=None,
+        notifications=0,
+    )

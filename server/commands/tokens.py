@@ -1,0 +1,83 @@
+"""Access tokens: made, listed and deleted by their owner."""
+
+from dataclasses import dataclass, field
+
+from crypto.encoding import b64u
+from server.commands.callers import ACCESS_TOKEN, token_hash
+from server.domain.account import AccessToken, Role, User
+from server.domain.bucket import Permission
+from server.domain.errors import Fault, Forbidden, Invalid, NotFound
+from server.domain.ids import new_id
+from server.domain.ports import Database, Random, Transaction
+from server.domain.scopes import OPERATORS, bucket_of
+from server.store import tokens
+from server.store.buckets import find_bucket
+
+_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True)
+class CreateToken:
+    name: str
+    scopes: tuple[str, ...]  # known ones, as `server.domain.scopes.normal` returns them
+    expires_at: int | None
+
+
+@dataclass(frozen=True)
+class NewToken:
+    token: AccessToken
+    secret: str = field(repr=False)  # shown once
+
+
+async def create_token(
+    db: Database, user: User, command: CreateToken, *, now: int, random: Random
+) -> NewToken:
+    """Make a token; Forbidden for scopes that only an admin can give, Invalid for buckets that are not there."""
+    _check_operator(user, command)
+    secret = ACCESS_TOKEN + b64u(random(_SECRET_BYTES))
+    token = AccessToken(
+        id=new_id(now, random),
+        user_id=user.id,
+        name=command.name,
+        scopes=command.scopes,
+        created_at=now,
+        expires_at=command.expires_at,
+        last_used_at=None,
+    )
+
+    async def job(tx: Transaction) -> None:
+        await _check_buckets(tx, user, command.scopes)
+        await tokens.add_token(tx, token, token_hash=token_hash(secret))
+
+    await db.write(job)
+    return NewToken(token, secret)
+
+
+async def list_tokens(db: Database, user: User) -> list[AccessToken]:
+    return await db.read(lambda tx: tokens.list_tokens(tx, user.id))
+
+
+async def delete_token(db: Database, user: User, token_id: str) -> None:
+    """Make a token worthless; NotFound where this user has none of that id."""
+    if not await db.write(lambda tx: tokens.delete_token(tx, token_id, user.id)):
+        raise NotFound("no such access token")
+
+
+def _check_operator(user: User, command: CreateToken) -> None:
+    theirs = sorted(OPERATORS.intersection(command.scopes))
+    if theirs and user.role is not Role.ADMIN:
+        raise Forbidden(f"only an admin can make a token with {', '.join(theirs)}", code="scope_forbidden")
+
+
+async def _check_buckets(tx: Transaction, user: User, scopes: tuple[str, ...]) -> None:
+    faults = []
+    for index, scope in enumerate(scopes):
+        bucket_id = bucket_of(scope)
+        if bucket_id is None:
+            continue
+        bucket = await find_bucket(tx, user.id, bucket_id)
+        if bucket is None or not bucket.lets(Permission.WRITE):
+            fix = "name a bucket that you may write to, by its id"
+            faults.append(Fault(f"scopes[{index}]", "names no bucket of yours", fix))
+    if faults:
+        raise Invalid("a scope names no bucket of yours", faults=faults)
