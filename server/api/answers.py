@@ -1,0 +1,117 @@
+"""What every answer has in common: JSON written one way, problem documents (RFC 9457), headers of a server of secrets."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from server.api.reading import UnsupportedMedia
+from server.domain.errors import (
+    Allowance,
+    Conflict,
+    Fault,
+    Forbidden,
+    Gone,
+    Invalid,
+    Limited,
+    NotFound,
+    Refusal,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+
+# RFC 6750, section 3: an error code is for a token that is no good, not for a request that brought none.
+_CHALLENGE = 'Bearer realm="hushpost"'
+_BAD_TOKEN = ', error="invalid_token"'  # noqa: S105 - an error code
+_OF_TOKENS = frozenset({"token_invalid", "token_expired", "session_ended", "device_token_invalid"})
+
+STATUS: dict[type[Refusal], HTTPStatus] = {
+    Invalid: HTTPStatus.BAD_REQUEST,
+    Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    Forbidden: HTTPStatus.FORBIDDEN,
+    NotFound: HTTPStatus.NOT_FOUND,
+    Conflict: HTTPStatus.CONFLICT,
+    Gone: HTTPStatus.GONE,
+    TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    Limited: HTTPStatus.TOO_MANY_REQUESTS,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+# Answers hold what only their reader may see, and nothing here is a page: no cache, no framing, no guessing of types.
+SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+def show(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Answer with JSON."""
+    return web.Response(body=orjson.dumps(value), status=status, content_type=JSON, headers=headers)
+
+
+def nothing(status: int = 204) -> web.Response:
+    """Answer without a body."""
+    return web.Response(status=status)
+
+
+def rate_limit(left: Allowance) -> dict[str, str]:
+    """Return what a client may plan with (draft-ietf-httpapi-ratelimit-headers-10)."""
+    return {
+        "RateLimit-Policy": f'"{left.policy}";q={left.quota};w={left.window}',
+        "RateLimit": f'"{left.policy}";r={left.remaining};t={left.reset}',
+    }
+
+
+def show_refusal(refusal: Refusal) -> web.Response:
+    """Answer with a problem document that says what is wrong, where, and what would be right."""
+    return problem(
+        STATUS[type(refusal)],
+        refusal.reason,
+        refusal.detail,
+        faults=refusal.faults,
+        headers=_headers(refusal),
+    )
+
+
+def problem(
+    status: HTTPStatus,
+    code: str,
+    detail: str,
+    *,
+    faults: tuple[Fault, ...] = (),
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
+    """Answer with a problem document."""
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "code": code,
+        "detail": detail,
+    }
+    if faults:
+        document["errors"] = [{"path": f.path, "reason": f.reason, "fix": f.fix} for f in faults]
+    return web.Response(
+        body=orjson.dumps(document), status=status, content_type=PROBLEM, headers=headers or {}
+    )
+
+
+def _headers(refusal: Refusal) -> dict[str, str]:
+    if isinstance(refusal, Unauthenticated):
+        return {"WWW-Authenticate": _CHALLENGE + (_BAD_TOKEN if refusal.reason in _OF_TOKENS else "")}
+    if isinstance(refusal, Limited):
+        return {"Retry-After": str(refusal.allowance.reset), **rate_limit(refusal.allowance)}
+    if isinstance(refusal, Unavailable):
+        return {"Retry-After": str(refusal.retry_after)}
+    return {}

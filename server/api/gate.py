@@ -1,0 +1,105 @@
+"""The gate: every route says who may pass, and nobody reaches a handler in another way.
+
+`Open` routes are for anyone. `ForUser` routes are for a person who is signed in or an access token, as far as their grant
+meets the route's need. `ForDevice` routes are for a paired device with its own token, and for nothing else.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from server.commands.callers import find_caller, find_device
+from server.commands.mint import Mint
+from server.commands.usage import Usage
+from server.domain.account import Caller, CallingDevice
+from server.domain.errors import Forbidden, Unauthenticated
+from server.domain.ports import Clock, Database
+from server.domain.scopes import Need
+
+Answer = Awaitable[web.StreamResponse]
+_ACTING_FOR_OTHERS = ("X-User-ID", "X-Tenant-ID")
+
+
+@dataclass(frozen=True)
+class Open:
+    method: str
+    path: str
+    handler: Callable[[web.Request], Answer]
+
+
+@dataclass(frozen=True)
+class ForUser:
+    method: str
+    path: str
+    need: Need
+    handler: Callable[[web.Request, Caller], Answer]
+
+
+@dataclass(frozen=True)
+class ForDevice:
+    method: str
+    path: str
+    handler: Callable[[web.Request, CallingDevice], Answer]
+
+
+Route = Open | ForUser | ForDevice
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Finds out who calls and compares it with what the route needs."""
+
+    db: Database
+    mint: Mint
+    usage: Usage
+    clock: Clock
+
+    def guard(self, route: Route) -> Callable[[web.Request], Answer]:
+        """Return the handler that the router is given."""
+        if isinstance(route, Open):
+            return route.handler
+        if isinstance(route, ForDevice):
+            return self._for_device(route)
+        return self._for_user(route)
+
+    def _for_user(self, route: ForUser) -> Callable[[web.Request], Answer]:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            caller = await find_caller(
+                self.db, credential(request), mint=self.mint, usage=self.usage, now=self.clock()
+            )
+            if not caller.grant.meets(route.need):
+                raise Forbidden(_lacking(route.need, caller), code="scope_missing")
+            _refuse_acting_for_others(request)
+            return await route.handler(request, caller)
+
+        return guarded
+
+    def _for_device(self, route: ForDevice) -> Callable[[web.Request], Answer]:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            device = await find_device(self.db, credential(request), usage=self.usage, now=self.clock())
+            return await route.handler(request, device)
+
+        return guarded
+
+
+def credential(request: web.Request) -> str:
+    """Return the token of an Authorization header; tokens travel nowhere else. Unauthenticated."""
+    given = request.headers.getall("Authorization", [])
+    scheme, _, token = given[0].strip().partition(" ") if len(given) == 1 else ("", "", "")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated("send one header, Authorization: Bearer <token>")
+    return token.strip()
+
+
+def _refuse_acting_for_others(request: web.Request) -> None:
+    for name in _ACTING_FOR_OTHERS:
+        if name in request.headers:
+            raise Forbidden(f"{name} is not honoured here; leave it out", code="acting_forbidden")
+
+
+def _lacking(need: Need, caller: Caller) -> str:
+    if caller.grant.scopes is None:
+        return "only an admin may do this"
+    wanted = "admin" if need is Need.ACCOUNT else need.value
+    return f"this access token lacks the scope {wanted}"

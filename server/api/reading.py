@@ -1,0 +1,210 @@
+"""Reading requests: from bytes to values that are typed and valid, with every fault named at once.
+
+A `Fields` hands out one field after another and notes what is wrong with each; where something is, it hands out a
+stand-in so that the reading goes on, and `check()` at the end refuses with all that was noted. Unknown fields are
+passed over. A field that is null counts as left out. Lengths are counted in characters.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import orjson
+from aiohttp import web
+
+from server.domain.errors import Fault, Invalid, Refusal, TooLarge
+from server.domain.rules import Rule, Wrong, is_id, label
+from server.domain.times import read_time
+
+MAX_BODY = 256 * 1024
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+class UnsupportedMedia(Refusal):
+    """A body of a type, or an encoding, that is not read here."""
+
+    code = "media_type_unsupported"
+
+
+async def read_json(request: web.Request) -> dict[str, Any]:
+    """Return the JSON object in a request's body; an empty body is an empty object."""
+    return decode_object(await read_body(request), request.content_type)
+
+
+async def read_body(request: web.Request) -> bytes:
+    """Return a request's body as it was sent; TooLarge, UnsupportedMedia."""
+    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMedia("send the body without a Content-Encoding", code="encoding_unsupported")
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise TooLarge(f"the body is larger than {MAX_BODY} bytes") from None
+
+
+def decode_object(body: bytes, content_type: str) -> dict[str, Any]:
+    """Return the object that a body holds; Invalid names the place where it is not JSON."""
+    if not body:
+        return {}
+    if content_type != "application/json":
+        raise UnsupportedMedia("send JSON, with the header Content-Type: application/json")
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        what = error.msg.partition(": line ")[0]
+        place = f"line {error.lineno}, column {error.colno}"
+        fault = Fault("", f"{place}: {what}", "send one JSON object in UTF-8")
+        raise Invalid(f"the body is not JSON ({place}: {what})", code="bad_json", faults=[fault]) from None
+    if not isinstance(value, dict):
+        fault = Fault("", f"is {_kind(value)}", "send one JSON object")
+        raise Invalid("the body is not a JSON object", faults=[fault])
+    return value
+
+
+class Fields:
+    """The fields of one object of a request; `where` is its path in front of theirs."""
+
+    def __init__(self, values: Mapping[str, Any], where: str = "") -> None:
+        self._values = values
+        self._where = where
+        self.faults: list[Fault] = []
+
+    def check(self) -> None:
+        """Refuse with all faults that were noted; Invalid."""
+        if self.faults:
+            first, more = self.faults[0], len(self.faults) - 1
+            detail = f"{first.path}: {first.reason}" + (f", and {more} more" if more else "")
+            raise Invalid(detail, faults=self.faults)
+
+    def fault(self, name: str, reason: str, fix: str) -> None:
+        self.faults.append(Fault(self._where + name, reason, fix))
+
+    def value(self, name: str) -> Any:
+        """Return a field as it came, None where it is left out."""
+        return self._values.get(name)
+
+    def required(self, name: str, *, most: int, least: int = 1, rule: Rule = label) -> str:
+        """Return a text that must be there."""
+        if self._values.get(name) is None:
+            self.fault(name, "is missing", f"send a text of {least} to {most} characters")
+        return self.optional(name, most=most, least=least, rule=rule) or ""
+
+    def optional(self, name: str, *, most: int, least: int = 1, rule: Rule = label) -> str | None:
+        """Return a text, or None where it is left out or wrong."""
+        value = self._values.get(name)
+        return None if value is None else self.text(name, value, most=most, least=least, rule=rule)
+
+    def text(self, name: str, value: Any, *, most: int, least: int = 1, rule: Rule = label) -> str | None:
+        """Check one text that stands at `name`."""
+        wrong = _wrong_text(value, least, most, rule)
+        if wrong is not None:
+            self.fault(name, *wrong)
+            return None
+        return str(value)
+
+    def choice(self, name: str, choices: type[Choice]) -> Choice:
+        """Return one of a few words that must be there."""
+        value = self._values.get(name)
+        words = [choice.value for choice in choices]
+        fix = f"send one of {', '.join(words)}"
+        if value is None:
+            self.fault(name, "is missing", fix)
+        elif value not in words:
+            self.fault(
+                name, "is none of the known words" if isinstance(value, str) else f"is {_kind(value)}", fix
+            )
+        return choices(value) if isinstance(value, str) and value in words else next(iter(choices))
+
+    def flag(self, name: str) -> bool:
+        """Return true or false; false where it is left out."""
+        value = self._values.get(name)
+        if value is not None and not isinstance(value, bool):
+            self.fault(name, f"is {_kind(value)}", "send true or false")
+        return value is True
+
+    def whole(self, name: str, *, least: int, most: int) -> int:
+        """Return a whole number that must be there; 5.0 is one (JSON knows one kind of number)."""
+        value = self._values.get(name)
+        fix = f"send a whole number from {least} to {most}"
+        if value is None:
+            self.fault(name, "is missing", fix)
+        elif isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+            self.fault(name, f"is {_kind(value)}", fix)
+        elif not least <= value <= most:
+            self.fault(name, "is out of range", fix)
+        else:
+            return int(value)
+        return least
+
+    def instant(self, name: str, *, after: int | None) -> int | None:
+        """Return a time, None where it is left out; later than `after` where that is given."""
+        value = self._values.get(name)
+        if value is None:
+            return None
+        fix = "send a time like 2030-01-31T12:00:00Z" + ("" if after is None else ", in the future")
+        try:
+            at = read_time(value)
+        except (TypeError, ValueError, OverflowError):
+            self.fault(name, "is not a time (RFC 3339)", fix)
+            return None
+        if after is not None and at <= after:
+            self.fault(name, "has passed", fix)
+        return at
+
+    def items(self, name: str, *, most: int) -> Sequence[Any] | None:
+        """Return a list of at most `most` entries, None where it is left out or wrong."""
+        value = self._values.get(name)
+        if value is None:
+            return None
+        fix = f"send a list of at most {most}"
+        if not isinstance(value, list):
+            self.fault(name, f"is {_kind(value)}", fix)
+            return None
+        if len(value) > most:
+            self.fault(name, f"has {len(value)} entries", fix)
+            return None
+        return value
+
+
+class Query(Fields):
+    """The query of a URL: every value is a text, and a repeated one is a fault."""
+
+    def __init__(self, request: web.Request) -> None:
+        super().__init__(dict(request.query), "?")
+        for name in set(request.query):
+            if len(request.query.getall(name)) > 1:
+                self.fault(name, "is given more than once", "give it once")
+
+    def number(self, name: str, *, least: int, most: int, otherwise: int) -> int:
+        """Return a whole number, `otherwise` where it is left out."""
+        text = self.value(name)
+        if text is None:
+            return otherwise
+        if not (text.isascii() and text.isdecimal() and len(text) < 20 and least <= int(text) <= most):  # noqa: PLR2004 - int() of a long text is slow
+            self.fault(name, "is no such number", f"give a whole number from {least} to {most}")
+            return otherwise
+        return int(text)
+
+    def id(self, name: str) -> str | None:
+        """Return an id, None where it is left out or wrong."""
+        text = self.value(name)
+        if text is not None and not is_id(text):
+            self.fault(name, "is not an id", "give a UUID as this server gave it")
+            return None
+        return None if text is None else str(text).lower()
+
+
+def _wrong_text(value: Any, least: int, most: int, rule: Rule) -> Wrong | None:
+    fix = f"send a text of {least} to {most} characters"
+    if not isinstance(value, str):
+        return f"is {_kind(value)}", fix
+    if not value.strip():
+        return "is empty", fix
+    if not least <= len(value) <= most:
+        return f"has {len(value)} characters", fix
+    return rule(value)
+
+
+def _kind(value: Any) -> str:
+    kinds = {type(None): "null", bool: "true or false", int: "a number", float: "a number", str: "a text"}
+    return kinds.get(type(value), "a list" if isinstance(value, list) else "an object")

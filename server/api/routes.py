@@ -1,0 +1,87 @@
+"""The native API's table of contents: method, path, who may, and what answers.
+
+`{id}` matches only UUIDs. `Open` is for anyone, `ForUser` for a person or an access token whose grant meets the need
+(`server/domain/scopes.py`), `ForDevice` for a paired device with its own token.
+"""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from server.api.auth import Auth
+from server.api.buckets import Buckets
+from server.api.device import Device
+from server.api.devices import Devices
+from server.api.gate import ForDevice, ForUser, Gate, Open, Route
+from server.api.health import Health
+from server.api.keys import Keys
+from server.api.messages import Messages
+from server.api.tokens import Tokens
+from server.domain.scopes import Need
+
+_ID = "{id:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}}"
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What answers, one for each resource, each with the pieces that it needs."""
+
+    auth: Auth
+    tokens: Tokens
+    buckets: Buckets
+    messages: Messages
+    devices: Devices
+    device: Device
+    keys: Keys
+    health: Health
+
+
+def routes(to: Resources) -> list[Route]:
+    """Return every route there is."""
+    return [
+        # accounts
+        Open("POST", "/api/v1/auth/register", to.auth.register),
+        Open("POST", "/api/v1/auth/login", to.auth.login),
+        Open("POST", "/api/v1/auth/refresh", to.auth.refresh),
+        ForUser("POST", "/api/v1/auth/logout", Need.ACCOUNT, to.auth.logout),
+        ForUser("GET", "/api/v1/users/me", Need.ACCOUNT, to.auth.me),
+        ForUser("POST", "/api/v1/access-tokens", Need.ACCOUNT, to.tokens.create),
+        ForUser("GET", "/api/v1/access-tokens", Need.ACCOUNT, to.tokens.list),
+        ForUser("DELETE", f"/api/v1/access-tokens/{_ID}", Need.ACCOUNT, to.tokens.delete),
+        # buckets
+        ForUser("POST", "/api/v1/buckets", Need.ACCOUNT, to.buckets.create),
+        ForUser("GET", "/api/v1/buckets", Need.ACCOUNT, to.buckets.list),
+        ForUser("GET", "/api/v1/buckets/{bucket}", Need.ACCOUNT, to.buckets.get),
+        # messages
+        ForUser("POST", "/api/v1/messages", Need.SEND, to.messages.create),
+        ForUser("GET", "/api/v1/messages", Need.READ, to.messages.list),
+        ForUser("GET", f"/api/v1/messages/{_ID}", Need.READ, to.messages.get),
+        ForUser("DELETE", f"/api/v1/messages/{_ID}", Need.ACCOUNT, to.messages.delete),
+        # a user's devices
+        ForUser("POST", "/api/v1/devices/pairing-codes", Need.ACCOUNT, to.devices.create_code),
+        ForUser("GET", "/api/v1/devices", Need.ACCOUNT, to.devices.list),
+        ForUser("DELETE", f"/api/v1/devices/{_ID}", Need.ACCOUNT, to.devices.delete),
+        ForUser("POST", f"/api/v1/devices/{_ID}/test", Need.ACCOUNT, to.devices.test),
+        # a device that pairs, and then asks for itself
+        Open("GET", "/api/v1/identity", to.keys.identity),
+        Open("POST", "/api/v1/devices/pair", to.devices.pair),
+        ForDevice("GET", "/api/v1/device/messages", to.device.messages),
+        ForDevice("GET", f"/api/v1/device/claims/{_ID}", to.device.claim),
+        ForDevice("POST", "/api/v1/device/receipts", to.device.receipts),
+        ForDevice("PUT", "/api/v1/device/handle", to.device.handle),
+        ForDevice("PUT", "/api/v1/device/key", to.device.key),
+        ForDevice("DELETE", "/api/v1/device", to.device.delete),
+        # the server itself
+        Open("GET", "/.well-known/http-message-signatures-directory", to.keys.directory),
+        Open("GET", "/healthz", to.health.alive),
+        Open("GET", "/readyz", to.health.ready),
+        ForUser("GET", "/metrics", Need.METRICS, to.health.metrics),
+    ]
+
+
+def install(app: web.Application, gate: Gate, table: list[Route]) -> None:
+    """Give the routes to the router, each behind the gate. HEAD answers where GET does."""
+    for route in table:
+        app.router.add_route(route.method, route.path, gate.guard(route))
+        if route.method == "GET":
+            app.router.add_route("HEAD", route.path, gate.guard(route))

@@ -1,0 +1,176 @@
+"""A running server for the tests of its API, on each database, with people, tokens and devices."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+import structlog
+from prometheus_client import CollectorRegistry
+from structlog.testing import LogCapture
+
+from crypto.encoding import b64u
+from crypto.httpsig import content_digest
+from crypto.keys import DeviceKey, IdentityKey, Suite
+from server.app import ServerPieces, build_server
+from server.commands.sealing import Sealer
+from server.config import AccountSettings, ServerSettings, Settings
+from server.domain.account import Registration
+from server.domain.ports import Database, Random
+from tests.harness.clock import SettableClock
+from tests.harness.native import Native, Reply, Wakes, listening
+
+PUBLIC_URL = "https://push.example.org"
+PASSWORD = "correct horse battery"
+
+
+@dataclass(frozen=True)
+class Person:
+    """A registered user who is signed in."""
+
+    id: str
+    username: str
+    api: Native
+    access: str
+    refresh: str
+
+
+@dataclass(frozen=True)
+class Phone:
+    id: str
+    token: str
+    key: DeviceKey
+    handle: str
+    api: Native
+
+
+@dataclass
+class House:
+    """The server under test and what it was given."""
+
+    api: Native
+    pieces: ServerPieces
+    clock: SettableClock
+    wakes: Wakes
+    log: LogCapture
+    random: Random
+    secrets: list[str] = field(
+        default_factory=list
+    )  # everything that must never be stored or logged as it is
+
+    async def register(self, username: str, **more: Any) -> Person:
+        body = {"email": f"{username}@example.com", "username": username, "password": PASSWORD, **more}
+        answer = await self.api.post("/api/v1/auth/register", body)
+        assert answer.status == 201, answer.body
+        self.secrets += [body["password"], answer["accessToken"], answer["refreshToken"]]
+        access = answer["accessToken"]
+        return Person(
+            answer["user"]["id"], username, self.api.with_token(access), access, answer["refreshToken"]
+        )
+
+    async def token(self, person: Person, *scopes: str) -> Native:
+        """Make an access token and return a client that uses it."""
+        answer = await person.api.post("/api/v1/access-tokens", {"name": "t", "scopes": list(scopes)})
+        assert answer.status == 201, answer.body
+        self.secrets.append(answer["token"])
+        return self.api.with_token(answer["token"])
+
+    async def bucket(self, person: Person, name: str = "Marketing") -> str:
+        answer = await person.api.post("/api/v1/buckets", {"name": name})
+        assert answer.status == 201, answer.body
+        return str(answer["id"])
+
+    async def send(self, sender: Native, bucket: str, **more: Any) -> Reply:
+        body = {"title": "Hello", "bucketId": bucket, "deliveryType": "NORMAL", **more}
+        return await sender.post("/api/v1/messages", body)
+
+    async def pairing(self, person: Person, **more: Any) -> dict[str, Any]:
+        """Return a pairing's body with a fresh code."""
+        code = (await person.api.post("/api/v1/devices/pairing-codes"))["code"]
+        self.secrets.append(code)
+        key = DeviceKey.generate(Suite.X25519, self.random)
+        body = {
+            "code": code,
+            "name": "Pixel",
+            "platform": "android",
+            "suite": 1,
+            "publicKey": b64u(key.public.raw),
+            "handle": self.handle(),
+        }
+        return {**body, **more}
+
+    def handle(self) -> str:
+        """Return a handle as a relay makes it, as far as a server can see."""
+        handle = b64u(b"\x01" + self.random(4 + 12 + 512 + 16))
+        self.secrets.append(handle)
+        return handle
+
+    async def post_pairing(self, body: dict[str, Any], **headers: str) -> Reply:
+        raw = json.dumps(body).encode()
+        digest = {"Content-Digest": content_digest(raw)} | {
+            k.replace("_", "-"): v for k, v in headers.items()
+        }
+        return await self.api.call("POST", "/api/v1/devices/pair", raw=raw, headers=digest)
+
+    async def phone(self, person: Person, **more: Any) -> Phone:
+        key = DeviceKey.generate(Suite.X25519, self.random)
+        body = await self.pairing(person, publicKey=b64u(key.public.raw), **more)
+        answer = await self.post_pairing(body)
+        assert answer.status == 201, answer.body
+        token = answer["deviceToken"]
+        self.secrets.append(token)
+        return Phone(answer["deviceId"], token, key, body["handle"], self.api.with_token(token))
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(
+        server=ServerSettings(public_url=PUBLIC_URL, relay_url="https://relay.example.org"),
+        accounts=AccountSettings(
+            registration=Registration.OPEN, argon2_memory_kib=8192, argon2_time=1, argon2_lanes=1
+        ),
+    )
+
+
+@pytest.fixture
+async def open_house(
+    database: Database, clock: SettableClock, random: Random
+) -> AsyncIterator[Callable[[Settings], Awaitable[House]]]:
+    """Start servers on one database with the settings that a test chooses."""
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+
+        async def start(settings: Settings) -> House:
+            log, wakes, identity = LogCapture(), Wakes(), IdentityKey.generate(random)
+            pieces = ServerPieces(
+                db=database,
+                identity=identity,
+                secret=random(32),
+                clock=clock,
+                monotonic=asyncio.get_running_loop().time,
+                random=random,
+                sealer=Sealer(identity, pool, clock, random),
+                worker=wakes,
+                registry=CollectorRegistry(),
+                log=structlog.wrap_logger(structlog.PrintLogger(), processors=[log]),
+            )
+            url = await stack.enter_async_context(listening(build_server(settings, pieces)))
+            return House(Native(session, url), pieces, clock, wakes, log, random)
+
+        yield start
+
+
+@pytest.fixture
+async def house(open_house: Callable[[Settings], Awaitable[House]], settings: Settings) -> House:
+    return await open_house(settings)
+
+
+@pytest.fixture
+async def admin(house: House) -> Person:
+    return await house.register("admin")
