@@ -19,6 +19,7 @@ from relay.config import ConfigError
 from server.cli.settings_tree import (
     CLIENT,
     CONFIG,
+    OF_TESTS,
     PREFIX,
     KeyPath,
     Struct,
@@ -139,7 +140,7 @@ def _take_one(kind: Struct, value: Any, path: KeyPath, written: _Written) -> Non
 
 def _take_environment(environ: Mapping[str, str], written: _Written) -> None:
     for name in sorted(environ):
-        if not name.startswith(PREFIX) or name == CONFIG or name in CLIENT:
+        if not name.startswith(PREFIX) or name.startswith(OF_TESTS) or name in (CONFIG, *CLIENT):
             continue
         words = name.removeprefix(PREFIX)
         if (path := find(Settings, words)) is not None:

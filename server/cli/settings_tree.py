@@ -28,6 +28,7 @@ from server.config import Settings
 PREFIX = "HUSHPOST_"
 CONFIG = "HUSHPOST_CONFIG"
 CLIENT = ("HUSHPOST_URL", "HUSHPOST_TOKEN")  # what the commands that call a server read
+OF_TESTS = "HUSHPOST_TEST_"  # what the tests read, from whose environment programs are started
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 Struct: TypeAlias = type[msgspec.Struct]
