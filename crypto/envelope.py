@@ -124,6 +124,7 @@ def open_envelope(
     try:
         plaintext = _HPKE[key.suite].decrypt(envelope[_PREFIX_LENGTH:], key.hpke, info=info)
     except (InvalidTag, ValueError):
-        # ValueError is what a crafted `enc` of small order gives: told apart from a bad tag it would say too much.
+        # Today the library says InvalidTag of an `enc` of small order as well. Should a release tell the two apart,
+        # we still do not: it would say too much.
         raise Altered("the envelope does not open") from None
     return read_frame(plaintext, server=server, info=info)

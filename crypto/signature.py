@@ -54,7 +54,7 @@ class Profile:
 
 
 # One dictionary member of Signature-Input (RFC 8941 §3.2), in its canonical spelling only.
-_PARAMETER = r';[a-z]+=(?:[0-9]{1,15}|"[ !#-\[\]-~]*")'
+_PARAMETER = r';[a-z]+=(?:0|[1-9][0-9]{0,14}|"[ !#-\[\]-~]*")'
 _MEMBER = rf"([a-z][a-z0-9]*)=(\([^()]*\))((?:{_PARAMETER})*)"
 _INPUT = re.compile(rf"{_MEMBER}(?:, *{_MEMBER})*")
 _MEMBERS = re.compile(_MEMBER)

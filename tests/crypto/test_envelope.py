@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto.envelope import SIZES, fits, open_envelope, seal
+from crypto.envelope import SIZES, fits, open_envelope, room, seal
 from crypto.errors import TooLarge
 from crypto.frame import Frame, Kind
 from crypto.keys import DeviceKey, Suite
@@ -94,12 +94,13 @@ def test_what_a_second_implementation_seals_is_read(suite: Suite, size: int, kin
 
 @tables
 def test_the_room_for_a_body_is_exactly_the_table(suite: Suite, size: int) -> None:
-    room = ROOM[suite, size]
-    assert len(sealed(message(noise(room)), suite)) == size
-    assert fits(noise(room), suite, size)
-    assert not fits(noise(room + 1), suite, size)
+    most = ROOM[suite, size]
+    assert room(suite, size) == most
+    assert len(sealed(message(noise(most)), suite)) == size
+    assert fits(noise(most), suite, size)
+    assert not fits(noise(most + 1), suite, size)
     with pytest.raises(TooLarge):
-        sealed(message(noise(room + 1)), suite, size)
+        sealed(message(noise(most + 1)), suite, size)
 
 
 @suites
