@@ -33,6 +33,10 @@ class Sender:
         self.providers = providers
         self.time = time
         self.client = client
+        self.renew()
+
+    def renew(self) -> None:
+        self.made_at = self.time()
         self.authorization = f"bearer {self.provider_token()}"
 
     def provider_token(self, *, iat: float | None = None, **claims: Any) -> str:
