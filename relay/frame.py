@@ -58,7 +58,11 @@ def frame(
 def show(problem: Problem, metrics: Metrics) -> web.Response:
     metrics.refused(problem.code).inc()
     headers = {"Content-Type": PROBLEM_TYPE, **problem.headers}
-    return web.Response(status=problem.status, body=problem.body, headers=headers)
+    response = web.Response(status=problem.status, body=problem.body, headers=headers)
+    if problem.code == "encoding_unsupported":
+        # aiohttp decodes what it must skip to reach the next request, and drops the connection where that fails.
+        response.force_close()
+    return response
 
 
 def _translate(error: web.HTTPException) -> Problem:

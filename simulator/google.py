@@ -26,6 +26,8 @@ SCOPES = {
     "https://www.googleapis.com/auth/firebase.messaging",
     "https://www.googleapis.com/auth/cloud-platform",
 }
+REAL_AUDIENCE = "https://oauth2.googleapis.com/token"
+"""What google-auth writes as the audience, whichever `token_uri` it posts to."""
 ACCESS_SECONDS = 3599
 LONGEST_ASSERTION = 3600
 SKEW = 60
@@ -107,7 +109,7 @@ class Google:
                 self._account.public_key,
                 algorithms=["RS256"],
                 issuer=self._account.email,
-                audience=f"{self.url}/token",
+                audience=[f"{self.url}/token", REAL_AUDIENCE],
                 # Times are judged against the simulator's own clock, by the caller.
                 options={
                     "require": ["iss", "aud", "iat", "exp"],

@@ -100,8 +100,8 @@ class ApnsProvider:
             (b":method", b"POST"),
             (b":scheme", b"https"),
             (b":authority", authority.encode()),
-            (b"apns-topic", app.topic.encode()),
         )
+        self._topic = app.topic.encode()
 
     @property
     def trouble(self) -> str | None:
@@ -152,6 +152,7 @@ class ApnsProvider:
         return [
             *self._constant,
             NeverIndexedHeaderTuple(b":path", f"/3/device/{delivery.token}".encode()),
+            (b"apns-topic", self._topic),
             (b"authorization", self._token.get_header().encode()),
             (b"apns-push-type", b"background" if background else b"alert"),
             (b"apns-priority", b"10" if delivery.high and not background else b"5"),
