@@ -15,6 +15,7 @@ from crypto.encoding import b64u
 from simulator.home import TIMEOUT, refusal
 from simulator.mailbox import Mailbox
 
+PROVIDERS = {"ios": "apns", "android": "fcm"}
 HANDLE_TIMEOUT = 30.0
 Random = Callable[[int], bytes]
 

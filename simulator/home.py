@@ -14,7 +14,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from simulator.inbox import Receipt
+from simulator.mail import Receipt
 
 TIMEOUT = aiohttp.ClientTimeout(total=20)
 LIMIT = 100

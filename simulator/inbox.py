@@ -8,119 +8,26 @@ Everything goes through `take` (a push), `take_page` (an answer to a fetch) or `
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from crypto.frame import Frame, Kind
+from simulator.mail import (
+    HOUR,
+    WAKE_PAUSE,
+    WINDOW,
+    Arrival,
+    Asked,
+    Card,
+    Content,
+    Inbox,
+    Page,
+    Receipt,
+    Shown,
+    text_of,
+)
 from simulator.numbering import FORGOTTEN, Numbering
-
-DAY = 86_400_000
-WINDOW = 28 * DAY
-"""Milliseconds: the longest ttl; ids are kept, and older pushes refused, by it."""
-HOUR = 3_600_000
-WAKE_PAUSE = 30_000
-
-Content = Mapping[str, Any]
-State = Literal["shown", "read", "history"]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One thing that the user saw. `replaces` is set where it took the place of a text shown before."""
-
-    message_id: str
-    title: str = field(repr=False)
-    text: str = field(repr=False)
-    replaces: str | None
-    sent_at: int
-    received_at: int
-    shown_at: int
-
-
-@dataclass(frozen=True)
-class Card:
-    """A message as it stands now; `history` was never shown, or another took its place.
-
-    `source` is the message id of the frame that brought the text, and `version` its place in the order of texts:
-    sent_at, then sequence (sequence numbers alone do not survive a restored server).
-    """
-
-    message_id: str
-    source: str
-    version: tuple[int, int]
-    content: Content = field(repr=False)
-    state: State
-
-    @property
-    def of(self) -> str | None:
-        return _text(self.content, "of") or None
-
-
-@dataclass(frozen=True)
-class Receipt:
-    message_id: str | None
-    event: Literal["received", "shown", "read", "failed"]
-    reason: str | None
-    at: int
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """An opened frame with its content, which is the claim's where the frame named one and it could be had."""
-
-    frame: Frame
-    content: Content = field(repr=False)
-    received_at: int
-
-
-@dataclass(frozen=True)
-class Settled:
-    """An entry of a fetch that brings no message: cancelled, expired, or one that did not open."""
-
-    message_id: str | None
-
-
-@dataclass(frozen=True)
-class Page:
-    """One answer to a fetch. `upto` is the last number that it speaks for: its `head` unless there is more."""
-
-    entries: Sequence[Arrival | Settled]
-    retracted: Sequence[str]
-    read: Sequence[str]
-    upto: int
-    head: int
-    more: bool
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a fetch asked for, and the device's head when it did."""
-
-    after: int
-    head: int
-
-
-@dataclass(frozen=True)
-class Inbox:
-    """`seen`, `retracted` and `read_ids`: id to the time (ms) from which its 28 days count. `newest` in ms."""
-
-    numbering: Numbering
-    fetch_due: bool = False
-    newest: int = 0
-    seen: Mapping[str, int] = field(default_factory=dict, repr=False)
-    retracted: Mapping[str, int] = field(default_factory=dict, repr=False)
-    read_ids: Mapping[str, int] = field(default_factory=dict, repr=False)
-    updates: Mapping[str, Card] = field(default_factory=dict, repr=False)
-    cards: Mapping[str, Card] = field(default_factory=dict, repr=False)
-    log: tuple[Shown, ...] = field(default=(), repr=False)
-    receipts: tuple[Receipt, ...] = field(default=(), repr=False)
-    failures: Mapping[str, int] = field(default_factory=dict)
-    woken_at: int = -WAKE_PAUSE
-
-    @property
-    def visible(self) -> tuple[Card, ...]:
-        return tuple(card for card in self.cards.values() if card.state == "shown")
 
 
 def new_inbox(head: int) -> Inbox:
@@ -214,7 +121,7 @@ def _show(inbox: Inbox, arrival: Arrival, now: int) -> Inbox:
 
 def _update(inbox: Inbox, arrival: Arrival, now: int) -> Inbox:
     """Replace the text of a message; one that has not come yet will be shown with the newest text."""
-    of = _text(arrival.content, "of")
+    of = text_of(arrival.content, "of")
     if not of or of in inbox.retracted:
         return inbox
     # An update takes the message's place, so it is no reminder of it: what it says of `of` is dropped.
@@ -243,8 +150,8 @@ def _log(inbox: Inbox, arrival: Arrival, card: Card, *, replaces: str | None, no
     message_id = str(arrival.frame.message_id)
     shown = Shown(
         message_id=message_id,
-        title=_text(card.content, "title"),
-        text=_text(card.content, "body"),
+        title=text_of(card.content, "title"),
+        text=text_of(card.content, "body"),
         replaces=replaces,
         sent_at=arrival.frame.sent_at,
         received_at=arrival.received_at,
@@ -271,9 +178,9 @@ def _collapse(inbox: Inbox, card: Card) -> Inbox:
 
 
 def _same_collapse(inbox: Inbox, card: Card) -> list[Card]:
-    key = _text(card.content, "collapseId")
+    key = text_of(card.content, "collapseId")
     current = (one for one in inbox.cards.values() if one.state != "history")
-    return [one for one in current if key and _text(one.content, "collapseId") == key]
+    return [one for one in current if key and text_of(one.content, "collapseId") == key]
 
 
 def _retract(inbox: Inbox, ids: Iterable[str], now: int) -> Inbox:
@@ -315,7 +222,7 @@ def complete(inbox: Inbox, preview: Card, content: Content, now: int) -> Inbox:
         return inbox
     card = replace(card, content=content)
     last = next(one for one in reversed(inbox.log) if one.message_id == card.source)
-    text, title = _text(content, "body"), _text(content, "title")
+    text, title = text_of(content, "body"), text_of(content, "title")
     shown = replace(last, title=title, text=text, replaces=card.message_id, shown_at=now)
     return replace(_put(inbox, card), log=(*inbox.log, shown))
 
@@ -368,14 +275,9 @@ def _ids(content: Content) -> list[str]:
     return [one for one in ids if isinstance(one, str)] if isinstance(ids, list) else []
 
 
-def _text(content: Content, name: str) -> str:
-    value = content.get(name)
-    return value if isinstance(value, str) else ""
-
-
 def _expired(content: Content, now: int) -> bool:
     """`expiresAt` is RFC 3339; one that cannot be read does not hide a message."""
     try:
-        return datetime.fromisoformat(_text(content, "expiresAt")).timestamp() * 1000 <= now
+        return datetime.fromisoformat(text_of(content, "expiresAt")).timestamp() * 1000 <= now
     except ValueError:
         return False

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from simulator.bell import Bell
-from simulator.inbox import Inbox, Shown, fail
+from simulator.inbox import fail
+from simulator.mail import Inbox, Shown
 from simulator.mailbox import Milliseconds
 from simulator.state import PhoneState, save
 

@@ -11,7 +11,7 @@ from crypto.encoding import unb64u
 from crypto.envelope import open_envelope
 from crypto.errors import Malformed
 from crypto.frame import Frame
-from simulator.inbox import Content
+from simulator.mail import Content
 from simulator.state import PhoneState
 
 

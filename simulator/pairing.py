@@ -14,15 +14,13 @@ import aiohttp
 
 from crypto.encoding import b64u
 from crypto.keys import DeviceKey, Suite, fingerprint
-from simulator.handles import Installation, Random, find_app, get_handle
+from simulator.handles import PROVIDERS, Installation, Random, find_app, get_handle
 from simulator.identity import check_identity, send_code
 from simulator.inbox import new_inbox
 from simulator.keeper import Keeper, OnEvent
 from simulator.link import PairingLink
 from simulator.mailbox import Mailbox, Milliseconds
 from simulator.state import HeldKey, Pairing, PhoneState
-
-PROVIDERS = {"ios": "apns", "android": "fcm"}
 
 
 @dataclass(frozen=True)

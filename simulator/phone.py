@@ -26,9 +26,9 @@ from crypto.keys import Suite, fingerprint
 from simulator import inbox as rules
 from simulator.handles import Random
 from simulator.home import Refused
-from simulator.inbox import Inbox, Shown
 from simulator.keeper import Event, Keeper, OnEvent
 from simulator.link import read_link
+from simulator.mail import Inbox, Shown
 from simulator.mailbox import Mailbox, Milliseconds, Push
 from simulator.opening import open_text
 from simulator.pairing import PairingSteps, Surroundings
@@ -64,6 +64,7 @@ class Phone:
         self._pause = FIRST_PAUSE
         self._timer: asyncio.TimerHandle | None = None
         self._wake_waits = False
+        self._opened = False
         self._task = asyncio.create_task(self._work())
         self._task.add_done_callback(self._stopped)
 
@@ -174,6 +175,11 @@ class Phone:
         """Look for something to do."""
         self._mailbox.pushes.put_nowait(None)
 
+    def refresh_soon(self) -> None:
+        """Like `refresh`, in the phone's own time: what fails is tried again."""
+        self._opened = True
+        self.poke()
+
     async def refresh(self) -> None:
         """Fetch now, as an app does when it is opened, and do whatever else is due."""
         async with self._turn:
@@ -241,6 +247,9 @@ class Phone:
     async def _catch_up(self) -> None:
         """Do what is due; what fails is tried again, later and later."""
         await self._answer_wake()
+        if self._opened:
+            self._opened = False
+            await self._keeper.keep_inbox(replace(self.inbox, fetch_due=True))
         try:
             await self._sync.run()
             self._pause = FIRST_PAUSE

@@ -23,6 +23,7 @@ Everything secret in `directory` is readable by its owner only. All ports are fr
 """
 
 import secrets
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ from typing import Self
 
 from aiohttp import web
 
-from simulator.apns import ApnsListener, Front, Streams
+from simulator.apns import ApnsListener
+from simulator.apns_connection import Front, Streams
 from simulator.authority import Authority, make_authority
 from simulator.control import Control
 from simulator.credentials import make_credentials
@@ -46,15 +48,18 @@ PROJECT = "hushpost-app"
 STREAMS = Streams(limit=1000, before_token=None)
 
 
+Address = tuple[str, int]
+FREE: Address = ("127.0.0.1", 0)
+
+
 @dataclass(frozen=True)
 class Ports:
-    """Where to listen; 0 takes a free port."""
+    """Where to listen, as host and port; port 0 takes a free one."""
 
-    host: str = "127.0.0.1"
-    apns: int = 0
-    apns_sandbox: int = 0
-    google: int = 0
-    control: int = 0
+    apns: Address = FREE
+    apns_sandbox: Address = FREE
+    google: Address = FREE
+    control: Address = FREE
 
 
 class Providers:
@@ -109,17 +114,14 @@ class Providers:
         )
 
     async def _listen(self, authority: Authority) -> None:
-        host = self._ports.host
-        await self._production.start(host, self._ports.apns, authority.context("h2"))
-        await self._sandbox.start(host, self._ports.apns_sandbox, authority.context("h2"))
-        runner = await self._run(self._google.app())
+        await self._production.start(*self._ports.apns, authority.context("h2"))
+        await self._sandbox.start(*self._ports.apns_sandbox, authority.context("h2"))
+        google = await self._run(self._google.app())
         context = authority.context("http/1.1")
-        self._google.url = "https://" + await _serve(
-            runner, web.TCPSite(runner, host, self._ports.google, ssl_context=context)
-        )
+        self._google.url = "https://" + await _serve(google, self._ports.google, context)
         control = Control(self._exchange, make_token=self.make_token, addresses=self.addresses)
         runner = await self._run(control.app())
-        self.control_url = "http://" + await _serve(runner, web.TCPSite(runner, host, self._ports.control))
+        self.control_url = "http://" + await _serve(runner, self._ports.control, None)
 
     async def _run(self, app: web.Application) -> web.AppRunner:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
@@ -231,11 +233,11 @@ class Providers:
         await self._exchange.bell.until(lambda: condition(self.recorded))
 
 
-async def _serve(runner: web.AppRunner, site: web.TCPSite) -> str:
-    await site.start()
+async def _serve(runner: web.AppRunner, address: Address, context: ssl.SSLContext | None) -> str:
+    await web.TCPSite(runner, *address, ssl_context=context).start()
     return _address(runner.addresses[0][:2])
 
 
-def _address(pair: tuple[str, int]) -> str:
+def _address(pair: Address) -> str:
     host, port = pair
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

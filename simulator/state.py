@@ -13,7 +13,7 @@ import msgspec
 
 from crypto.encoding import unb64u
 from crypto.keys import DeviceKey, IdentityPublicKey
-from simulator.inbox import DAY, WINDOW, Inbox
+from simulator.mail import DAY, WINDOW, Inbox
 
 HANDLE_AGE = 7 * DAY
 KEY_AGE = 30 * DAY

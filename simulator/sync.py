@@ -17,8 +17,8 @@ from crypto.keys import DeviceKey
 from simulator import inbox as rules
 from simulator.handles import Installation, Random, get_handle
 from simulator.home import Home, Refused
-from simulator.inbox import Arrival, Asked, Content, Page, Settled
 from simulator.keeper import Keeper
+from simulator.mail import Arrival, Asked, Content, Page, Settled
 from simulator.mailbox import Mailbox
 from simulator.opening import Answer, Opened, claim_of, open_text, open_whole, read_answer
 from simulator.state import add_key, drop_old_keys, handle_is_old, key_is_old, register_key

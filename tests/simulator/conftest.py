@@ -9,10 +9,12 @@ from typing import Any
 import aiohttp
 import jwt
 import pytest
+from aiohttp.test_utils import TestServer
 
 from simulator.providers import Providers
 from tests.simulator.clients import Assert, Fcm, Grant, Sender, Time
 from tests.simulator.http2 import Client
+from tests.simulator.peer import Peer
 
 
 @pytest.fixture
@@ -88,3 +90,13 @@ async def fcm(providers: Providers, https: aiohttp.ClientSession, grant: Grant) 
             return answer.status, await answer.json(), dict(answer.headers)
 
     return send
+
+
+@pytest.fixture
+async def peer(time: Time, apns: Sender) -> AsyncIterator[Peer]:
+    peer = Peer(time, apns)
+    server = TestServer(peer.app())
+    await server.start_server()
+    peer.url = str(server.make_url("/")).rstrip("/")
+    yield peer
+    await server.close()

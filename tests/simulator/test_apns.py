@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from simulator.apns import Streams
+from simulator.apns_connection import Streams
 from simulator.faults import APNS_REASONS
 from simulator.providers import Providers
 from tests.simulator.clients import PAYLOAD, Sender, Time

@@ -9,7 +9,8 @@ import pytest
 
 from crypto.frame import Frame, Kind
 from simulator import inbox as rules
-from simulator.inbox import DAY, HOUR, WINDOW, Arrival, Asked, Inbox, Page, Receipt, Settled, new_inbox
+from simulator.inbox import new_inbox
+from simulator.mail import DAY, HOUR, WINDOW, Arrival, Asked, Inbox, Page, Receipt, Settled
 from simulator.numbering import Numbering
 
 NOW = 1_800_000_000_000

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from crypto.frame import Frame, Kind
 from simulator import inbox as rules
-from simulator.inbox import Arrival, Asked, Inbox, Page, Settled, new_inbox
+from simulator.inbox import new_inbox
+from simulator.mail import Arrival, Asked, Inbox, Page, Settled
 from simulator.numbering import Numbering
 
 NOW = 1_800_000_000_000

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestServer
 
 from crypto.encoding import b64u
 from crypto.envelope import SIZES
@@ -18,12 +17,12 @@ from crypto.keys import IdentityKey
 from simulator.bell import Bell
 from simulator.home import Refused
 from simulator.identity import NotVerified
-from simulator.inbox import DAY
 from simulator.link import BadLink
+from simulator.mail import DAY
 from simulator.phone import Phone, Unpaired
 from simulator.providers import Providers
 from simulator.state import BadState, load
-from tests.simulator.clients import Fcm, Sender, Time
+from tests.simulator.clients import Fcm, Time
 from tests.simulator.peer import CODE, Peer
 
 Pair = Callable[..., Awaitable[Phone]]
@@ -51,16 +50,6 @@ class Events:
 @pytest.fixture
 def events() -> Events:
     return Events()
-
-
-@pytest.fixture
-async def peer(time: Time, apns: Sender) -> AsyncIterator[Peer]:
-    peer = Peer(time, apns)
-    server = TestServer(peer.app())
-    await server.start_server()
-    peer.url = str(server.make_url("/")).rstrip("/")
-    yield peer
-    await server.close()
 
 
 @pytest.fixture

@@ -1,0 +1,120 @@
+"""What a device has and receives, as values: cards, receipts, arrivals, pages of a fetch, and the inbox."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from crypto.frame import Frame
+from simulator.numbering import Numbering
+
+DAY = 86_400_000
+WINDOW = 28 * DAY
+"""Milliseconds: the longest ttl; ids are kept, and older pushes refused, by it."""
+HOUR = 3_600_000
+WAKE_PAUSE = 30_000
+
+Content = Mapping[str, Any]
+State = Literal["shown", "read", "history"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One thing that the user saw. `replaces` is set where it took the place of a text shown before."""
+
+    message_id: str
+    title: str = field(repr=False)
+    text: str = field(repr=False)
+    replaces: str | None
+    sent_at: int
+    received_at: int
+    shown_at: int
+
+
+@dataclass(frozen=True)
+class Card:
+    """A message as it stands now; `history` was never shown, or another took its place.
+
+    `source` is the message id of the frame that brought the text, and `version` its place in the order of texts:
+    sent_at, then sequence (sequence numbers alone do not survive a restored server).
+    """
+
+    message_id: str
+    source: str
+    version: tuple[int, int]
+    content: Content = field(repr=False)
+    state: State
+
+    @property
+    def of(self) -> str | None:
+        return text_of(self.content, "of") or None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    message_id: str | None
+    event: Literal["received", "shown", "read", "failed"]
+    reason: str | None
+    at: int
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An opened frame with its content, which is the claim's where the frame named one and it could be had."""
+
+    frame: Frame
+    content: Content = field(repr=False)
+    received_at: int
+
+
+@dataclass(frozen=True)
+class Settled:
+    """An entry of a fetch that brings no message: cancelled, expired, or one that did not open."""
+
+    message_id: str | None
+
+
+@dataclass(frozen=True)
+class Page:
+    """One answer to a fetch. `upto` is the last number that it speaks for: its `head` unless there is more."""
+
+    entries: Sequence[Arrival | Settled]
+    retracted: Sequence[str]
+    read: Sequence[str]
+    upto: int
+    head: int
+    more: bool
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a fetch asked for, and the device's head when it did."""
+
+    after: int
+    head: int
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """`seen`, `retracted` and `read_ids`: id to the time (ms) from which its 28 days count. `newest` in ms."""
+
+    numbering: Numbering
+    fetch_due: bool = False
+    newest: int = 0
+    seen: Mapping[str, int] = field(default_factory=dict, repr=False)
+    retracted: Mapping[str, int] = field(default_factory=dict, repr=False)
+    read_ids: Mapping[str, int] = field(default_factory=dict, repr=False)
+    updates: Mapping[str, Card] = field(default_factory=dict, repr=False)
+    cards: Mapping[str, Card] = field(default_factory=dict, repr=False)
+    log: tuple[Shown, ...] = field(default=(), repr=False)
+    receipts: tuple[Receipt, ...] = field(default=(), repr=False)
+    failures: Mapping[str, int] = field(default_factory=dict)
+    woken_at: int = -WAKE_PAUSE
+
+    @property
+    def visible(self) -> tuple[Card, ...]:
+        return tuple(card for card in self.cards.values() if card.state == "shown")
+
+
+def text_of(content: Content, name: str) -> str:
+    value = content.get(name)
+    return value if isinstance(value, str) else ""
