@@ -1,0 +1,136 @@
+"""One batch: read what its lease holds, seal, ask the relay, settle.
+
+Keys, handles and contents are read as they are now, so what was retracted a moment ago is not sent. Every outcome of the
+batch is written in one transaction, as far as the lease still covers it. Whatever goes wrong on the way leaves the
+deliveries leased, and they come back when the lease ends. A delivery keeps its push id, frame id and number at every
+attempt, so one that is sent twice is shown once.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from relay.wire import Outcome
+from server.commands.sealing import Sealer, seal_parcels
+from server.domain.delivery import SECOND, Settlement, jitter_of
+from server.domain.ports import Database
+from server.store import leases
+from server.store.leases import Batch
+from server.worker.gateway import GatewayFault, PushGateway
+from server.worker.metrics import OutboxMetrics
+from server.worker.pace import Pace
+from server.worker.pushes import Plan, Sending, not_sealed, plan, push_for, settled, unsettled
+
+_ANSWER = 15 * SECOND  # PROTOCOL.md, section 4: how long a request may take
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """`until` in milliseconds: then somebody else may take what it holds."""
+
+    id: str
+    until: int
+
+
+class Dispatcher:
+    """Delivers batches; several at a time if need be. `log` is a structlog logger."""
+
+    def __init__(
+        self,
+        db: Database,
+        gateway: PushGateway,
+        sealer: Sealer,
+        *,
+        collapse_key: bytes,
+        pace: Pace,
+        metrics: OutboxMetrics,
+        log: Any,
+    ) -> None:
+        self._db = db
+        self._gateway = gateway
+        self._sealer = sealer
+        self._collapse_key = collapse_key
+        self._pace = pace
+        self._metrics = metrics
+        self._log = log
+
+    async def deliver(self, lease: Lease) -> None:
+        """Take a leased batch to its end; cancelled, it is given back."""
+        try:
+            await self._deliver(lease)
+        except asyncio.CancelledError:
+            await self._db.write(lambda tx: leases.give_back(tx, lease.id, self._sealer.clock()))
+            raise
+
+    async def _deliver(self, lease: Lease) -> None:
+        with self._timed("read"):
+            batch = await self._db.read(lambda tx: leases.read_batch(tx, lease.id))
+        todo = plan(batch.parcels, batch.addresses, self._sealer.clock())
+        with self._timed("seal"):
+            sendings, unsealed = await self._seal(todo, batch)
+        settlements = todo.over + unsealed
+        if sendings and self._sealer.clock() > lease.until - _ANSWER:
+            settlements += self._later(sendings, "lease_too_short", self._sealer.clock())
+        elif sendings:
+            settlements += await self._send(sendings, batch)
+        with self._timed("settle"):
+            await self._settle(lease, batch, settlements)
+
+    async def _seal(self, todo: Plan, batch: Batch) -> tuple[list[Sending], list[Settlement]]:
+        envelopes = await seal_parcels(self._db, todo.seal, batch.addresses, self._sealer)
+        now = self._sealer.clock()
+        sendings, unsealed = [], []
+        for parcels in [*([parcel] for parcel in todo.seal), *todo.wake]:
+            first, address = parcels[0], batch.addresses[parcels[0].device_id]
+            envelope = envelopes.get(first.id)
+            if envelope is None and address.public_key is not None:
+                unsealed.append(not_sealed(first, now))
+                continue
+            push = push_for(first, address, envelope, now=now, collapse_key=self._collapse_key)
+            sendings.append(Sending(push, parcels))
+        return sendings, unsealed
+
+    async def _send(self, sendings: Sequence[Sending], batch: Batch) -> list[Settlement]:
+        try:
+            with self._timed("push"):
+                outcomes = await self._gateway.push([sending.push for sending in sendings])
+        except GatewayFault as fault:
+            self._metrics.batch(fault.reason, len(sendings))
+            until = self._pace.failed(fault, now=self._sealer.clock(), jitter=self._jitter())
+            return self._later(sendings, fault.reason, until)
+        self._pace.succeeded()
+        self._metrics.batch("answered", len(sendings))
+        self._report(outcomes)
+        now = self._sealer.clock()
+        return [
+            settlement
+            for sending, outcome in zip(sendings, outcomes, strict=True)
+            for settlement in settled(sending, outcome, batch.addresses, now=now, jitter=self._jitter())
+        ]
+
+    async def _settle(self, lease: Lease, batch: Batch, settlements: Sequence[Settlement]) -> None:
+        now = self._sealer.clock()
+        written = await self._db.write(lambda tx: leases.settle(tx, lease.id, settlements, now))
+        self._metrics.settled(written, {parcel.id: parcel.created_at for parcel in batch.parcels}, now)
+
+    def _later(self, sendings: Sequence[Sending], reason: str, due_at: int) -> list[Settlement]:
+        return [settlement for sending in sendings for settlement in unsettled(sending, reason, due_at)]
+
+    def _report(self, outcomes: Sequence[Outcome]) -> None:
+        """Tell the operator what will not mend itself: a rejected push is a fault of configuration."""
+        rejected = Counter(outcome.reason for outcome in outcomes if outcome.status == "rejected")
+        for reason, number in rejected.items():
+            self._log.error("the relay rejected pushes", reason=reason, pushes=number)
+
+    def _jitter(self) -> float:
+        return jitter_of(self._sealer.random(4))
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self._metrics.step(step, time.perf_counter() - began)

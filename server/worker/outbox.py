@@ -1,0 +1,137 @@
+"""The outbox's loop: what is due is claimed under a lease and dispatched, a few batches at a time.
+
+It is woken after commits of its own process, and looks by itself every so often for those of others and for what becomes
+due. While the relay cannot be asked, nothing is claimed. A failure of the database or of a batch costs that batch's
+lease, never the loop.
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from server.domain.delivery import LEASE, SECOND
+from server.domain.ids import new_id
+from server.domain.ports import Clock, Database, DatabaseError, Random
+from server.store import leases
+from server.worker.dispatch import Dispatcher, Lease
+from server.worker.metrics import OutboxMetrics
+from server.worker.pace import Pace
+
+_COUNT_EVERY = 10 * SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxSettings:
+    """How the outbox works.
+
+    batch: deliveries under one lease, at most 500. in_flight: batches at the same time. poll_seconds: how often it looks
+    without being woken. stop_seconds: how long a stop waits for what is in flight.
+    """
+
+    batch: int
+    in_flight: int
+    poll_seconds: float
+    stop_seconds: float
+
+
+class Outbox:
+    """Run it as one task; cancelling that ends it gracefully. `log` is a structlog logger."""
+
+    def __init__(
+        self,
+        db: Database,
+        dispatcher: Dispatcher,
+        *,
+        pace: Pace,
+        settings: OutboxSettings,
+        metrics: OutboxMetrics,
+        clock: Clock,
+        random: Random,
+        log: Any,
+    ) -> None:
+        self._db = db
+        self._dispatcher = dispatcher
+        self._pace = pace
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._random = random
+        self._log = log
+        self._bell = asyncio.Event()
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._counted: int | None = None
+
+    def wake(self) -> None:
+        """Look for due deliveries now."""
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Work until cancelled; then finish what is in flight, or give it back."""
+        released = not self._db.exclusive
+        try:
+            while True:
+                self._bell.clear()
+                try:
+                    released = released or await self._release()
+                    busy = await self._look()
+                except DatabaseError as error:
+                    self._log.error("the outbox cannot use the database", error=type(error).__name__)
+                    busy = False
+                if not busy:
+                    await self._idle()
+        finally:
+            await self._finish()
+
+    async def _release(self) -> bool:
+        """Take back what the process before this one had leased: nobody else can hold it."""
+        number = await self._db.write(lambda tx: leases.release(tx, self._clock()))
+        if number:
+            self._log.info("deliveries taken back that were under way at the last stop", deliveries=number)
+        return True
+
+    async def _look(self) -> bool:
+        """Claim a batch and send it on its way; False where there is none or no time for it."""
+        await self._count()
+        if not self._pace.is_open(self._clock()):
+            return False
+        if len(self._in_flight) >= self._settings.in_flight:
+            await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
+        now = self._clock()
+        lease = Lease(new_id(now, self._random), now + LEASE)
+        claimed = await self._db.write(
+            lambda tx: leases.claim(tx, lease.id, now=now, until=lease.until, limit=self._settings.batch)
+        )
+        if claimed:
+            task = asyncio.create_task(self._dispatch(lease), name="outbox-batch")
+            self._in_flight.add(task)
+            task.add_done_callback(self._in_flight.discard)
+        return claimed > 0
+
+    async def _dispatch(self, lease: Lease) -> None:
+        try:
+            await self._dispatcher.deliver(lease)
+        except DatabaseError as error:
+            self._log.error("a batch could not be settled, its lease runs out", error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - one batch must not end the outbox; its text may quote content
+            self._log.error("a batch failed, its lease runs out", error=type(error).__name__)
+
+    async def _count(self) -> None:
+        now = self._clock()
+        if self._counted is None or now - self._counted >= _COUNT_EVERY:
+            self._counted = now
+            self._metrics.queue(*await self._db.read(lambda tx: leases.waiting(tx, now)))
+
+    async def _idle(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.poll_seconds):
+                await self._bell.wait()
+
+    async def _finish(self) -> None:
+        if not self._in_flight:
+            return
+        _, late = await asyncio.wait(self._in_flight, timeout=self._settings.stop_seconds)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)

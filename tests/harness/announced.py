@@ -1,0 +1,42 @@
+"""A database that tells tests when something was written."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from server.domain.ports import Database, Transaction
+
+T = TypeVar("T")
+
+
+class Announced:
+    """Passes everything on, and wakes whoever waits for a write."""
+
+    def __init__(self, behind: Database) -> None:
+        self._behind = behind
+        self._written = asyncio.Event()
+
+    @property
+    def exclusive(self) -> bool:
+        return self._behind.exclusive
+
+    async def write(self, job: Callable[[Transaction], Awaitable[T]]) -> T:
+        try:
+            return await self._behind.write(job)
+        finally:
+            self._written.set()
+
+    async def read(self, job: Callable[[Transaction], Awaitable[T]]) -> T:
+        return await self._behind.read(job)
+
+    async def close(self) -> None:
+        await self._behind.close()
+
+    async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
+        """Return as soon as a condition holds after a write, or holds already; fails after 20 s."""
+        async with asyncio.timeout(20):
+            while True:
+                self._written.clear()
+                if await condition():
+                    return
+                await self._written.wait()

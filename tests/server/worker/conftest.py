@@ -1,0 +1,187 @@
+"""An outbox between a database and a real relay with simulated providers behind it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+import structlog
+from aiohttp import ClientSession
+from prometheus_client import CollectorRegistry
+from structlog.testing import LogCapture
+
+from crypto.encoding import unb64u
+from crypto.envelope import open_envelope
+from crypto.frame import Frame
+from crypto.keys import DeviceKey, Suite
+from relay.wire import Outcome, Push
+from server.commands.sealing import Sealer
+from server.domain.ports import Database, Random
+from server.worker.dispatch import Dispatcher
+from server.worker.gateway import PushGateway
+from server.worker.metrics import OutboxMetrics
+from server.worker.outbox import Outbox, OutboxSettings
+from server.worker.pace import Pace
+from server.worker.relay_client import RelayClient
+from server.worker.relay_keys import RelayKeys
+from simulator.exchange import Recorded
+from simulator.providers import Providers
+from tests.harness.announced import Announced
+from tests.harness.clock import SettableClock
+from tests.harness.rows import Seeded
+from tests.relay.conftest import apns_app, fcm_project
+from tests.relay.running import RELAY_KEY, SERVER_KEY, Relay, config
+
+SECRET = bytes(range(32))
+
+
+class Watched:
+    """A gateway that tells when it was asked, and may be told what to answer in place of the one behind it."""
+
+    def __init__(self, behind: PushGateway) -> None:
+        self.behind = behind
+        self.batches: list[list[Push]] = []
+        self.answers: list[list[Outcome]] = []
+        self.asked = asyncio.Condition()
+
+    async def push(self, pushes: Any) -> list[Outcome]:
+        self.batches.append(list(pushes))
+        outcomes = await self.behind.push(pushes)
+        self.answers.append(outcomes)
+        return outcomes
+
+
+@dataclass
+class World:
+    seeded: Seeded
+    relay: Relay
+    providers: Providers
+    gateway: Watched
+    outbox: Outbox
+    registry: CollectorRegistry
+    log: LogCapture
+    clock: SettableClock
+    db: Announced
+    keys: dict[str, DeviceKey] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    async def phone(
+        self, *, suite: Suite = Suite.X25519, provider: str = "apns", keyless: bool = False
+    ) -> str:
+        token = self.providers.token(provider)
+        handle = self.relay.handle(
+            token, **({} if provider == "apns" else {"provider": "fcm", "app": self.providers.project})
+        )
+        key = DeviceKey.generate(suite, self.seeded.random)
+        id_ = await self.seeded.device(key=None if keyless else key, handle=handle)
+        self.keys[id_], self.tokens[id_] = key, token
+        return id_
+
+    def new_handle(self, device_id: str) -> str:
+        self.tokens[device_id] = self.providers.token("apns")
+        return self.relay.handle(self.tokens[device_id], issued_at=self.clock() + 1)
+
+    def pushed(self, device_id: str) -> list[Recorded]:
+        return [one for one in self.providers.recorded if one.token == self.tokens[device_id]]
+
+    def frames(self, device_id: str) -> list[Frame]:
+        """Open what the provider was given for a device."""
+        opened = []
+        for recorded in self.pushed(device_id):
+            payload = msgspec.json.decode(recorded.payload)
+            text = payload["hp"] if "hp" in payload else payload["message"]["data"]["hp"]
+            opened.append(
+                open_envelope(
+                    unb64u(text),
+                    keys=[self.keys[device_id]],
+                    device_id=UUID(device_id),
+                    server=SERVER_KEY.public,
+                )
+            )
+        return opened
+
+    async def run_until(self, *states: str) -> None:
+        """Run the outbox until the deliveries are in these states, in the order in which they were written."""
+        async with self.running():
+            await self.until(*states)
+
+    async def until(self, *states: str) -> None:
+        async def reached() -> bool:
+            return await self.seeded.states() == list(states)
+
+        await self.db.until(reached)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the outbox, and stop it as the server does."""
+        task = asyncio.create_task(self.outbox.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+        assert task.cancelled()
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+
+@pytest.fixture
+async def world(
+    database: Database, clock: SettableClock, random: Random, tmp_path: Path
+) -> AsyncIterator[World]:
+    clock.now = int(time.time()) * 1000  # google-auth and TLS know only the real time
+    log = LogCapture()
+    logger = structlog.wrap_logger(structlog.PrintLogger(), processors=[log])
+    registry = CollectorRegistry()
+    db = Announced(database)
+    async with (
+        Providers(tmp_path / "providers", clock=lambda: clock() / 1000) as providers,
+        ClientSession() as session,
+    ):
+        settings = config(apns=(apns_app(providers),), fcm=(fcm_project(providers),))
+        relay = await Relay.start(settings, clock=clock, session=session)
+        pool = ThreadPoolExecutor(2)
+        keys = RelayKeys(
+            settings.public_url,
+            reach=relay.url,
+            given=[RELAY_KEY.public],
+            db=db,
+            session=session,
+            clock=clock,
+            log=logger,
+        )
+        client = RelayClient(
+            settings.public_url,
+            reach=relay.url,
+            identity=SERVER_KEY,
+            keys=keys,
+            session=session,
+            clock=clock,
+            random=random,
+            log=logger,
+        )
+        gateway = Watched(client)
+        sealer = Sealer(SERVER_KEY, pool, clock, random)
+        metrics, pace = OutboxMetrics(registry), Pace()
+        outbox = Outbox(
+            db,
+            Dispatcher(db, gateway, sealer, collapse_key=SECRET, pace=pace, metrics=metrics, log=logger),
+            pace=pace,
+            settings=OutboxSettings(batch=500, in_flight=2, poll_seconds=0.02, stop_seconds=5),
+            metrics=metrics,
+            clock=clock,
+            random=random,
+            log=logger,
+        )
+        seeded = await Seeded.make(db, clock, random)
+        yield World(seeded, relay, providers, gateway, outbox, registry, log, clock, db)
+        pool.shutdown()
+        await relay.stop()
