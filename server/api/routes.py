@@ -51,7 +51,7 @@ def routes(to: Resources) -> list[Route]:
         # buckets
         ForUser("POST", "/api/v1/buckets", Need.ACCOUNT, to.buckets.create),
         ForUser("GET", "/api/v1/buckets", Need.ACCOUNT, to.buckets.list),
-        ForUser("GET", "/api/v1/buckets/{bucket}", Need.ACCOUNT, to.buckets.get),
+        ForUser("GET", "/api/v1/buckets/{bucket:[^/]+}", Need.ACCOUNT, to.buckets.get),
         # messages
         ForUser("POST", "/api/v1/messages", Need.SEND, to.messages.create),
         ForUser("GET", "/api/v1/messages", Need.READ, to.messages.list),

@@ -82,7 +82,7 @@ class Native:
 @asynccontextmanager
 async def listening(app: web.Application) -> AsyncIterator[str]:
     """Serve an application on a free port of loopback and yield its URL."""
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, auto_decompress=False)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
@@ -62,6 +62,10 @@ class House:
     secrets: list[str] = field(
         default_factory=list
     )  # everything that must never be stored or logged as it is
+
+    def pieces_again(self) -> ServerPieces:
+        """Return the same pieces for another server, with metrics of its own."""
+        return replace(self.pieces, registry=CollectorRegistry())
 
     async def register(self, username: str, **more: Any) -> Person:
         body = {"email": f"{username}@example.com", "username": username, "password": PASSWORD, **more}
