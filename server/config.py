@@ -76,7 +76,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     listen: where it listens; port 0 takes a free one. data_dir: what it keeps, the keys in `keys/` below it.
     key_file, secret_file: relative ones are in `<data_dir>/keys`.
     trusted_proxies: networks whose X-Forwarded-For is believed.
-    relay_url: the relay that pushes for it. relay_keys: its public keys, as its `hushpost keys show` prints them; none
+    relay_url: the relay that pushes for it, by its public address. relay_connect_url: where to connect to it instead,
+    where the two are on one network. relay_keys: its public keys, as its `hushpost keys show` prints them; none
     means that the keys seen first are trusted from then on.
     """
 
@@ -87,6 +88,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     secret_file: str = "server.secret"  # noqa: S105 - a file's name
     trusted_proxies: tuple[str, ...] = ()
     relay_url: OptionalUrl = ""
+    relay_connect_url: OptionalUrl = ""
     relay_keys: tuple[str, ...] = ()
 
 
@@ -115,12 +117,13 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The outbox. batch: pushes in one request to the relay. poll_seconds: how often it looks without being woken.
+    """The outbox. batch: pushes in one request to the relay. in_flight: requests at the same time.
 
-    seal_processes: processes that encrypt, 0 for one on each core.
+    poll_seconds: how often it looks without being woken. seal_processes: processes that encrypt, 0 for one a core.
     """
 
     batch: Annotated[int, msgspec.Meta(ge=1, le=500)] = 500
+    in_flight: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
     poll_seconds: Annotated[float, msgspec.Meta(ge=0.05, le=60)] = 0.5
     seal_processes: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
 

@@ -19,6 +19,7 @@ EXAMPLES = {
     "listen": "127.0.0.1:9",
     "public_url": "https://push.example",
     "relay_url": "https://relay.example",
+    "relay_connect_url": "http://relay:8080",
     "url": "postgresql://db/hushpost",
     "registration": "open",
     "admission": "open",

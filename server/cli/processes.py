@@ -1,0 +1,39 @@
+"""`hushpost server`, `hushpost relay`, and `hushpost up`, which is both in one process on one machine."""
+
+from typing import Annotated
+
+import typer
+
+from server.cli.terminal import ConfigOption
+
+DataOption = Annotated[
+    str | None,
+    typer.Option("--data", metavar="DIR", help="Where everything is kept; made where it is missing."),
+]
+ListenOption = Annotated[
+    str | None,
+    typer.Option("--listen", metavar="HOST:PORT", help="Where to listen; port 0 takes a free one."),
+]
+
+# `launch` is imported where it is needed: it brings all of server and relay, and `hushpost send` should not wait for them.
+
+
+def server(config: ConfigOption = None) -> None:
+    """Run the server: it keeps messages, encrypts them for each device and hands them to its relay."""
+    from server.cli import launch  # noqa: PLC0415 - see above
+
+    launch.server(config)
+
+
+def relay(config: ConfigOption = None) -> None:
+    """Run the relay: it passes ciphertext on to Apple, Google and Web Push services, and keeps nothing."""
+    from server.cli import launch  # noqa: PLC0415 - see above
+
+    launch.relay(config)
+
+
+def up(data: DataOption = None, listen: ListenOption = None, config: ConfigOption = None) -> None:
+    """Run server and relay together on this machine. Makes everything that is missing, needs no other file."""
+    from server.cli import launch  # noqa: PLC0415 - see above
+
+    launch.up(data, listen, config)

@@ -1,0 +1,71 @@
+"""The `hushpost` command: its subcommands, and what becomes of their errors."""
+
+import traceback
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from relay.config import ConfigError
+from server.cli import account, devices, elsewhere, keys, processes, send, settings
+from server.cli.configfile import ConfigFaults
+from server.cli.keyfiles import KeyFileError
+from server.cli.terminal import FAILED, USAGE, CommandError, complain, result, speak_utf8
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Self-hosted push notifications, encrypted end to end.",
+)
+app.command(rich_help_panel="Run")(processes.up)
+app.command(rich_help_panel="Run")(processes.server)
+app.command(rich_help_panel="Run")(processes.relay)
+app.add_typer(keys.commands, name="keys", rich_help_panel="Run")
+app.add_typer(settings.commands, name="config", rich_help_panel="Run")
+app.command(rich_help_panel="Use")(account.register)
+app.command(rich_help_panel="Use")(account.login)
+app.add_typer(account.tokens, name="tokens", rich_help_panel="Use")
+app.add_typer(devices.commands, name="devices", rich_help_panel="Use")
+app.command(rich_help_panel="Use")(send.send)
+app.command(rich_help_panel="Try", **elsewhere.AS_IT_IS)(elsewhere.demo)
+app.command(rich_help_panel="Try", **elsewhere.AS_IT_IS)(elsewhere.simulator)
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
+    if wanted:
+        result(f"hushpost {metadata.version('hushpost')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run() -> None:
+    """Run what the command line asks for. Ends the process where that failed."""
+    speak_utf8()
+    try:
+        app()
+    except CommandError as error:
+        complain(error.sentences)
+        raise SystemExit(error.code) from None
+    except ConfigFaults as error:
+        complain(tuple(map(str, error.faults)))
+        raise SystemExit(USAGE) from None
+    except (ConfigError, KeyFileError) as error:
+        complain((str(error),))
+        raise SystemExit(USAGE) from None
+    except Exception as error:  # noqa: BLE001 - whoever types a command is told where it failed, in one sentence
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        complain(
+            (f"a fault in Hushpost itself: {type(error).__name__} in {place.name}, line {place.lineno}",)
+        )
+        raise SystemExit(FAILED) from None

@@ -1,0 +1,83 @@
+"""`hushpost send`: one message from a terminal or a script."""
+
+import sys
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from server.cli.client import DEFAULT_URL, Api, UrlOption, run
+from server.cli.terminal import USAGE, CommandError, JsonOption, result, result_json
+
+
+def send(
+    text: Annotated[
+        str | None, typer.Argument(help="What it says; left out or -, it is read from standard input.")
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option(help="The title; the bucket's name where it is left out.")
+    ] = None,
+    subtitle: Annotated[str | None, typer.Option()] = None,
+    bucket: Annotated[str, typer.Option(help="The bucket's name or id.")] = "default",
+    delivery: Annotated[str, typer.Option(help="NORMAL, SILENT, CRITICAL or NO_PUSH.")] = "NORMAL",
+    tap: Annotated[str | None, typer.Option(metavar="URL", help="What a tap opens.")] = None,
+    user: Annotated[
+        list[str] | None, typer.Option(help="Only to this member; may be given several times.")
+    ] = None,
+    url: UrlOption = DEFAULT_URL,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a message and print its id.
+
+    HUSHPOST_URL says where the server is, HUSHPOST_TOKEN holds a token with the scope messages:create.
+    """
+    body = {
+        "body": _text(text),
+        "subtitle": subtitle,
+        "bucketId": bucket,
+        "deliveryType": delivery.upper(),
+        "tapUrl": tap,
+        "userIds": user or None,
+    }
+
+    async def work(api: Api) -> Any:
+        return await api.call("POST", "messages", _set({**body, "title": title or await _name(api, bucket)}))
+
+    message = run(url, work)
+    if as_json:
+        result_json(message)
+    else:
+        result(message["id"])
+
+
+def _text(text: str | None) -> str:
+    if text is not None and text != "-":
+        return text
+    if text is None and sys.stdin.isatty():
+        raise CommandError('say what to send: hushpost send "Backup finished"', code=USAGE)
+    try:
+        found = sys.stdin.buffer.read().decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise CommandError("standard input is not UTF-8 text", code=USAGE) from None
+    if not found:
+        raise CommandError("standard input is empty: there is nothing to send", code=USAGE)
+    return found
+
+
+async def _name(api: Api, bucket: str) -> str:
+    """The bucket's name. An id has to be looked up, which a token that can only send may not do."""
+    try:
+        UUID(bucket)
+    except ValueError:
+        return bucket
+    try:
+        return str((await api.call("GET", f"buckets/{bucket}"))["name"])
+    except CommandError as error:
+        raise CommandError(
+            f"the bucket's name cannot be looked up ({error.sentences[0]}); say --title", code=error.code
+        ) from None
+
+
+def _set(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
