@@ -21,7 +21,11 @@ from server.app import ServerPieces, build_server
 from server.commands.sealing import Sealer
 from server.config import AccountSettings, ServerSettings, Settings
 from server.domain.account import Registration
-from server.domain.ports import Database, Random
+from server.domain.bucket import Permission
+from server.domain.delivery import Event, Settlement
+from server.domain.ports import Database, Random, Transaction
+from server.store import leases
+from server.store.buckets import add_member
 from tests.harness.clock import SettableClock
 from tests.harness.native import Native, Reply, Wakes, listening
 
@@ -59,6 +63,7 @@ class House:
     wakes: Wakes
     log: LogCapture
     random: Random
+    stop: Callable[[], Awaitable[None]]
     secrets: list[str] = field(
         default_factory=list
     )  # everything that must never be stored or logged as it is
@@ -107,6 +112,31 @@ class House:
             "handle": self.handle(),
         }
         return {**body, **more}
+
+    async def accept_pushes(self) -> int:
+        """Settle what waits as a worker does when the provider takes everything; return how many there were."""
+        now = self.clock()
+
+        async def job(tx: Transaction) -> int:
+            await leases.claim(tx, "lease", now=now, until=now + 30_000, limit=500)
+            batch = await leases.read_batch(tx, "lease")
+            settled = [
+                Settlement(parcel.id, parcel.device_id, Event.ACCEPT, None, now) for parcel in batch.parcels
+            ]
+            return len(await leases.settle(tx, "lease", settled, now))
+
+        return await self.pieces.db.write(job)
+
+    async def deliveries(self, where: str = "1 = 1") -> list[dict[str, Any]]:
+        """Return rows of the outbox, in the order in which they were written."""
+        rows = await self.pieces.db.read(
+            lambda tx: tx.all(f"SELECT * FROM deliveries WHERE {where} ORDER BY created_at, sequence, id")
+        )
+        return [dict(row) for row in rows]
+
+    async def join(self, person: Person, bucket: str, *permissions: Permission) -> None:
+        """Make somebody a member of a bucket."""
+        await self.pieces.db.write(lambda tx: add_member(tx, bucket, person.id, permissions, self.clock()))
 
     def handle(self) -> str:
         """Return a handle as a relay makes it, as far as a server can see."""
@@ -164,8 +194,9 @@ async def open_house(
                 registry=CollectorRegistry(),
                 log=structlog.wrap_logger(structlog.PrintLogger(), processors=[log]),
             )
-            url = await stack.enter_async_context(listening(build_server(settings, pieces)))
-            return House(Native(session, url), pieces, clock, wakes, log, random)
+            running = await stack.enter_async_context(AsyncExitStack())
+            url = await running.enter_async_context(listening(build_server(settings, pieces)))
+            return House(Native(session, url), pieces, clock, wakes, log, random, running.aclose)
 
         yield start
 
