@@ -1,0 +1,122 @@
+"""Counting: windows, bad tokens, nonces, and that none of them grows without bound."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.config import LimitSettings
+from relay.errors import Problem
+from relay.limits import BadTokens, Limits, Window, headers, refusal, take
+from relay.nonces import Nonces
+
+
+def test_a_window_gives_its_limit_once_a_minute() -> None:
+    window = Window("server", 2, 10)
+    for _ in range(2):
+        assert window.remaining(b"a", 0, 2) > 0
+        window.take(b"a", 0)
+    assert window.remaining(b"a", 59.9, 2) == 0
+    assert window.remaining(b"b", 59.9, 2) == 2
+    assert window.resets_at(b"a", 59.9) == 60
+    assert window.remaining(b"a", 60, 2) == 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.floats(0, 100)), max_size=200))
+def test_a_window_never_remembers_more_keys_than_it_may(uses: list[tuple[int, float]]) -> None:
+    window = Window("token", 1, 7)
+    now = 0.0
+    for key, step in uses:
+        now += step
+        window.take(key.to_bytes(), now)
+        assert len(window) <= 7
+
+
+def test_a_full_window_forgets_the_key_that_began_first() -> None:
+    window = Window("server", 1, 2)
+    for now, key in enumerate([b"a", b"b", b"c"]):
+        window.take(key, now)
+    assert [window.remaining(key, 3, 1) for key in (b"a", b"b", b"c")] == [1, 0, 0]
+
+
+def test_what_one_limit_refuses_is_not_taken_from_the_others() -> None:
+    limits = Limits(LimitSettings(open_server=5, open_address=1), is_open=True)
+    rules = limits.rules("server", None, b"address")
+    assert refusal(rules, 0) is None
+    take(rules, 0)
+    blocked = refusal(rules, 0)
+    assert blocked is not None
+    assert blocked.window.name == "address"
+    assert rules[0].remaining(0) == 4
+
+
+def test_a_token_counts_for_each_server_by_itself() -> None:
+    limits = Limits(LimitSettings(token=1), is_open=False)
+    take([limits.token_rule("one", "token")], 0)
+    assert limits.token_rule("one", "token").remaining(0) == 0
+    assert limits.token_rule("two", "token").remaining(0) == 1
+    assert limits.token_rule("one", "other").remaining(0) == 1
+
+
+def test_the_fields_follow_the_draft() -> None:
+    limits = Limits(LimitSettings(), is_open=True)
+    fields = headers(limits.rules("server", 7, b"address"), 0)
+    assert fields == {
+        "RateLimit-Policy": '"server";q=7;w=60, "address";q=600;w=60, "total";q=6000;w=60',
+        "RateLimit": '"server";r=7;t=60, "address";r=600;t=60, "total";r=6000;t=60',
+    }
+
+
+def test_a_server_waits_when_more_than_half_of_its_last_hundred_tokens_are_bad() -> None:
+    bad = BadTokens(wait=600, capacity=10)
+    for _ in range(50):
+        bad.record("server", bad=True, now=0)
+        bad.record("server", bad=False, now=0)
+    assert bad.waits_until("server", 0) is None
+    bad.record("server", bad=True, now=0)  # takes the place of the oldest, a bad one
+    assert bad.waits_until("server", 0) is None
+    bad.record("server", bad=True, now=0)
+    assert bad.waits_until("server", 0) == 600
+    assert bad.waits_until("other", 0) is None
+    assert bad.waits_until("server", 600) is None
+
+
+def test_a_server_that_has_waited_begins_anew() -> None:
+    bad = BadTokens(wait=600, capacity=10)
+    for _ in range(51):
+        bad.record("server", bad=True, now=0)
+    for _ in range(50):
+        bad.record("server", bad=True, now=601)
+    assert bad.waits_until("server", 601) is None
+
+
+def _use(nonces: Nonces, nonce: str, now: float, *, expires: int = 100) -> None:
+    nonces.use("key", nonce, created=int(now), expires=expires, now=now)
+
+
+def test_a_nonce_is_good_once_until_it_expires() -> None:
+    nonces = Nonces(capacity=10, started=0)
+    _use(nonces, "a", 50)
+    with pytest.raises(Problem, match="nonce_replayed"):
+        _use(nonces, "a", 100)
+    assert len(nonces) == 1
+    _use(nonces, "b", 101, expires=161)
+    assert len(nonces) == 1
+
+
+def test_a_full_store_refuses_rather_than_forgets() -> None:
+    nonces = Nonces(capacity=2, started=0)
+    _use(nonces, "a", 50, expires=90)
+    _use(nonces, "b", 50)
+    with pytest.raises(Problem, match="nonce_store_full") as refused:
+        _use(nonces, "c", 60)
+    assert refused.value.headers == {"Retry-After": "31"}
+    with pytest.raises(Problem, match="nonce_replayed"):
+        _use(nonces, "a", 60)
+    _use(nonces, "c", 91)
+
+
+def test_what_was_signed_before_the_start_is_not_served() -> None:
+    nonces = Nonces(capacity=2, started=50.5)
+    with pytest.raises(Problem, match="starting"):
+        _use(nonces, "a", 50.9)
+    _use(nonces, "a", 51)
