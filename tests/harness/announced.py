@@ -33,8 +33,8 @@ class Announced:
         await self._behind.close()
 
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
-        """Return as soon as a condition holds after a write, or holds already; fails after 20 s."""
-        async with asyncio.timeout(20):
+        """Return as soon as a condition holds after a write, or holds already; fails after 10 s."""
+        async with asyncio.timeout(10):
             while True:
                 self._written.clear()
                 if await condition():

@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import msgspec
@@ -48,14 +48,28 @@ class Watched:
     def __init__(self, behind: PushGateway) -> None:
         self.behind = behind
         self.batches: list[list[Push]] = []
-        self.answers: list[list[Outcome]] = []
-        self.asked = asyncio.Condition()
+        self.before_answer: Callable[[], Awaitable[None]] | None = None  # once
 
     async def push(self, pushes: Any) -> list[Outcome]:
         self.batches.append(list(pushes))
         outcomes = await self.behind.push(pushes)
-        self.answers.append(outcomes)
+        before, self.before_answer = self.before_answer, None
+        if before is not None:
+            await before()
         return outcomes
+
+
+class Log(LogCapture):
+    """Captures what is logged, and tells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = asyncio.Event()
+
+    def __call__(self, logger: Any, method: str, event: Any) -> NoReturn:
+        self.written.set()
+        super().__call__(logger, method, event)
+        raise AssertionError
 
 
 @dataclass
@@ -66,7 +80,7 @@ class World:
     gateway: Watched
     outbox: Outbox
     registry: CollectorRegistry
-    log: LogCapture
+    log: Log
     clock: SettableClock
     db: Announced
     keys: dict[str, DeviceKey] = field(default_factory=dict)
@@ -118,6 +132,19 @@ class World:
 
         await self.db.until(reached)
 
+    async def until_row(self, delivery_id: str, **values: Any) -> None:
+        async def reached() -> bool:
+            row = await self.seeded.row(delivery_id)
+            return all(row[name] == value for name, value in values.items())
+
+        await self.db.until(reached)
+
+    async def until_logged(self, event: str) -> None:
+        async with asyncio.timeout(10):
+            while not any(entry["event"] == event for entry in self.log.entries):
+                await self.log.written.wait()
+                self.log.written.clear()
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run the outbox, and stop it as the server does."""
@@ -137,8 +164,25 @@ class World:
 async def world(
     database: Database, clock: SettableClock, random: Random, tmp_path: Path
 ) -> AsyncIterator[World]:
+    async with make_world(database, clock, random, tmp_path, stop_seconds=5) as made:
+        yield made
+
+
+@pytest.fixture
+async def hasty(
+    database: Database, clock: SettableClock, random: Random, tmp_path: Path
+) -> AsyncIterator[World]:
+    """A world whose outbox waits for nothing when it stops."""
+    async with make_world(database, clock, random, tmp_path, stop_seconds=0) as made:
+        yield made
+
+
+@asynccontextmanager
+async def make_world(
+    database: Database, clock: SettableClock, random: Random, tmp_path: Path, *, stop_seconds: float
+) -> AsyncIterator[World]:
     clock.now = int(time.time()) * 1000  # google-auth and TLS know only the real time
-    log = LogCapture()
+    log = Log()
     logger = structlog.wrap_logger(structlog.PrintLogger(), processors=[log])
     registry = CollectorRegistry()
     db = Announced(database)
@@ -175,7 +219,7 @@ async def world(
             db,
             Dispatcher(db, gateway, sealer, collapse_key=SECRET, pace=pace, metrics=metrics, log=logger),
             pace=pace,
-            settings=OutboxSettings(batch=500, in_flight=2, poll_seconds=0.02, stop_seconds=5),
+            settings=OutboxSettings(batch=500, in_flight=2, poll_seconds=0.02, stop_seconds=stop_seconds),
             metrics=metrics,
             clock=clock,
             random=random,
