@@ -1,6 +1,7 @@
 """What the simulated providers share: devices, scripted faults, and the record of everything that was asked.
 
-The record is complete: refused requests are in it too, with headers and body exactly as they came.
+The record is complete: refused requests are in it too, with headers and body exactly as they came. It holds the newest
+`RECORDED` requests at least, so that a long benchmark does not fill the memory.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from simulator.faults import APNS_REASONS, PROVIDERS, BadScript, Fault, Script, 
 Clock = Callable[[], float]
 """Seconds since the Unix epoch."""
 GONE = 410
+RECORDED = 20_000
 ENVIRONMENTS = ("production", "sandbox")
 
 
@@ -118,6 +120,8 @@ class Exchange:
 
     def record(self, recorded: Recorded) -> None:
         self.records.append(recorded)
+        if len(self.records) > 2 * RECORDED:
+            del self.records[:RECORDED]
         self.bell.ring()
 
     def clear(self) -> None:

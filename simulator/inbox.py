@@ -267,7 +267,11 @@ def _note(inbox: Inbox, message_id: str, time: int) -> Inbox:
 
 
 def _kept(ids: Mapping[str, int], newest: int) -> Mapping[str, int]:
-    return {message_id: time for message_id, time in ids.items() if time >= newest - WINDOW}
+    """Forget what the window refuses anyway; looked at only once the oldest entry is due, as most calls find nothing."""
+    limit = newest - WINDOW
+    if next(iter(ids.values()), limit) >= limit:
+        return ids
+    return {message_id: time for message_id, time in ids.items() if time >= limit}
 
 
 def _ids(content: Content) -> list[str]:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import aiohttp
 
 from crypto.encoding import b64u
-from crypto.keys import DeviceKey, Suite, fingerprint
+from crypto.keys import DeviceKey, IdentityPublicKey, Suite, fingerprint
 from simulator.handles import PROVIDERS, Installation, Random, find_app, get_handle
 from simulator.identity import check_identity, send_code
 from simulator.inbox import new_inbox
@@ -43,6 +43,17 @@ class Surroundings:
         return Mailbox(session, f"{self.control}/control/tokens/{quote(token)}/stream", self.clock)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What the phone is to be. `app` and `environment` None: whatever the relay serves."""
+
+    platform: str
+    suite: Suite
+    name: str
+    app: str | None
+    environment: str | None
+
+
 class PairingSteps:
     def __init__(
         self,
@@ -56,12 +67,10 @@ class PairingSteps:
         self._link = link
         self._resources = resources
 
-    async def run(
-        self, platform: str, suite: Suite, name: str, app: str | None, environment: str | None
-    ) -> tuple[Keeper, Mailbox]:
+    async def run(self, wanted: Wanted) -> tuple[Keeper, Mailbox]:
         around, session, link = self._around, self._session, self._link
-        key = await check_identity(session, link, nonce=around.random(16), now=around.clock() / 1000)
-        installation = await self._install(platform, app, environment)
+        server = await check_identity(session, link, nonce=around.random(16), now=around.clock() / 1000)
+        installation = await self._install(wanted)
         mailbox = await self._resources.enter_async_context(around.mailbox(session, installation.token))
         handle = await get_handle(
             session,
@@ -71,23 +80,29 @@ class PairingSteps:
             server_key_id=link.key_id,
             random=around.random,
         )
+        return await self._redeem(wanted, server, installation, handle), mailbox
+
+    async def _redeem(
+        self, wanted: Wanted, server: IdentityPublicKey, installation: Installation, handle: str
+    ) -> Keeper:
+        around, link = self._around, self._link
         handle_at = around.clock()
-        device_key = DeviceKey.generate(suite, around.random)
+        device_key = DeviceKey.generate(wanted.suite, around.random)
         answer = await send_code(
-            session,
+            self._session,
             link,
-            key=key,
+            key=server,
             device_key=device_key,
-            name=name,
-            platform=platform,
+            name=wanted.name,
+            platform=wanted.platform,
             handle=handle,
             clock=around.clock,
         )
         pairing = Pairing(
-            name=name,
-            platform=platform,
+            name=wanted.name,
+            platform=wanted.platform,
             server_url=link.server,
-            server_key=b64u(key.raw),
+            server_key=b64u(server.raw),
             relay_url=link.relay,
             device_id=answer["deviceId"],
             device_token=answer["deviceToken"],
@@ -97,7 +112,7 @@ class PairingSteps:
             push_token=installation.token,
             handle_at=handle_at,
         )
-        return await self._keep(pairing, device_key, answer["head"]), mailbox
+        return await self._keep(pairing, device_key, answer["head"])
 
     async def _keep(self, pairing: Pairing, device_key: DeviceKey, head: int) -> Keeper:
         around = self._around
@@ -116,9 +131,9 @@ class PairingSteps:
         )
         return keeper
 
-    async def _install(self, platform: str, app: str | None, environment: str | None) -> Installation:
+    async def _install(self, wanted: Wanted) -> Installation:
         """Be given a push token by the platform, for the app that the relay serves unless one is named."""
-        provider = PROVIDERS[platform]
+        provider, app, environment = PROVIDERS[wanted.platform], wanted.app, wanted.environment
         if app is None:
             app, served = await find_app(self._session, self._link.relay, provider) or (None, None)
             environment = environment or served

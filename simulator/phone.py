@@ -31,7 +31,7 @@ from simulator.link import read_link
 from simulator.mail import Inbox, Shown
 from simulator.mailbox import Mailbox, Milliseconds, Push
 from simulator.opening import open_text
-from simulator.pairing import PairingSteps, Surroundings
+from simulator.pairing import PairingSteps, Surroundings, Wanted
 from simulator.state import Pairing, load
 from simulator.sync import Sync
 
@@ -93,11 +93,12 @@ class Phone:
     ) -> Self:
         """Pair by a link. `BadLink`, `NotVerified` or `Refused`: then nothing was kept."""
         checked = read_link(link, known_relays=relays)
+        wanted = Wanted(platform, Suite(suite), name, app, environment)
         around = Surroundings(control, file, clock, random, on_event, ca_file)
         async with AsyncExitStack() as resources:
             session = await resources.enter_async_context(around.session())
-            pairing = PairingSteps(around, session, checked, resources)
-            keeper, mailbox = await pairing.run(platform, Suite(suite), name, app, environment)
+            steps = PairingSteps(around, session, checked, resources)
+            keeper, mailbox = await steps.run(wanted)
             return cls._start(keeper, session, mailbox, random, resources.pop_all())
 
     @classmethod
