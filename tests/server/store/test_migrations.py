@@ -1,0 +1,94 @@
+"""Migrations lead to what the metadata says, on both engines, once, whoever starts first."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from server.domain.ports import DatabaseError, Transaction
+from server.store.database import open_database
+from server.store.migrations import migrate
+from server.store.schema import metadata
+from tests.harness import databases
+
+
+@pytest.fixture(params=databases.engines())
+def empty_url(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/empty.db"
+    else:
+        with databases.postgres_database(migrated=False) as url:
+            yield url
+
+
+async def differences(url: str) -> list[Any]:
+    def compare(connection: Connection) -> list[Any]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, metadata))
+
+    if url.startswith("sqlite"):
+        with create_engine(url, poolclass=NullPool).connect() as connection:
+            return compare(connection)
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connecting(url), poolclass=NullPool)
+    async with engine.connect() as connection_:
+        return await connection_.run_sync(compare)
+
+
+def connecting(url: str) -> Callable[[], Awaitable[Any]]:
+    async def connect() -> Any:
+        return await asyncpg.connect(url)
+
+    return connect
+
+
+async def run(url: str, sql: str) -> None:
+    database = await open_database(url)
+
+    async def job(tx: Transaction) -> None:
+        await tx.run(sql)
+
+    await database.write(job)
+    await database.close()
+
+
+async def test_the_migrated_tables_are_those_of_the_metadata(empty_url: str) -> None:
+    await asyncio.to_thread(migrate, empty_url)
+    assert await differences(empty_url) == []
+
+
+async def test_migrating_again_keeps_what_is_there(empty_url: str) -> None:
+    await asyncio.to_thread(migrate, empty_url)
+    await run(empty_url, "INSERT INTO tenants (id, name, created_at) VALUES ('a', 'a', 1)")
+    await asyncio.to_thread(migrate, empty_url)
+    database = await open_database(empty_url)
+    rows = await database.read(lambda tx: tx.all("SELECT id FROM tenants"))
+    assert [row["id"] for row in rows] == ["a"]
+    await database.close()
+
+
+async def test_a_newer_database_is_refused_with_what_to_do(empty_url: str) -> None:
+    await asyncio.to_thread(migrate, empty_url)
+    await run(empty_url, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(DatabaseError, match="newer than this program"):
+        await asyncio.to_thread(migrate, empty_url)
+
+
+async def test_processes_that_start_together_do_it_once(empty_url: str) -> None:
+    if empty_url.startswith("sqlite"):  # the file's lock sends the second away; it has nothing to wait for
+        await asyncio.to_thread(migrate, empty_url)
+    else:
+        await asyncio.gather(*(asyncio.to_thread(migrate, empty_url) for _ in range(4)))
+    assert await differences(empty_url) == []
+
+
+def test_a_postgresql_that_is_not_there_is_named_without_its_password() -> None:
+    with pytest.raises(DatabaseError, match="cannot be reached") as refused:
+        migrate("postgresql://hushpost:canary@127.0.0.1:1/none")
+    assert "canary" not in str(refused.value)
