@@ -98,9 +98,13 @@ class Wakes:
 
     def __init__(self) -> None:
         self.count = 0
+        self.woken = asyncio.Event()
+        self.fail = asyncio.Event()
 
     def wake(self) -> None:
         self.count += 1
+        self.woken.set()
 
     async def run(self) -> None:
-        await asyncio.Event().wait()
+        await self.fail.wait()
+        raise RuntimeError("told to fail")

@@ -127,12 +127,12 @@ class House:
 
         return await self.pieces.db.write(job)
 
-    async def deliveries(self, where: str = "1 = 1") -> list[dict[str, Any]]:
-        """Return rows of the outbox, in the order in which they were written."""
+    async def deliveries(self, **having: object) -> list[dict[str, Any]]:
+        """Return the rows of the outbox that have these values, in the order in which they were written."""
         rows = await self.pieces.db.read(
-            lambda tx: tx.all(f"SELECT * FROM deliveries WHERE {where} ORDER BY created_at, sequence, id")
+            lambda tx: tx.all("SELECT * FROM deliveries ORDER BY created_at, sequence, id")
         )
-        return [dict(row) for row in rows]
+        return [row for row in map(dict, rows) if having.items() <= row.items()]
 
     async def join(self, person: Person, bucket: str, *permissions: Permission) -> None:
         """Make somebody a member of a bucket."""

@@ -7,6 +7,9 @@ from tests.server.conftest import House, Person
 
 PATH = "/api/v1/messages"
 
+# Nothing here depends on the engine.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 
 async def test_all_faults_of_a_body_are_named_at_once(admin: Person) -> None:
     """Each with its path, the reason and what would be right."""

@@ -76,12 +76,12 @@ async def test_one_send_writes_an_inbox_item_and_a_delivery_for_each_device(
     phones = [await house.phone(admin), await house.phone(admin), await house.phone(friend)]
     for _ in range(2):
         assert (await house.send(admin.api, bucket))["notificationsCount"] == 2
-    pushes = await house.deliveries("channel = 'PUSH'")
+    pushes = await house.deliveries(channel="PUSH")
     assert {(row["device_id"], row["sequence"]) for row in pushes} == {
         (phone.id, number) for phone in phones for number in (1, 2)
     }
     assert {row["state"] for row in pushes} == {"queued"}
-    assert {row["state"] for row in await house.deliveries("channel = 'IN_APP'")} == {"accepted"}
+    assert {row["state"] for row in await house.deliveries(channel="IN_APP")} == {"accepted"}
     assert house.wakes.count == 2
 
 
@@ -93,7 +93,7 @@ async def test_no_push_is_for_the_inbox_only(house: House, admin: Person) -> Non
     assert [row["channel"] for row in await house.deliveries()] == ["IN_APP"]
     for kind in ("SILENT", "CRITICAL"):
         await house.send(admin.api, bucket, deliveryType=kind)
-    assert len(await house.deliveries("channel = 'PUSH'")) == 2
+    assert len(await house.deliveries(channel="PUSH")) == 2
 
 
 async def test_a_bucket_is_meant_by_id_or_by_a_name_that_one_may_write(house: House, admin: Person) -> None:
@@ -145,7 +145,7 @@ async def test_user_ids_choose_among_the_members(house: House, admin: Person) ->
     for form in forms:
         sent = await house.send(admin.api, bucket, userIds=form)
         assert (sent.status, sent["notificationsCount"]) == (201, 1), form
-    pushes = await house.deliveries("channel = 'PUSH'")
+    pushes = await house.deliveries(channel="PUSH")
     assert [row["device_id"] for row in pushes] == [phone.id] * len(forms)
     nobody = await house.send(admin.api, bucket, userIds=["stranger"])
     assert (nobody.status, nobody["notificationsCount"]) == (201, 0)
@@ -184,7 +184,7 @@ async def test_a_reader_cannot_send_and_a_writer_does_not_receive(house: House, 
     await house.phone(writer)
     sent = await house.send(writer.api, bucket)
     assert (sent.status, sent["notificationsCount"]) == (201, 1)
-    assert await house.deliveries("channel = 'PUSH'") == []
+    assert await house.deliveries(channel="PUSH") == []
 
 
 async def test_the_list_shows_what_one_sent_received_or_oversees(house: House, admin: Person) -> None:
@@ -240,9 +240,9 @@ async def test_a_retracted_message_is_gone_everywhere(house: House, admin: Perso
     assert (await admin.api.get(MESSAGES))["messages"] == []
     rows = await house.pieces.db.read(lambda tx: tx.all("SELECT content, collapse_id FROM messages"))
     assert [tuple(row) for row in rows] == [(None, None)] * 2
-    cancelled = await house.deliveries(f"message_id = '{waiting}' AND channel = 'PUSH'")
+    cancelled = await house.deliveries(message_id=waiting, channel="PUSH")
     assert {row["state"] for row in cancelled} == {"cancelled"}
-    [told] = await house.deliveries("kind = 2")
+    [told] = await house.deliveries(kind=2)
     assert told["device_id"] == reached.id
     assert json.loads(told["body"]) == {"ids": [message]}
 

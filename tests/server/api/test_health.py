@@ -1,0 +1,51 @@
+"""Whether it runs, whether it can work, and its figures."""
+
+import asyncio
+
+from tests.server.conftest import House, Person
+
+
+async def test_a_running_server_is_alive_and_ready(house: House) -> None:
+    """For anyone to ask."""
+    assert (await house.api.get("/healthz")).json == {"status": "ok"}
+    assert (await house.api.get("/readyz")).json == {"status": "ready"}
+
+
+async def test_without_a_worker_it_is_alive_but_not_ready(house: House) -> None:
+    """And says which part does not work; the log says why."""
+    house.wakes.fail.set()
+    async with asyncio.timeout(5):
+        while (answer := await house.api.get("/readyz")).status == 200:
+            pass  # each request gives the worker its turn
+    assert (answer.status, answer.code, answer["detail"]) == (503, "not_ready", "not working: worker")
+    assert answer.headers["Retry-After"] == "2"
+    assert (await house.api.get("/healthz")).status == 200
+    assert any(line["event"] == "the worker has stopped" for line in house.log.entries)
+
+
+async def test_without_a_database_it_answers_that_and_no_trace(house: House, admin: Person) -> None:
+    """What a client may try again says so."""
+    await house.pieces.db.close()
+    ready = await house.api.get("/readyz")
+    assert (ready.status, ready["detail"]) == (503, "not working: database")
+    answer = await admin.api.get("/api/v1/users/me")
+    assert (answer.status, answer.code) == (503, "unavailable")
+    assert answer.headers["Retry-After"] == "2"
+
+
+async def test_metrics_show_that_no_delivery_is_lost(house: House, admin: Person) -> None:
+    """Created = what is in one of the states; requests are counted by route and not by path."""
+    bucket = await house.bucket(admin)
+    await house.phone(admin)
+    await house.phone(admin)
+    await house.send(admin.api, bucket)
+    await admin.api.get(f"/api/v1/buckets/{bucket}")
+    text = (await admin.api.get("/metrics")).body.decode()
+    figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert figures['hushpost_deliveries{state="queued"}'] == "2.0"
+    assert figures['hushpost_deliveries{state="accepted"}'] == "1.0"
+    assert figures["hushpost_deliveries_created"] == "3.0"
+    assert figures["hushpost_deliveries_lost"] == "0.0"
+    asked = 'hushpost_http_requests_total{method="GET",route="/api/v1/buckets/{bucket}",status="200"}'
+    assert figures[asked] == "1.0"
+    assert bucket not in text
