@@ -149,10 +149,13 @@ class Limits:
         if self._is_open:
             _take_or_refuse(Rule(self.requests, address, self.requests.limit), now)
 
-    def admit_handle(self, address: bytes, token: str, now: float) -> None:
-        """One handle request: from this address, and for this token, to which the handle may have to be sent."""
-        for rule in (Rule(self.handles, address, self.handles.limit), self.token_rule("", token)):
-            _take_or_refuse(rule, now)
+    def admit_handle(self, address: bytes, now: float) -> None:
+        """One handle request of this address, faultless or not."""
+        _take_or_refuse(Rule(self.handles, address, self.handles.limit), now)
+
+    def admit_token(self, token: str, now: float) -> None:
+        """One handle for this token, to which it may have to be sent."""
+        _take_or_refuse(self.token_rule("", token), now)
 
     def admit_batch(self, server: str, rules: Sequence[Rule], now: float) -> None:
         """A request as a whole: refused where the server waits, or could not push a single time."""

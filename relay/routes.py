@@ -115,12 +115,12 @@ class Routes:
 
     async def handles(self, request: web.Request) -> web.Response:
         refuse_encoding(request)
+        self._limits.admit_handle(client_address(request, self._config.trusted_proxies), self._clock())
         body = await read_body(request, LARGEST_REQUEST)
         refuse_query(request)
         require_json(request)
         wanted = read_handle_request(decode(body), self._config, self._issued_for)
-        address = client_address(request, self._config.trusted_proxies)
-        self._limits.admit_handle(address, wanted.address, self._clock())
+        self._limits.admit_token(wanted.address, self._clock())
         handle, expires_at = self._issuer.issue(wanted)
         if self._config.handle_delivery is HandleDelivery.PUSH:
             await self._issuer.send(wanted, handle)

@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hpack import NeverIndexedHeaderTuple
 
 from relay.config import ApnsApp
-from relay.providers.apns_connection import ApnsPool, HeaderList, Unreachable
+from relay.providers.apns_connection import HeaderList
+from relay.providers.apns_pool import ApnsPool, Unreachable
 from relay.providers.apns_reasons import verdict
 from relay.providers.provider import (
     CONNECTION_LOST,

@@ -1,4 +1,4 @@
-"""One HTTP/2 connection to APNs, and the few of them that an app uses: aioapns' protocol with its faults repaired.
+"""One HTTP/2 connection to APNs: aioapns' protocol with its faults repaired.
 
 Answers are matched by stream, not by apns-id, and an exchange ends whatever the peer does: with its answer, a reset, GOAWAY,
 a lost connection, or the caller's deadline, which resets the stream. Received bodies are acknowledged, so that the window
@@ -9,7 +9,6 @@ or beyond the send window wait their turn. What is asked for in one turn of the 
 """
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,8 @@ from typing import Final
 
 from aioapns.connection import APNsTLSClientProtocol
 from aioapns.exceptions import ConnectionClosed
+from h2.config import H2Configuration
+from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
@@ -30,17 +31,10 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 
-CONNECT_SECONDS: Final = 5.0
-FAILED_CONNECT_SECONDS: Final = 1.0
 LARGEST_ANSWER: Final = 4_096
 LARGEST_STREAMS: Final = 1_000
-CONNECTIONS: Final = 4
 
 HeaderList = Sequence[tuple[bytes, bytes]]
-
-
-class Unreachable(Exception):
-    """No connection can be made now."""
 
 
 @dataclass(slots=True)
@@ -63,6 +57,10 @@ class ApnsConnection(APNsTLSClientProtocol):
         self, loop: asyncio.AbstractEventLoop, on_closed: "Callable[[ApnsConnection], None]"
     ) -> None:
         super().__init__(apns_topic="", loop=loop)
+        # Our headers are all of checked forms and in the right order; checking them again costs a sixth of a push.
+        self.conn = H2Connection(
+            H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False)
+        )
         self._on_closed = on_closed
         self._open: dict[int, _Exchange] = {}
         self._waiters: deque[asyncio.Future[None]] = deque()
@@ -248,54 +246,3 @@ class ApnsConnection(APNsTLSClientProtocol):
             if not exchange.done.done():
                 exchange.done.set_exception(error)
         self._wake_all()
-
-
-class ApnsPool:
-    """Up to `CONNECTIONS` to one address; another is opened only when all have as many streams as they may."""
-
-    def __init__(self, host: str, port: int, context: ssl.SSLContext) -> None:
-        self._host = host
-        self._port = port
-        self._context = context
-        self._connections: list[ApnsConnection] = []
-        self._connecting = asyncio.Lock()
-        self._failed_at = float("-inf")
-
-    async def acquire(self) -> ApnsConnection:
-        """A connection that may be waited on. Raises `Unreachable`."""
-        connection = self._pick()
-        if connection is None:
-            async with self._connecting:
-                connection = self._pick() or await self._connect()
-        return connection
-
-    def _pick(self) -> ApnsConnection | None:
-        if not self._connections:
-            return None
-        best = min(self._connections, key=lambda connection: connection.load)
-        return None if best.is_busy and len(self._connections) < CONNECTIONS else best
-
-    async def _connect(self) -> ApnsConnection:
-        loop = asyncio.get_running_loop()
-        # One failure speaks for those who wait behind it: they must not each try in turn until their deadlines.
-        if loop.time() < self._failed_at + FAILED_CONNECT_SECONDS:
-            raise Unreachable
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                _, connection = await loop.create_connection(
-                    lambda: ApnsConnection(loop, self._forget), self._host, self._port, ssl=self._context
-                )
-                await connection.ready
-        except (OSError, TimeoutError, ConnectionClosed) as error:
-            self._failed_at = loop.time()
-            raise Unreachable from error
-        self._connections.append(connection)
-        return connection
-
-    def _forget(self, connection: ApnsConnection) -> None:
-        if connection in self._connections:
-            self._connections.remove(connection)
-
-    def close(self) -> None:
-        for connection in tuple(self._connections):
-            connection.close()

@@ -32,6 +32,7 @@ from relay.providers.provider import (
 from relay.wire import App
 
 CONNECTIONS: Final = 256
+KEPT_SECONDS: Final = 60
 LARGEST_ANSWER: Final = 65_536
 _OK: Final = 200
 
@@ -80,7 +81,7 @@ class FcmProvider:
         context = ssl.create_default_context(cadata=self._project.roots)
         self._access = AccessToken(self._account, context, self._clock)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context, limit=CONNECTIONS),
+            connector=aiohttp.TCPConnector(ssl=context, limit=CONNECTIONS, keepalive_timeout=KEPT_SECONDS),
             timeout=aiohttp.ClientTimeout(total=SEND_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
         )

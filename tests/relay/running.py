@@ -149,7 +149,7 @@ class Relay:
         self.verify(answer)
         return answer.outcomes
 
-    async def status(self, **changes: Any) -> Answer:
+    async def status(self, path: str = STATUS_PATH, **changes: Any) -> Answer:
         target = self.config.public_url + STATUS_PATH
         values: dict[str, Any] = {"key": SERVER_KEY, "created": self.now, "nonce": self.random(16)}
         headers = sign_request(
@@ -161,7 +161,7 @@ class Relay:
             lifetime=60,
             **values | changes,
         )
-        return await self.send("GET", STATUS_PATH, headers=headers)
+        return await self.send("GET", path, headers=headers)
 
     def verify(self, answer: Answer, *, path: str = PUSH_PATH, profile: Profile = OUTCOME) -> None:
         """Raises `SignatureFault` unless the relay signed this answer to that request."""

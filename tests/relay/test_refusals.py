@@ -260,8 +260,10 @@ async def test_the_status_tells_a_server_its_limits_signed(relay: Relay) -> None
     ]
 
 
-async def test_the_status_refuses_a_query_signed(relay: Relay) -> None:
-    headers = dict((await relay.status()).sent)
-    answer = await relay.send("GET", STATUS_PATH, headers=headers)
-    assert answer.code == "nonce_replayed"
-    relay.verify(answer, path=STATUS_PATH, profile=STATUS_ANSWER)
+async def test_the_status_refuses_replay_and_query_signed(relay: Relay) -> None:
+    headers = (await relay.status()).sent
+    replayed = await relay.send("GET", STATUS_PATH, headers=headers)
+    queried = await relay.status(STATUS_PATH + "?a=b")
+    for answer, code in ((replayed, "nonce_replayed"), (queried, "bad_request")):
+        assert answer.code == code
+        relay.verify(answer, path=STATUS_PATH, profile=STATUS_ANSWER)
