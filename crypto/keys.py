@@ -124,6 +124,10 @@ class IdentityKey:
     def text(self) -> str:
         return _typed(self.PREFIX, self.seed)
 
+    def __reduce__(self) -> tuple[type["IdentityKey"], tuple[bytes]]:
+        # A sealing process is given the seed; the library's key objects, once made, do not travel.
+        return IdentityKey, (self.seed,)
+
     @cached_property
     def _key(self) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(self.seed)

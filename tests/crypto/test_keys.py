@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 import secrets
 from typing import Any
 from uuid import UUID
@@ -245,3 +246,13 @@ def test_a_fingerprint_is_six_groups_of_four_that_change_with_either_key(device:
     other = DeviceKey.from_seed(device.suite, bytes(32))
     assert shown != fingerprint(IDENTITY.public, other.public)
     assert shown != fingerprint(IdentityKey.from_seed(bytes(32)).public, device.public)
+
+
+def test_an_identity_key_that_has_signed_goes_to_another_process() -> None:
+    key = IdentityKey.from_seed(bytes(range(32)))
+    signature = key.sign(b"before")
+
+    moved = pickle.loads(pickle.dumps(key))  # noqa: S301 - our own bytes
+
+    assert moved == key
+    assert moved.sign(b"before") == signature
