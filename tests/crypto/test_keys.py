@@ -59,6 +59,12 @@ def test_a_signature_is_that_of_rfc_8032() -> None:
         key.public.verify(signature, b"\x00")
 
 
+def test_an_identity_that_has_signed_still_travels_to_another_process() -> None:
+    key = IdentityKey.from_seed(RFC8037_SEED)
+    signature = key.sign(b"x")
+    assert pickle.loads(pickle.dumps(key)).sign(b"x") == signature  # noqa: S301 - our own bytes
+
+
 @pytest.mark.parametrize("length", [0, 63, 65])
 def test_a_signature_of_another_length_is_altered(length: int) -> None:
     with pytest.raises(Altered):
