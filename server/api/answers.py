@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from server.api.reading import UnsupportedMedia
+from server.api.reading import TooSlow, UnsupportedMedia
 from server.domain.errors import (
     Allowance,
     Conflict,
@@ -36,6 +36,7 @@ STATUS: dict[type[Refusal], HTTPStatus] = {
     Unauthenticated: HTTPStatus.UNAUTHORIZED,
     Forbidden: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
+    TooSlow: HTTPStatus.REQUEST_TIMEOUT,
     Conflict: HTTPStatus.CONFLICT,
     Gone: HTTPStatus.GONE,
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -50,6 +51,7 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
+    "Server": "hushpost",  # and not which versions of what
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }

@@ -61,7 +61,11 @@ class Messages:
     wake: Callable[[], None]
 
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
-        command = read_message(await read_json(request), bucket_known=caller.grant.only_bucket is not None)
+        command = read_message(
+            await read_json(request),
+            bucket_known=caller.grant.only_bucket is not None,
+            idempotent="Idempotency-Key" in request.headers,
+        )
         message = await send(self.db, caller, command, now=self.clock(), random=self.random, wake=self.wake)
         location = {"Location": f"/api/v1/messages/{message.id}"}
         return show(show_message(message), status=201, headers=location)
@@ -87,9 +91,15 @@ class Messages:
         return nothing()
 
 
-def read_message(values: dict[str, Any], *, bucket_known: bool) -> SendMessage:
-    """Read the body of a send; `bucket_known` lets a token that is bound to one bucket leave `bucketId` out."""
+def read_message(values: dict[str, Any], *, bucket_known: bool, idempotent: bool) -> SendMessage:
+    """Read the body of a send.
+
+    `bucket_known` lets a token that is bound to one bucket leave `bucketId` out. `idempotent` is the wish that a
+    repetition be recognised: a client that counts on it would send twice, so it is told.
+    """
     fields = Fields(values)
+    if idempotent:
+        fields.fault("Idempotency-Key", "is not supported by this server yet", "leave the header out")
     bucket = fields.optional if bucket_known else fields.required
     command = SendMessage(
         bucket=bucket("bucketId", most=LONGEST_NAME),

@@ -6,18 +6,18 @@ the client gets neither.
 """
 
 import traceback
-from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from server.api.answers import SECURITY_HEADERS, problem, show_refusal
 from server.api.metrics import RequestMetrics
 from server.domain.errors import Refusal
-from server.domain.ports import DatabaseUnavailable
+from server.domain.ports import DatabaseUnavailable, ReferenceMissing
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -41,7 +41,7 @@ class Outer:
     metrics: RequestMetrics
 
     @property
-    def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    def middleware(self) -> Middleware:
         @web.middleware
         async def outer(request: web.Request, handler: Handler) -> web.StreamResponse:
             began = self.monotonic()
@@ -67,6 +67,10 @@ class Outer:
             return show_refusal(refusal)
         except web.HTTPException as error:
             return _show_http(error)
+        except ReferenceMissing:
+            return problem(
+                HTTPStatus.CONFLICT, "conflict", "something that this refers to was deleted meanwhile"
+            )
         except DatabaseUnavailable:
             self.log.warning("database unavailable", route=template(request))
             return problem(
@@ -75,8 +79,6 @@ class Outer:
                 "the database cannot be reached",
                 headers={"Retry-After": "2"},
             )
-        except CancelledError:
-            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer and no trace
             self.log.error(  # noqa: TRY400 - the exception's text may quote values
                 "request failed", route=template(request), **described(error)

@@ -5,6 +5,7 @@ stand-in so that the reading goes on, and `check()` at the end refuses with all 
 passed over. A field that is null counts as left out. Lengths are counted in characters.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from server.domain.rules import Rule, Wrong, is_id, label
 from server.domain.times import read_time
 
 MAX_BODY = 256 * 1024
+BODY_SECONDS = 30.0  # for all of a body: who sends a byte now and then must not hold a connection for ever
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -27,17 +29,26 @@ class UnsupportedMedia(Refusal):
     code = "media_type_unsupported"
 
 
+class TooSlow(Refusal):
+    """A body that does not come."""
+
+    code = "body_timeout"
+
+
 async def read_json(request: web.Request) -> dict[str, Any]:
     """Return the JSON object in a request's body; an empty body is an empty object."""
     return decode_object(await read_body(request), request.content_type)
 
 
-async def read_body(request: web.Request) -> bytes:
-    """Return a request's body as it was sent; TooLarge, UnsupportedMedia."""
+async def read_body(request: web.Request, *, seconds: float = BODY_SECONDS) -> bytes:
+    """Return a request's body as it was sent; TooLarge, TooSlow, UnsupportedMedia."""
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise UnsupportedMedia("send the body without a Content-Encoding", code="encoding_unsupported")
     try:
-        return await request.read()
+        async with asyncio.timeout(seconds):
+            return await request.read()
+    except TimeoutError:
+        raise TooSlow(f"the body was not complete after {seconds:g} seconds") from None
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(f"the body is larger than {MAX_BODY} bytes") from None
 

@@ -32,7 +32,7 @@ async def ensure_default_tenant(tx: Transaction, tenant_id: str, now: int) -> No
 
 async def default_tenant(tx: Transaction, *, lock: bool = False) -> str:
     """Return the id of the default tenant; `lock` makes registrations take turns until this one has ended."""
-    suffix = " FOR UPDATE" if lock else ""
+    suffix = " FOR NO KEY UPDATE" if lock else ""
     row = await tx.one(f"SELECT id FROM tenants WHERE name = $1{suffix}", DEFAULT_TENANT)
     if row is None:
         raise LookupError("the default tenant is made when the server starts")

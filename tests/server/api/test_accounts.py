@@ -155,6 +155,24 @@ async def test_sign_ins_are_throttled_by_address(house: House) -> None:
     assert statuses == [401] * 60 + [429]
 
 
+async def test_behind_a_trusted_proxy_the_address_is_the_clients(
+    open_house: Open, settings: Settings
+) -> None:
+    """What the client itself wrote into the header is not believed; IPv6 counts by network."""
+    server = msgspec.structs.replace(settings.server, trusted_proxies=("127.0.0.0/8", "10.0.0.0/8"))
+    house = await open_house(msgspec.structs.replace(settings, server=server))
+
+    async def statuses(number: int, forwarded: str) -> set[int]:
+        bodies = [{"email": f"u{n}@{number}.example", "password": "not the password"} for n in range(61)]
+        headers = {"X-Forwarded-For": forwarded}
+        return {(await house.api.call("POST", LOGIN, body, headers=headers)).status for body in bodies}
+
+    assert await statuses(1, "203.0.113.9, 10.1.2.3") == {401, 429}
+    assert await statuses(2, "198.51.100.7, 203.0.113.9") == {429}
+    assert await statuses(3, "2001:db8::1") == {401, 429}
+    assert await statuses(4, "2001:db8::ffff") == {429}
+
+
 @pytest.mark.usefixtures("admin")
 async def test_attempts_at_one_moment_are_all_counted(house: House) -> None:
     """The count comes before the password is looked at."""
@@ -230,7 +248,7 @@ async def test_a_jwt_that_is_not_exactly_ours_is_refused(house: House, admin: Pe
     claims = jwt.decode(admin.access, options={"verify_signature": False})
     header = {"typ": "hushpost-access"}
     forged = {
-        "alg none": lambda: jwt.encode(claims, None, algorithm="none", headers=header),
+        "alg none": lambda: jwt.encode(claims, "", algorithm="none", headers=header),
         "alg HS512": lambda: jwt.encode(claims, key * 2, algorithm="HS512", headers=header),
         "other key": lambda: jwt.encode(claims, b"k" * 32, algorithm="HS256", headers=header),
         "no expiry": lambda: jwt.encode(

@@ -25,7 +25,7 @@ async def test_a_bucket_has_what_it_was_given(admin: Person) -> None:
     assert given.items() <= made.json.items()
     assert made["ownerId"] == admin.id
     assert made["permissions"] == ["READ", "WRITE", "DELETE", "ADMIN"]
-    for reference in (made["id"], made["id"].upper(), quote(given["name"], safe="")):
+    for reference in (made["id"], made["id"].upper(), quote(made["name"], safe="")):
         assert (await admin.api.get(f"{BUCKETS}/{reference}")).json == made.json
     listed = (await admin.api.get(BUCKETS))["buckets"]
     assert [bucket["name"] for bucket in listed] == ["Alerts / prod {1}", "default"]
