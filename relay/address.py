@@ -1,7 +1,7 @@
 """Who is calling, as far as the network says: the address that limits are counted by.
 
-`X-Forwarded-For` is believed only from a configured proxy, and then from its right end: the left end is written by the
-caller. An IPv6 host has a whole /64 to choose addresses from, so that is counted as one.
+`X-Forwarded-For` is believed only from a configured proxy, and then from its right end: the left end is
+written by the caller. An IPv6 host has a whole /64 to choose addresses from, so that is counted as one.
 """
 
 import ipaddress

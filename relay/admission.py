@@ -1,8 +1,9 @@
 """Who may push (PROTOCOL.md, section 5): anybody, the servers on a list, or those with a pass from the operator.
 
-Admission is asked about a key id before the signature is verified: it says whether that key may push, not that the caller
-holds it. A pass is a JWT of exactly one form: EdDSA, `typ` `hushpost-pass`, signed by a configured key. Headers that point
-to other keys (`jku`, `jwk`, `x5u`) are never read. Times are judged by the relay's clock, not by the library's.
+Admission is asked about a key id before the signature is verified: it says whether that key may push, not
+that the caller holds it. A pass is a JWT of exactly one form: EdDSA, `typ` `hushpost-pass`, signed by a
+configured key. Headers that point to other keys (`jku`, `jwk`, `x5u`) are never read. Times are judged by the
+relay's clock, not by the library's.
 """
 
 from collections import OrderedDict
@@ -44,7 +45,8 @@ class Gate:
         self._keys = [
             (key.id, Ed25519PublicKey.from_public_bytes(key.raw)) for key in _distinct(config.pass_keys)
         ]
-        # A server sends the same pass for weeks; its signature is checked once. Keyed by digest: a pass is a secret.
+        # A server sends the same pass for weeks; its signature is checked once. Keyed by digest: a pass is a
+        # secret.
         self._verified: OrderedDict[bytes, Pass] = OrderedDict()
 
     def admit(self, keyid: str, token: str | None, now: float) -> int | None:

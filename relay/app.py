@@ -1,7 +1,7 @@
 """The relay as an aiohttp application: its routes, and the one place where its parts are built and joined.
 
-It runs alone or mounted below a path; what it signs is bound to the configured public URL, not to where it is mounted. No
-database, no disk: what a process knows (nonces, counters, connections) dies with it.
+It runs alone or mounted below a path; what it signs is bound to the configured public URL, not to where it is
+mounted. No database, no disk: what a process knows (nonces, counters, connections) dies with it.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,7 @@
 """What a relay runs with: built keys and checked values, made in memory or by `relay.settings` from a file.
 
-Every fault is a `ConfigError` that names the setting, what is wrong and what would be right, never the value of a secret.
+Every fault is a `ConfigError` that names the setting, what is wrong and what would be right, never the value
+of a secret.
 """
 
 import ipaddress
@@ -49,11 +50,13 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """How much is taken from whom. Rates are per minute, counted in this process.
 
     server: pushes of one server (a pass's quota takes its place). token: pushes to one device.
-    open_server, open_address, open_total: pushes where anybody is admitted, for one server, for one address (an IPv6
-    /64 is one), for all together. open_requests: requests of one address there, counted before their signature is checked.
+    open_server, open_address, open_total: pushes where anybody is admitted, for one server, for one address
+    (an IPv6 /64 is one), for all together. open_requests: requests of one address there, counted before their
+    signature is checked.
     handles: handle requests of one address.
     bad_token_wait: seconds that a server waits after more than half of its last 100 tokens were bad.
-    in_flight: pushes that providers hold at any moment. nonces: replay entries kept; a full store answers 503.
+    in_flight: pushes that providers hold at any moment. nonces: replay entries kept; a full store answers
+    503.
     known_servers, known_tokens, known_addresses: counters kept; the oldest is forgotten first.
     """
 
@@ -98,9 +101,10 @@ class FcmProject:
 
 @dataclass(frozen=True)
 class RelayConfig:
-    """A relay's configuration, checked. Built by `relay.settings.relay_config`, or directly where everything is made in memory.
+    """A relay's configuration, checked: built by `relay.settings.relay_config`, or directly in memory.
 
-    issue_unconfigured: handles are issued for apps without credentials, whose pushes are then `rejected: not_configured`.
+    issue_unconfigured: handles are issued for apps without credentials, whose pushes are then `rejected:
+    not_configured`.
     """
 
     public_url: str

@@ -1,7 +1,7 @@
 """The relay's key directory: a JWKS signed by every key in it (PROTOCOL.md, section 1).
 
-A server that trusts one of these keys learns the others from it; that is how keys rotate. Signing costs a signature for each
-key, and anybody may ask, so an answer is used again for half of the time that it is valid.
+A server that trusts one of these keys learns the others from it; that is how keys rotate. Signing costs a
+signature for each key, and anybody may ask, so an answer is used again for half of the time that it is valid.
 """
 
 from collections.abc import Callable

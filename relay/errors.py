@@ -1,7 +1,8 @@
 """Refusals: RFC 9457 problem documents with the codes and statuses of PROTOCOL.md, section 4.
 
-A refusal is raised as `Problem` and shown in one place. Its detail is written by us and names the rule and, where there
-is one, the field; it never repeats what the caller sent, since that may be a token, a handle or an envelope.
+A refusal is raised as `Problem` and shown in one place. Its detail is written by us and names the rule and,
+where there is one, the field; it never repeats what the caller sent, since that may be a token, a handle or
+an envelope.
 """
 
 from typing import Any
@@ -55,7 +56,7 @@ def seconds_to_wait(seconds: float) -> int:
 
 
 def origin(error: BaseException) -> str:
-    """An unexpected exception for the log: its type and where it was raised, without its message, which may hold a secret."""
+    """An unexpected exception for the log: type and place, without its message, which may hold a secret."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -1,9 +1,10 @@
 """Forwarding: a batch of pushes becomes a list of outcomes, one for each, in order.
 
-Open the handle, take from the limits, hand it to the provider, note the outcome. Each push is tried by itself, so that one
-fault costs one push. The relay tries once, keeps nothing, and answers in time: what a provider has not answered by then is
-`retry: timeout`, and the server decides what comes next.
-How many pushes are with providers is bounded for the process; who comes beyond that waits, within the same deadline.
+Open the handle, take from the limits, hand it to the provider, note the outcome. Each push is tried by
+itself, so that one fault costs one push. The relay tries once, keeps nothing, and answers in time: what a
+provider has not answered by then is `retry: timeout`, and the server decides what comes next.
+How many pushes are with providers is bounded for the process; who comes beyond that waits, within the same
+deadline.
 """
 
 import asyncio

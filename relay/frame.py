@@ -1,7 +1,7 @@
-"""What every answer of the relay has: a problem document where it failed, RateLimit fields, no caching, a measured time.
+"""What every answer has: a problem document where it failed, RateLimit fields, no caching, a measured time.
 
-One middleware, since each costs every request. An answer that is signed brings its own RateLimit fields; the others show what
-their address has left.
+One middleware, since each costs every request. An answer that is signed brings its own RateLimit fields; the
+others show what their address has left.
 """
 
 import time
@@ -60,7 +60,8 @@ def show(problem: Problem, metrics: Metrics) -> web.Response:
     headers = {"Content-Type": PROBLEM_TYPE, **problem.headers}
     response = web.Response(status=problem.status, body=problem.body, headers=headers)
     if problem.code == "encoding_unsupported":
-        # aiohttp decodes what it must skip to reach the next request, and drops the connection where that fails.
+        # aiohttp decodes what it must skip to reach the next request, and drops the connection where that
+        # fails.
         response.force_close()
     return response
 

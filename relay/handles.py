@@ -1,8 +1,9 @@
 """`POST /v1/handles`: an app's token becomes a handle bound to one server (PROTOCOL.md, section 3).
 
-The request is unsigned and comes from anywhere, so every field is checked against the one form that it may have, and a fault
-names the field and never repeats its value. With `handle_delivery = "push"` the handle is sent to the token instead of being
-answered, whatever becomes of that send: whoever asks must own the token, and learns nothing about it otherwise.
+The request is unsigned and comes from anywhere, so every field is checked against the one form that it may
+have, and a fault names the field and never repeats its value. With `handle_delivery = "push"` the handle is
+sent to the token instead of being answered, whatever becomes of that send: whoever asks must own the token,
+and learns nothing about it otherwise.
 """
 
 import re

@@ -1,8 +1,8 @@
 """Limits: fixed windows of a minute, and the record of a server's bad tokens. No I/O; the time is an argument.
 
-Memory is bounded: each window keeps at most `capacity` keys and forgets the one whose window began first. Forgetting lets
-a key begin anew, so whoever can make keys at will (open admission) can escape the per-server limit; that is what the limits
-by address and in total are for, and those keys cannot be made.
+Memory is bounded: each window keeps at most `capacity` keys and forgets the one whose window began first.
+Forgetting lets a key begin anew, so whoever can make keys at will (open admission) can escape the per-server
+limit; that is what the limits by address and in total are for, and those keys cannot be made.
 A push is counted only if every limit that it meets has room: what is refused costs nothing.
 """
 

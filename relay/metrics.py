@@ -1,6 +1,7 @@
 """The relay's metrics, in a registry of their own so that several relays can live in one process.
 
-Labels come from closed sets (our routes, codes, providers and reasons): never a device, a server or an app's text from outside.
+Labels come from closed sets (our routes, codes, providers and reasons): never a device, a server or an app's
+text from outside.
 """
 
 from functools import cache
@@ -49,7 +50,8 @@ class Metrics:
         self.nonces = Gauge(
             "hushpost_relay_nonces", "Requests that are remembered against replay", registry=self.registry
         )
-        # A labelled child costs three times as much to look up as to keep (the label sets are closed and small).
+        # A labelled child costs three times as much to look up as to keep (the label sets are closed and
+        # small).
         self.pushes = cache(self._pushes.labels)
         self.sends = cache(self._sends.labels)
         self.refused = cache(self._refused.labels)

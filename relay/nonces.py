@@ -1,9 +1,9 @@
 """Replay refusal: which nonces were seen (PROTOCOL.md, section 4).
 
-An entry is kept until its request expires and never evicted before: a full store answers 503, because a store that forgets
-under pressure can be made to forget. Entries are made only after verification, so that only admitted servers can fill it.
-The store dies with the process. A request made before this one began may have been served by the one before, so it is
-answered 503 `starting`, and the server signs anew.
+An entry is kept until its request expires and never evicted before: a full store answers 503, because a store
+that forgets under pressure can be made to forget. Entries are made only after verification, so that only
+admitted servers can fill it. The store dies with the process. A request made before this one began may have
+been served by the one before, so it is answered 503 `starting`, and the server signs anew.
 """
 
 from heapq import heappop, heappush

@@ -1,6 +1,7 @@
 """One item of a batch, read: what may go on to a provider, or the outcome that it already has (PROTOCOL.md, section 4).
 
-Pure. A faulty item is `rejected` alone, with a reason that says which rule it broke; it never costs its neighbours anything.
+Pure. A faulty item is `rejected` alone, with a reason that says which rule it broke; it never costs its
+neighbours anything.
 """
 
 import re

@@ -1,4 +1,7 @@
-"""What each address does. Who calls, what may be said and how it is signed is decided in `signed`, `handles` and `forward`."""
+"""What each address does.
+
+Who calls and how answers are signed is decided in `signed`, what may be asked in `handles` and `forward`.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Mapping

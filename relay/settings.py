@@ -1,7 +1,8 @@
 """What a configuration file says about the relay, and how that becomes a `RelayConfig`.
 
-Plain values only: `RelaySettings` can be decoded from any file format by msgspec, which names the faulty field. Nothing
-here opens a file: `relay_config` is given the reader, so that one place decides about file modes and variables.
+Plain values only: `RelaySettings` can be decoded from any file format by msgspec, which names the faulty
+field. Nothing here opens a file: `relay_config` is given the reader, so that one place decides about file
+modes and variables.
 """
 
 import ipaddress
@@ -37,7 +38,8 @@ class ApnsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """One app at APNs. topic: its bundle id. key_file: the .p8 (ES256 private key, PEM); key: its text instead.
 
     key_id, team_id: ten characters each. environments: which of production and sandbox this key serves.
-    host, port: where APNs is (Apple's by default, by environment). ca_file: PEM roots to trust instead of the system's.
+    host, port: where APNs is (Apple's by default, by environment). ca_file: PEM roots to trust instead of the
+    system's.
     """
 
     topic: str
@@ -57,8 +59,9 @@ class ApnsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class FcmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One Firebase project. service_account_file: Google's JSON key file; service_account: its text instead.
 
-    project: the project id, where it differs from the key's. endpoint: scheme and host of FCM. token_uri: Google's token
-    end point, where it differs from the key's. ca_file: PEM roots to trust for both, instead of the system's.
+    project: the project id, where it differs from the key's. endpoint: scheme and host of FCM. token_uri:
+    Google's token end point, where it differs from the key's. ca_file: PEM roots to trust for both, instead
+    of the system's.
     """
 
     service_account_file: str | None = None
@@ -75,13 +78,16 @@ class FcmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class RelaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The relay's part of a configuration file.
 
-    public_url: the address under which servers and apps reach it, as they write it; signatures are bound to it.
-    key_file: a key file with one or more identity keys (the first signs answers; all sign the directory) and one or more
-    epoch keys (the highest number seals new handles; one taken out revokes its handles).
-    admission: who may push. allowlist, denied: key ids. pass_keys: b64u of the raw Ed25519 keys that sign passes.
-    handle_days: how long a handle is valid. handle_delivery: "direct" answers with the handle, "push" sends it to the token.
-    webpush_apps: names under which Web Push subscriptions are taken. webpush_hosts: services that may be subscribed to
-    ("*.example" for all below a name, "*" for all).
+    public_url: the address under which servers and apps reach it, as they write it; signatures are bound to
+    it.
+    key_file: a key file with one or more identity keys (the first signs answers; all sign the directory) and
+    one or more epoch keys (the highest number seals new handles; one taken out revokes its handles).
+    admission: who may push. allowlist, denied: key ids. pass_keys: b64u of the raw Ed25519 keys that sign
+    passes.
+    handle_days: how long a handle is valid. handle_delivery: "direct" answers with the handle, "push" sends
+    it to the token.
+    webpush_apps: names under which Web Push subscriptions are taken. webpush_hosts: services that may be
+    subscribed to ("*.example" for all below a name, "*" for all).
     trusted_proxies: networks whose X-Forwarded-For is believed.
     """
 

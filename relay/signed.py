@@ -2,9 +2,10 @@
 
 From there on every answer is signed, refusals and our own faults included.
 
-Content-Encoding, signature form, key, admission, signature: until then nobody has proved anything, and refusals are not
-signed. Then created and expires, nonce; then, by the endpoint itself, body size, digest, content type and query, JSON.
-The nonce is used up only by a request that is signed, in time, and would be served: a process that is shutting down leaves it.
+Content-Encoding, signature form, key, admission, signature: until then nobody has proved anything, and
+refusals are not signed. Then created and expires, nonce; then, by the endpoint itself, body size, digest,
+content type and query, JSON. The nonce is used up only by a request that is signed, in time, and would be
+served: a process that is shutting down leaves it.
 """
 
 import asyncio
@@ -90,7 +91,8 @@ class Verifier:
         self._clock = clock
         self._log = log
         self._key = config.identities[0]
-        # Signing is deterministic, so that this is a secret which survives restarts and needs no setting of its own.
+        # Signing is deterministic, so that this is a secret which survives restarts and needs no setting of
+        # its own.
         self._log_key = sha256(self._key.sign(b"hushpost/1 relay log")).digest()
         self.draining = False
 

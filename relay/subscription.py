@@ -1,8 +1,9 @@
 """Web Push subscriptions, which strangers choose: what may stand in one (PROTOCOL.md, section 3; RFC 8030, RFC 8291).
 
-The endpoint is an address that this relay will one day connect to, so it must be https on port 443 at a configured service, by
-name: an IP address, a user name or another port is an attempt to make the relay call something else. The name's address is
-checked again at the connection, since whoever owns a name decides what it resolves to.
+The endpoint is an address that this relay will one day connect to, so it must be https on port 443 at a
+configured service, by
+name: an IP address, a user name or another port is an attempt to make the relay call something else. The
+name's address is checked again at the connection, since whoever owns a name decides what it resolves to.
 """
 
 import ipaddress

@@ -63,8 +63,8 @@ OutcomeStatus = Literal["accepted", "gone", "retry", "rejected"]
 class Push(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One push. `id` UUIDv4 in lowercase, `ttl` seconds, `collapse` b64u of 16 bytes.
 
-    `envelope` (b64u) is left out for a wake. Unknown fields are refused: a server that leaks content into the request
-    by mistake is told so instead of being served.
+    `envelope` (b64u) is left out for a wake. Unknown fields are refused: a server that leaks content into the
+    request by mistake is told so instead of being served.
     """
 
     id: str
@@ -82,7 +82,8 @@ class Push(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of one push. `id` is None only where the push had no usable one.
 
-    `reason` is from the relay's own tables (snake case); `retryAfter` seconds; `since` milliseconds since the epoch.
+    `reason` is from the relay's own tables (snake case); `retryAfter` seconds; `since` milliseconds since the
+    epoch.
     """
 
     id: str | None

@@ -1,8 +1,9 @@
 """Apple Push Notification service, with a provider token (ES256 .p8).
 
-One provider is one topic in one environment with its own connections, because Apple binds a connection to the keys and topics
-that it sees first. The provider token is shared by all that have the same key: Apple refuses more than one in twenty minutes.
-Payloads and headers are those of PROTOCOL.md, section 2, the same for every message.
+One provider is one topic in one environment with its own connections, because Apple binds a connection to the
+keys and topics that it sees first. The provider token is shared by all that have the same key: Apple refuses
+more than one in twenty minutes. Payloads and headers are those of PROTOCOL.md, section 2, the same for every
+message.
 """
 
 import asyncio
@@ -147,7 +148,8 @@ class ApnsProvider:
         return found.after(read_retry_after(answer.retry_after, self._clock()))
 
     def _headers(self, delivery: Delivery) -> HeaderList:
-        # Zero is Apple's word for "once or never"; the path holds the token, which must not stay in a header table.
+        # Zero is Apple's word for "once or never"; the path holds the token, which must not stay in a header
+        # table.
         expires = int(self._clock()) + delivery.ttl if delivery.ttl else 0
         background = delivery.background
         return [

@@ -1,11 +1,12 @@
 """One HTTP/2 connection to APNs: aioapns' protocol with its faults repaired.
 
-Answers are matched by stream, not by apns-id, and an exchange ends whatever the peer does: with its answer, a reset, GOAWAY,
-a lost connection, or the caller's deadline, which resets the stream. Received bodies are acknowledged, so that the window
-never closes. A connection that was told to go away, or from which nothing came while a deadline passed, is left at once. Nothing
-is ever sent again from here: whoever sends decides that.
-No request leaves before the peer's SETTINGS, since until then its limit of streams is not known; requests beyond that limit
-or beyond the send window wait their turn. What is asked for in one turn of the loop leaves in one write.
+Answers are matched by stream, not by apns-id, and an exchange ends whatever the peer does: with its answer, a
+reset, GOAWAY, a lost connection, or the caller's deadline, which resets the stream. Received bodies are
+acknowledged, so that the window never closes. A connection that was told to go away, or from which nothing
+came while a deadline passed, is left at once. Nothing is ever sent again from here: whoever sends decides
+that. No request leaves before the peer's SETTINGS, since until then its limit of streams is not known;
+requests beyond that limit or beyond the send window wait their turn. What is asked for in one turn of the
+loop leaves in one write.
 """
 
 import asyncio
@@ -57,7 +58,8 @@ class ApnsConnection(APNsTLSClientProtocol):
         self, loop: asyncio.AbstractEventLoop, on_closed: "Callable[[ApnsConnection], None]"
     ) -> None:
         super().__init__(apns_topic="", loop=loop)
-        # Our headers are all of checked forms and in the right order; checking them again costs a sixth of a push.
+        # Our headers are all of checked forms and in the right order; checking them again costs a sixth of a
+        # push.
         self.conn = H2Connection(
             H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False)
         )

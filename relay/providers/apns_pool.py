@@ -44,7 +44,8 @@ class ApnsPool:
 
     async def _connect(self) -> ApnsConnection:
         loop = asyncio.get_running_loop()
-        # One failure speaks for those who wait behind it: they must not each try in turn until their deadlines.
+        # One failure speaks for those who wait behind it: they must not each try in turn until their
+        # deadlines.
         if loop.time() < self._failed_at + FAILED_CONNECT_SECONDS:
             raise Unreachable
         try:

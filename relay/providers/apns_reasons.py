@@ -1,7 +1,10 @@
-"""APNs' answers as verdicts: every reason of Apple's "Handling notification responses from APNs", and why it is what it is.
+"""APNs' answers as verdicts: every reason that Apple documents, and why it is what it is.
 
-`gone` retires a handle for good, so only the two reasons that Apple gives for a token that was valid and no longer is may say
-it. Whatever can also mean that this relay is wrongly configured is `rejected`: the device stays.
+The list is that of "Handling notification responses from APNs".
+
+`gone` retires a handle for good, so only the two reasons that Apple gives for a token that was valid and no
+longer is may say it. Whatever can also mean that this relay is wrongly configured is `rejected`: the device
+stays.
 """
 
 import json
@@ -17,9 +20,11 @@ _SERVER_FAULT: Final = 500
 
 REASONS: Final[Mapping[str, Verdict]] = MappingProxyType(
     {
-        # 400. A token of another environment looks the same to Apple as a malformed one: maybe our configuration.
+        # 400. A token of another environment looks the same to Apple as a malformed one: maybe our
+        # configuration.
         "BadDeviceToken": Verdict("rejected", "bad_device_token"),
-        # The app's topic is not that of the token: the app was registered under the wrong name, or we use the wrong one.
+        # The app's topic is not that of the token: the app was registered under the wrong name, or we use the
+        # wrong one.
         "DeviceTokenNotForTopic": Verdict("rejected", "wrong_topic"),
         # The topic is configured here, and this key may not use it.
         "TopicDisallowed": Verdict("rejected", "topic_disallowed"),
@@ -61,7 +66,8 @@ REASONS: Final[Mapping[str, Verdict]] = MappingProxyType(
         "TooManyProviderTokenUpdates": Verdict("retry", "provider_token_updates", retry_after=60),
         # Too many to this one device.
         "TooManyRequests": Verdict("retry", "throttled", retry_after=60),
-        # 500, 503. No wait is given: the server's own back-off reaches the quarter of an hour that Apple speaks of.
+        # 500, 503. No wait is given: the server's own back-off reaches the quarter of an hour that Apple
+        # speaks of.
         "InternalServerError": Verdict("retry", "provider_error"),
         "ServiceUnavailable": Verdict("retry", "unavailable"),
         "Shutdown": Verdict("retry", "unavailable"),

@@ -1,8 +1,9 @@
 """Firebase Cloud Messaging, HTTP v1, with a service account.
 
-pyfcm gives the address and the payload's shape; its transport is not used, since it is synchronous, sleeps on Retry-After and
-throws FCM's error code away. Requests go through aiohttp, answers through the table in `fcm_reasons`.
-The payload is that of PROTOCOL.md, section 2: data only, no collapse key, since FCM keeps four for a device at most.
+pyfcm gives the address and the payload's shape; its transport is not used, since it is synchronous, sleeps on
+Retry-After and throws FCM's error code away. Requests go through aiohttp, answers through the table in
+`fcm_reasons`. The payload is that of PROTOCOL.md, section 2: data only, no collapse key, since FCM keeps four
+for a device at most.
 """
 
 import asyncio

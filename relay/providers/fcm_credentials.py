@@ -1,7 +1,7 @@
 """Google's access token for a service account, renewed five minutes early by one task in a thread.
 
-google-auth is synchronous, so it runs in a thread; whoever needs a token while one is fetched waits for that one. A failure is
-remembered for a few seconds: a batch of five hundred must not ask five hundred times.
+google-auth is synchronous, so it runs in a thread; whoever needs a token while one is fetched waits for that
+one. A failure is remembered for a few seconds: a batch of five hundred must not ask five hundred times.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
-"""FCM's answers as verdicts: every code of the HTTP v1 reference (`ErrorCode`), the canonical codes around them, and why.
+"""FCM's answers as verdicts: every code of its HTTP v1 reference, the canonical codes around them, and why.
 
-FCM's own code stands in `error.details[].errorCode`. Without it the refusal comes from Google's front (credentials, project,
-quota) and says nothing about the token; therefore 404 alone is not `gone`: a project that does not exist answers it too.
+FCM's own code stands in `error.details[].errorCode`. Without it the refusal comes from Google's front
+(credentials, project, quota) and says nothing about the token; therefore 404 alone is not `gone`: a project
+that does not exist answers it too.
 """
 
 import json
@@ -23,7 +24,8 @@ REASONS: Final[Mapping[str, Verdict]] = MappingProxyType(
         "UNREGISTERED": Verdict("gone", "unregistered"),
         # 403. The token belongs to another project: the app or the relay has the wrong one. Configuration.
         "SENDER_ID_MISMATCH": Verdict("rejected", "sender_mismatch"),
-        # 400. About the payload, which only we write; `verdict` takes the case apart where it is about the token.
+        # 400. About the payload, which only we write; `verdict` takes the case apart where it is about the
+        # token.
         "INVALID_ARGUMENT": Verdict("rejected", "bad_provider_request"),
         # 401. The project's own APNs certificate or Web Push key: configuration in Firebase.
         "THIRD_PARTY_AUTH_ERROR": Verdict("rejected", "third_party_auth"),

@@ -1,8 +1,9 @@
 """What the forwarder and the providers say to each other.
 
-A `Delivery` is one push that has passed every check of ours; a `Verdict` is what became of it. Each provider has one table
-from its documented reasons to verdicts, so that what an operator reads in a reason can be looked up in one place. `reason` is
-ours and in snake case; a provider's own text never leaves the relay, since it may quote the token.
+A `Delivery` is one push that has passed every check of ours; a `Verdict` is what became of it. Each provider
+has one table from its documented reasons to verdicts, so that what an operator reads in a reason can be
+looked up in one place. `reason` is ours and in snake case; a provider's own text never leaves the relay,
+since it may quote the token.
 """
 
 from collections.abc import Mapping
@@ -75,8 +76,8 @@ class Provider(Protocol):
 class Credentials:
     """Whether a provider takes our credentials, from what it answered last.
 
-    A refusal counts for five minutes: a process that is taken out of service for it would otherwise never send the push
-    that clears it.
+    A refusal counts for five minutes: a process that is taken out of service for it would otherwise never
+    send the push that clears it.
     """
 
     _COUNTS_SECONDS: Final = 300
