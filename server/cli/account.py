@@ -15,15 +15,15 @@ from server.cli.terminal import USAGE, CommandError, JsonOption, result, result_
 
 tokens = typer.Typer(no_args_is_help=True, help="Make, list and delete access tokens, for scripts.")
 
-EmailOption = Annotated[str, typer.Option(prompt=True, prompt_required=True)]
+NameOption = Annotated[str | None, typer.Option(help="Asked for where it is left out.")]
 StdinOption = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input, for scripts.")
 ]
 
 
 def register(
-    email: EmailOption,
-    username: EmailOption,
+    email: NameOption = None,
+    username: NameOption = None,
     code: Annotated[
         str | None, typer.Option(help="For the first account of a server elsewhere: its log shows it.")
     ] = None,
@@ -33,21 +33,27 @@ def register(
     as_json: JsonOption = False,
 ) -> None:
     """Make an account and sign in; the first one is the admin. Use: eval "$(hushpost register)"."""
-    body = {"email": email, "username": username, "password": _password(password_stdin, confirm=True)}
+    body = {
+        "email": email or _ask("Email"),
+        "username": username or _ask("Username"),
+        "password": _password(password_stdin, confirm=True),
+    }
     if code is not None:
         body["code"] = code
     _signed_in(url, run(url, lambda api: api.call("POST", "auth/register", body), signed_in=False), as_json)
 
 
 def login(
-    name: Annotated[str, typer.Option("--email", "--username", prompt="Email or username")],
+    name: Annotated[
+        str | None, typer.Option("--email", "--username", help="Asked for where it is left out.")
+    ] = None,
     url: UrlOption = DEFAULT_URL,
     *,
     password_stdin: StdinOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Sign in. Use: eval "$(hushpost login)"."""
-    body = {"email": name, "password": _password(password_stdin, confirm=False)}
+    body = {"email": name or _ask("Email or username"), "password": _password(password_stdin, confirm=False)}
     _signed_in(url, run(url, lambda api: api.call("POST", "auth/login", body), signed_in=False), as_json)
 
 
@@ -97,10 +103,16 @@ def delete(token_id: Annotated[str, typer.Argument(metavar="ID")], url: UrlOptio
 def _password(from_stdin: bool, *, confirm: bool) -> str:  # noqa: FBT001 - the option as it was given
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
+    return _ask("Password", hidden=True, confirm=confirm)
+
+
+def _ask(what: str, *, hidden: bool = False, confirm: bool = False) -> str:
+    """Ask on standard error: standard output is what `eval` takes."""
     if not sys.stdin.isatty():
-        raise CommandError("there is no terminal to ask for the password: use --password-stdin", code=USAGE)
-    # On standard error: standard output is what `eval` takes.
-    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True))
+        raise CommandError(
+            f"{what.lower()} is missing, and there is no terminal to ask for it: see --help", code=USAGE
+        )
+    return str(typer.prompt(what, hide_input=hidden, confirmation_prompt=confirm, err=True))
 
 
 def _signed_in(url: str, answer: Any, as_json: bool) -> None:  # noqa: FBT001 - the option as it was given

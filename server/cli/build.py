@@ -23,7 +23,7 @@ from server.app import ServerPieces, build_server
 from server.cli.files import ServerKeys
 from server.cli.terminal import USAGE, CommandError
 from server.commands.derive import derive
-from server.commands.sealing import Sealer
+from server.commands.sealing import Sealer, seal_letters
 from server.config import Settings, database_url, trusted_relay_keys
 from server.domain.ports import Database, DatabaseError
 from server.store.database import open_database
@@ -67,7 +67,7 @@ async def server_app(settings: Settings, keys: ServerKeys, resources: AsyncExitS
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     db = await _open(settings, resources)
-    sealer = Sealer(keys.identity, _pool(settings, resources), now_ms, secrets.token_bytes)
+    sealer = Sealer(keys.identity, _pool(settings, keys, resources), now_ms, secrets.token_bytes)
     gateway = await _gateway(settings, keys, db, resources, log)
     pieces = ServerPieces(
         db=db,
@@ -153,7 +153,7 @@ def _outbox(
     )
 
 
-def _pool(settings: Settings, resources: AsyncExitStack) -> Executor:
+def _pool(settings: Settings, keys: ServerKeys, resources: AsyncExitStack) -> Executor:
     """Processes that seal, since HPKE holds the interpreter's lock. Spawned: a fork after threads used it would hang."""
     count = settings.worker.seal_processes or os.cpu_count() or 1
     pool = ProcessPoolExecutor(
@@ -161,7 +161,7 @@ def _pool(settings: Settings, resources: AsyncExitStack) -> Executor:
     )
     resources.callback(pool.shutdown, cancel_futures=True)
     for _ in range(count):
-        pool.submit(os.getpid)  # started now, so that the first message does not wait for it
+        pool.submit(seal_letters, keys.identity, [])  # the first message should not wait for its start
     return pool
 
 

@@ -52,6 +52,8 @@ def new(
     kind: Annotated[New, typer.Argument(help="`server` and `relay` make all that is missing of theirs.")],
     file: Annotated[Path | None, typer.Argument(help="Where to, for a single key.")] = None,
     config: ConfigOption = None,
+    *,
+    as_json: JsonOption = False,
 ) -> None:
     """Make keys: all of a server's or a relay's, or a single one.
 
@@ -59,16 +61,20 @@ def new(
     A relay's second identity key is written in the same way. Nothing is ever overwritten.
     """
     settings = load_settings(config).settings
-    if kind in {New.SERVER, New.RELAY}:
-        made = make_server_keys(settings) if kind is New.SERVER else make_relay_keys(settings)
-        for path in made:
-            _show_made(path)
-        if not made:
-            say("nothing was missing")
-        return
-    path = file or _default_path(kind, settings)
-    _add(path, kind)
-    _show_made(path)
+    match kind:
+        case New.SERVER:
+            made = make_server_keys(settings)
+        case New.RELAY:
+            made = make_relay_keys(settings)
+        case _:
+            made = [file or _default_path(kind, settings)]
+            _add(made[0], kind)
+    for path in made:
+        say(f"made {path}; keep a copy apart from the database: without it every phone pairs anew")
+    if not made:
+        say("nothing was missing")
+    if as_json:
+        result_json(_described(made))
 
 
 def _default_path(kind: New, settings: Settings) -> Path:
@@ -98,17 +104,13 @@ def _add(path: Path, kind: New) -> None:
         write_new(path, [key])
 
 
-def _show_made(path: Path) -> None:
-    say(f"made {path}; keep a copy apart from the database: without it every phone pairs anew")
-
-
 @commands.command()
 def show(files: FilesArgument = None, config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     """Show the ids and public keys, which are not secret."""
     paths = files or [path for path in _of_settings(config) if path.exists()]
     if not paths:
         raise CommandError(f"there are no keys yet; {MAKE_SERVER}", code=USAGE)
-    shown = [{"file": str(path), **describe(key)} for path in paths for key in _read(path)]
+    shown = _described(paths)
     if as_json:
         result_json(shown)
         return
@@ -130,6 +132,10 @@ def check(files: FilesArgument = None, config: ConfigOption = None) -> None:
             faults.append(str(error))
     if faults or not paths:
         raise CommandError(*(faults or [f"there are no keys yet; {MAKE_SERVER}"]), code=USAGE)
+
+
+def _described(paths: list[Path]) -> list[dict[str, str]]:
+    return [{"file": str(path), **describe(key)} for path in paths for key in _read(path)]
 
 
 def _of_settings(config: str | None) -> list[Path]:
