@@ -73,7 +73,13 @@ async def _serve(listener: Listener, build: Build, ready: Ready) -> None:
         loop.add_signal_handler(number, _stopping(loop, number, stop))
     async with AsyncExitStack() as resources:
         app = await build(resources)
-        runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=_FINISH_WITHIN)
+        runner = web.AppRunner(
+            app,
+            handle_signals=False,
+            access_log=None,
+            auto_decompress=False,  # both applications refuse a Content-Encoding; nothing is inflated before that
+            shutdown_timeout=_FINISH_WITHIN,
+        )
         resources.push_async_callback(runner.cleanup)
         await runner.setup()
         await web.SockSite(runner, listener.socket).start()
