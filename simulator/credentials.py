@@ -2,7 +2,7 @@
 
 import json
 import string
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -27,6 +27,12 @@ class Credentials:
     apns_key: str = field(repr=False)
     google_key: str = field(repr=False)
 
+    def unshared(self) -> "Credentials":
+        """Give the same keys with lists of apps and projects of their own: those grow with the tokens made."""
+        team = replace(self.team, topics=set(self.team.topics))
+        account = replace(self.account, projects=set(self.account.projects))
+        return replace(self, team=team, account=account)
+
     def write_apns_key(self, directory: Path) -> Path:
         path = directory / f"AuthKey_{self.team.key_id}.p8"
         write_private(path, self.apns_key)
@@ -49,17 +55,17 @@ class Credentials:
         return path
 
 
-def make_credentials(random: Random, *, apps: set[str], projects: set[str]) -> Credentials:
+def make_credentials(random: Random, *, app: str, project: str) -> Credentials:
+    """Make both keys; RSA's takes a tenth of a second, so many providers may share one set."""
     apple = ec.generate_private_key(ec.SECP256R1())
     google = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
-    first = min(projects)
     account = Account(
-        email=f"firebase-adminsdk@{first}.iam.gserviceaccount.com",
+        email=f"firebase-adminsdk@{project}.iam.gserviceaccount.com",
         key_id=random(20).hex(),
         public_key=google.public_key(),
-        projects=projects,
+        projects={project},
     )
-    team = Team(_apple_id(random), _apple_id(random), apple.public_key(), apps)
+    team = Team(_apple_id(random), _apple_id(random), apple.public_key(), {app})
     return Credentials(team, account, apns_key=_pem(apple), google_key=_pem(google))
 
 

@@ -235,6 +235,8 @@ class Phone:
         self._keeper.tell(
             {
                 "event": "received",
+                "messageId": str(opened.frame.message_id),
+                "kind": opened.frame.kind,
                 "envelopeBytes": opened.size,
                 "acceptedAt": push.accepted_at,
                 "receivedAt": push.received_at,

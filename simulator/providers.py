@@ -38,7 +38,7 @@ from simulator.apns import ApnsListener
 from simulator.apns_connection import Front, Streams
 from simulator.authority import Authority, make_authority
 from simulator.control import Control
-from simulator.credentials import make_credentials
+from simulator.credentials import Credentials, make_credentials
 from simulator.devices import Random, Target
 from simulator.exchange import Clock, Exchange, Recorded
 from simulator.google import Google
@@ -63,7 +63,11 @@ class Ports:
 
 
 class Providers:
-    """`directory` is made if it is missing. `clock` (seconds) judges tokens, expiries and assertions."""
+    """`directory` is made if it is missing. `clock` (seconds) judges tokens, expiries and assertions.
+
+    `credentials` are made unless given: those of `make_credentials(random, app=APP, project=PROJECT)`, which takes a
+    while, serve any number of providers.
+    """
 
     def __init__(
         self,
@@ -73,13 +77,15 @@ class Providers:
         clock: Clock = time.time,
         random: Random = secrets.token_bytes,
         streams: Streams = STREAMS,
+        credentials: Credentials | None = None,
     ) -> None:
         self.directory = directory
         self.app = APP
         self.project = PROJECT
         self._ports = ports
         self._exchange = Exchange(clock=clock, random=random)
-        self._credentials = make_credentials(random, apps={APP}, projects={PROJECT})
+        made = credentials or make_credentials(random, app=APP, project=PROJECT)
+        self._credentials = made.unshared()
         team = self._credentials.team
         self._production = ApnsListener(Front("production", self._exchange, team, streams))
         self._sandbox = ApnsListener(Front("sandbox", self._exchange, team, streams))

@@ -1,6 +1,7 @@
 """Running providers, and clients that hold their credentials."""
 
 import json
+import secrets
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +12,8 @@ import jwt
 import pytest
 from aiohttp.test_utils import TestServer
 
-from simulator.providers import Providers
+from simulator.credentials import Credentials, make_credentials
+from simulator.providers import APP, PROJECT, Providers
 from tests.simulator.clients import Assert, Fcm, Grant, Sender, Time
 from tests.simulator.http2 import Client
 from tests.simulator.peer import Peer
@@ -22,9 +24,14 @@ def time() -> Time:
     return Time()
 
 
+@pytest.fixture(scope="session")
+def credentials() -> Credentials:
+    return make_credentials(secrets.token_bytes, app=APP, project=PROJECT)
+
+
 @pytest.fixture
-async def providers(tmp_path: Path, time: Time) -> AsyncIterator[Providers]:
-    async with Providers(tmp_path / "providers", clock=time) as running:
+async def providers(tmp_path: Path, time: Time, credentials: Credentials) -> AsyncIterator[Providers]:
+    async with Providers(tmp_path / "providers", clock=time, credentials=credentials) as running:
         yield running
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto.frame import Frame, Kind
@@ -15,6 +15,7 @@ from simulator.numbering import Numbering
 
 NOW = 1_800_000_000_000
 PAGE = 3
+unhurried = settings(deadline=None)
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ def travel(sent: list[Sent], steps: list[int | None]) -> Inbox:
     return inbox
 
 
+@unhurried
 @given(journeys())
 def test_every_message_is_shown_exactly_once(journey: tuple[list[Sent], list[int | None]]) -> None:
     sent, steps = journey
@@ -112,6 +114,7 @@ def test_every_message_is_shown_exactly_once(journey: tuple[list[Sent], list[int
     assert inbox.numbering == Numbering(len(sent), ())
 
 
+@unhurried
 @given(journeys())
 def test_every_message_stands_with_its_newest_text(journey: tuple[list[Sent], list[int | None]]) -> None:
     sent, steps = journey
@@ -122,6 +125,7 @@ def test_every_message_stands_with_its_newest_text(journey: tuple[list[Sent], li
     }
 
 
+@unhurried
 @given(journeys())
 def test_a_gap_never_hides_what_was_pushed(journey: tuple[list[Sent], list[int | None]]) -> None:
     sent, steps = journey
@@ -129,6 +133,7 @@ def test_a_gap_never_hides_what_was_pushed(journey: tuple[list[Sent], list[int |
     assert set(ids(pushed)) <= set(shown_ids(travel(sent, steps)))
 
 
+@unhurried
 @given(journeys(), st.data())
 def test_a_cancelled_message_is_shown_at_most_once(
     journey: tuple[list[Sent], list[int | None]], data: st.DataObject
@@ -142,6 +147,7 @@ def test_a_cancelled_message_is_shown_at_most_once(
     assert set(ids(wanted)) <= set(shown)
 
 
+@unhurried
 @given(journeys(), st.integers(1, 12), st.lists(st.integers(0, 30), max_size=10))
 def test_a_restored_server_loses_and_repeats_nothing_of_what_it_still_has(
     journey: tuple[list[Sent], list[int | None]], backup: int, after: list[int]
@@ -168,6 +174,7 @@ class Restored(Sent):
         return UUID(int=1000 + self.sequence, version=4)
 
 
+@unhurried
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=20))
 def test_numbering_agrees_with_a_plain_set(steps: list[tuple[int, int]]) -> None:
     numbering, known = Numbering(0, ()), set[int]()

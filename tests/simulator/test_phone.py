@@ -201,6 +201,7 @@ async def test_a_push_is_told_with_its_size_and_times(phone: Phone, peer: Peer, 
     await phone.shows("hello")
     (received,) = events.of("received")
     assert received["envelopeBytes"] in SIZES
+    assert (received["messageId"], received["kind"]) == (str(peer.frames[0].message_id), Kind.MESSAGE)
     assert received["acceptedAt"] <= received["receivedAt"]
 
 
