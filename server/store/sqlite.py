@@ -64,7 +64,14 @@ class SqliteTransaction:
         return row
 
     async def run(self, sql: str, *args: object) -> int:
-        return self._execute(sql, args).rowcount
+        count = self._execute(sql, args).rowcount
+        if count >= 0:
+            return count
+        if not sql.startswith("WITH"):
+            return 0
+        return int(
+            self._connection.execute("SELECT changes()").fetchone()[0]
+        )  # the driver does not count these
 
     async def many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         if rows:

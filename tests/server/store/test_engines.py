@@ -57,7 +57,11 @@ async def test_run_counts_rows_and_parameters_may_be_used_twice(database: Databa
         await tx.many(_ADD, [(str(i), str(i), i) for i in range(12)])
         sql = "UPDATE tenants SET created_at = $1 WHERE created_at > $2 AND created_at > $2 - 1"
         assert await tx.run(sql, 99, 9) == 2
+        with_ = "WITH a AS (SELECT 1 AS one) UPDATE tenants SET name = id WHERE created_at = $1"
+        assert [await tx.run(with_, 99), await tx.run(with_, 98)] == [2, 0]
         assert await tx.run("DELETE FROM tenants WHERE id = $1", "nobody") == 0
+        assert await tx.run("CREATE INDEX ix_passing ON tenants (created_at)") == 0
+        await tx.run("DROP INDEX ix_passing")
         row = await tx.one("SELECT COUNT(*) AS n FROM tenants WHERE created_at = $1", 99)
         assert row is not None
         assert row["n"] == 2
