@@ -7,8 +7,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def show_time(at: int) -> str:
     """Return milliseconds since the epoch as `2025-01-01T12:00:00.000Z`."""
-    moment = _EPOCH + timedelta(milliseconds=at)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{at % 1000:03d}Z"
+    return (_EPOCH + timedelta(milliseconds=at)).isoformat(timespec="milliseconds").removesuffix(
+        "+00:00"
+    ) + "Z"
 
 
 def read_time(text: str) -> int:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 
 from server.domain.bucket import Bucket, Permission
 from server.domain.ports import Row, Transaction
@@ -70,11 +71,12 @@ async def members_of(tx: Transaction, bucket_id: str) -> dict[str, frozenset[Per
     rows = await tx.all(
         "SELECT user_id, permissions FROM bucket_members WHERE bucket_id = $1 ORDER BY user_id", bucket_id
     )
-    return {row["user_id"]: _permissions(row) for row in rows}
+    return {row["user_id"]: _permissions(row["permissions"]) for row in rows}
 
 
-def _permissions(row: Row) -> frozenset[Permission]:
-    return frozenset(Permission(word) for word in json.loads(row["permissions"]))
+@lru_cache(maxsize=64)  # there are sixteen, and one is read for each member of each send
+def _permissions(text: str) -> frozenset[Permission]:
+    return frozenset(Permission(word) for word in json.loads(text))
 
 
 def _bucket_of(row: Row) -> Bucket:
@@ -89,5 +91,5 @@ def _bucket_of(row: Row) -> Bucket:
         protected_at=row["protected_at"],
         public_at=row["public_at"],
         created_at=row["created_at"],
-        permissions=_permissions(row),
+        permissions=_permissions(row["permissions"]),
     )
