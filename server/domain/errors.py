@@ -1,7 +1,8 @@
 """Why a request is refused: one small family, which each API shows in its own form.
 
 Every error has a stable `code` for programs and a `detail` for people. What a client sent wrong is a list of faults,
-each with its place, the reason and what would be right. Details never hold what was sent: it may be a secret.
+each with its place, the reason and what would be right. Details do not repeat what was sent, which may be a
+secret in the wrong place; the names of users that nobody has are the one exception.
 """
 
 from collections.abc import Iterable
