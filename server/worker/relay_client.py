@@ -88,6 +88,7 @@ class RelayClient:
         self._log = log
 
     async def push(self, pushes: Sequence[Push]) -> list[Outcome]:
+        await self._keys.trusted()  # before anything is sent whose answer could not be believed
         body = encode_pushes(pushes)
         headers = sign_request(
             PUSH,
