@@ -24,6 +24,7 @@ from relay.settings import RelaySettings
 from server.domain.account import Registration
 
 SECRET = {"secret": True}
+_LAST_PORT = 65_535
 
 Listen = Annotated[
     str,
@@ -188,6 +189,15 @@ def trusted_networks(settings: ServerSettings) -> tuple[ipaddress.IPv4Network | 
         raise ConfigError(f"server.trusted_proxies: {error}; write a network such as 10.0.0.0/8") from None
 
 
+def is_listen_address(text: str) -> bool:
+    """Whether a text that did not come from the settings would do as a `Listen`."""
+    try:
+        msgspec.convert(text, Listen)
+    except msgspec.ValidationError:
+        return False
+    return listen_address(text)[1] <= _LAST_PORT
+
+
 def is_loopback(host: str) -> bool:
     """Whether a listener on this host is reached from this machine only."""
     try:
@@ -201,7 +211,7 @@ def check(settings: Settings) -> None:
     trusted_relay_keys(settings.server)
     trusted_networks(settings.server)
     for name, listen in (("server", settings.server.listen), ("relay", settings.relay.listen)):
-        if listen_address(listen)[1] > 65_535:  # noqa: PLR2004 - the largest port
+        if not is_listen_address(listen):
             raise ConfigError(f"{name}.listen: a port is at most 65535")
     if urlsplit(settings.server.public_url).path.strip("/"):
         raise ConfigError("server.public_url: the server has an address of its own, without a path")

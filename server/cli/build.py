@@ -21,6 +21,7 @@ from relay.app import build_relay
 from relay.config import RelayConfig
 from server.app import ServerPieces, build_server
 from server.cli.files import ServerKeys
+from server.cli.keyfiles import make_private_folder
 from server.cli.terminal import USAGE, CommandError
 from server.commands.derive import derive
 from server.commands.sealing import Sealer, seal_letters
@@ -47,7 +48,7 @@ def now_ms() -> int:
 def migrated(settings: Settings) -> None:
     """Bring the database's tables up to date. Blocks: before there is a loop."""
     try:
-        Path(settings.server.data_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(Path(settings.server.data_dir))
         migrate(database_url(settings))
     except DatabaseError as error:
         raise CommandError(f"database.url: {error}", code=USAGE) from None

@@ -5,6 +5,7 @@ is taken costs no migration. SIGTERM and SIGINT end the process after the reques
 """
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -14,8 +15,8 @@ from dataclasses import dataclass
 import uvloop
 from aiohttp import web
 
-from server.cli.terminal import FAILED, CommandError
-from server.config import listen_address
+from server.cli.terminal import FAILED, USAGE, CommandError
+from server.config import is_listen_address, listen_address
 
 _FINISH_WITHIN = 15.0  # seconds for requests under way: longer than a push may take
 _BACKLOG = 1024
@@ -48,12 +49,16 @@ def _address(host: str, port: int) -> str:
 
 def bind(listen: str, setting: str) -> Listener:
     """Listen where a setting says; `CommandError` names it."""
+    if not is_listen_address(listen):
+        raise CommandError(
+            f'{setting}: is not HOST:PORT, such as "127.0.0.1:8080" or "[::1]:8080"', code=USAGE
+        )
     host, port = listen_address(listen)
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except (OSError, OverflowError) as error:
-        reason = str(getattr(error, "strerror", None) or error).lower()
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error.strerror)
         raise CommandError(
             f"cannot listen on {listen} ({reason}); choose another with {setting}", code=FAILED
         ) from None

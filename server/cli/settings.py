@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import typer
 
+from server.cli.configfile import Loaded
 from server.cli.files import load_settings
 from server.cli.settings_tree import KeyPath, all_settings, dotted, general, table_of, tables_of
 from server.cli.terminal import ConfigOption, JsonOption, result, result_json
@@ -39,7 +40,7 @@ def show(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
         {
             "setting": dotted(path),
             "value": "***" if secret and value else value,
-            "from": loaded.places.get(path, "default"),
+            "from": _source(loaded, path),
         }
         for path, value, secret in effective(loaded.settings)
     ]
@@ -47,8 +48,12 @@ def show(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
         result_json(rows)
         return
     for row in rows:
-        source = row["from"] if row["from"] != row["setting"] else "file"
-        result(f"{row['setting']} = {_toml(row['value'])}  # {source}")
+        result(f"{row['setting']} = {_toml(row['value'])}  # {row['from']}")
+
+
+def _source(loaded: Loaded, path: KeyPath) -> str:
+    place = loaded.places.get(path, "default")
+    return "file" if place == dotted(path) else place
 
 
 def effective(settings: Settings) -> Iterator[tuple[KeyPath, Any, bool]]:
