@@ -27,8 +27,6 @@ from server.domain.delivery import (
 )
 from server.domain.message import DeliveryType
 
-COLLAPSE = "collapse"  # what the key of collapse values is derived for
-
 _EVENTS: Mapping[str, Event] = {
     "accepted": Event.ACCEPT,
     "gone": Event.DEAD_HANDLE,
