@@ -17,6 +17,7 @@ from server.store.database import open_database
 from server.store.dialect import for_sqlite
 from server.store.migrations import migrate
 from server.store.sqlite import SqliteDatabase
+from server.store.sqlite_file import SqliteFile
 
 Job = Callable[[Transaction], Awaitable[None]]
 
@@ -164,11 +165,17 @@ async def test_a_second_opener_is_told_that_the_file_is_taken(
 ) -> None:
     with pytest.raises(DatabaseUnavailable, match="in use by another process"):
         await open_database(sqlite_url)
-    with pytest.raises(DatabaseUnavailable, match="in use by another process"):
-        await asyncio.to_thread(migrate, sqlite_url)
     await database.close()
     again = await open_database(sqlite_url)
     await again.close()
+
+
+def test_a_file_that_another_process_holds_is_not_migrated(tmp_path: Path) -> None:
+    with (
+        SqliteFile(tmp_path / "new.db"),
+        pytest.raises(DatabaseUnavailable, match="in use by another process"),
+    ):
+        migrate(f"sqlite:///{tmp_path}/new.db")
 
 
 async def test_files_are_their_owners_alone(tmp_path: Path) -> None:
