@@ -34,8 +34,9 @@ def free_port() -> int:
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without Hushpost's own variables."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HUSHPOST_")}
+    """This process's environment without Hushpost's own variables, and with compiled modules kept between starts."""
+    unwanted = ("HUSHPOST_", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     return kept | dict(extra)
 
 

@@ -1,8 +1,8 @@
 """Brings the tables of a database up to date, on both engines, from revisions that Alembic generated.
 
-It runs at the start of a process, before the database is opened. Everything happens in one transaction under a lock (the
-file's on SQLite, an advisory one on PostgreSQL), so two processes that start at once do the work once, and one that
-dies half-way leaves the old tables. A database from a newer program is refused, not guessed at.
+It runs at the start of a process, before the database is opened. Alembic and SQLAlchemy take longer to load than all the
+rest of the server, so a look at the revision that the database is at comes first, and they are loaded only where something is to be done
+(`upgrade`).
 
 A new revision: change `server/store/schema.py`, then `python -m server.store.migrations "what changes"`, read the
 file that appears in `versions/`, and edit it.
@@ -10,28 +10,20 @@ file that appears in `versions/`, and edit it.
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, event, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
-from server.domain.ports import DatabaseError, DatabaseUnavailable
+from server.domain.ports import DatabaseError
 from server.store.database import unknown_scheme
 from server.store.postgres import SCHEMES as POSTGRES
 from server.store.sqlite import connect
 from server.store.sqlite_file import SCHEME as SQLITE
-from server.store.sqlite_file import SqliteFile, sqlite_path
+from server.store.sqlite_file import sqlite_path
 
-_LOCK = 0x68757368706F7374  # "hushpost": the advisory lock's number
-_CONNECT_SECONDS = 10
+CONNECT_SECONDS = 10
+_REVISION = "SELECT version_num FROM alembic_version"
 
 
 def migrate(url: str) -> None:
@@ -44,63 +36,42 @@ def migrate(url: str) -> None:
         raise DatabaseError(unknown_scheme(url))
 
 
-def alembic_config(connection: Connection | None = None) -> Config:
-    """Return what alembic.ini would hold."""
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(Path(__file__).parent))
-    config.set_main_option("path_separator", "os")
-    return config
-
-
-def upgrade(connection: Connection) -> None:
-    """Run what is missing, in the connection's transaction."""
-    config = alembic_config(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    present = MigrationContext.configure(connection).get_current_heads()
-    if not known.issuperset(present):
-        raise DatabaseError(
-            "the database is newer than this program: start the version that wrote it, or a newer one"
-        )
-    command.upgrade(config, "head")
+def newest() -> str:
+    """Return the revision that this program's tables are at: its files are numbered."""
+    return max(path.name[:4] for path in (Path(__file__).parent / "versions").glob("[0-9]*.py"))
 
 
 def _migrate_sqlite(url: str) -> None:
-    with SqliteFile(sqlite_path(url)) as file:
-        engine = create_engine("sqlite://", creator=lambda: _sqlite(file.path), poolclass=NullPool)
-        event.listen(engine, "begin", _begin_sqlite)
-        try:
-            with engine.begin() as connection:
-                upgrade(connection)
-        except DBAPIError as error:
-            raise DatabaseError(f"{file.path} cannot be migrated: {error.orig}") from None
-        except sqlite3.Error as error:
-            raise DatabaseError(f"{file.path} cannot be opened: {error}") from None
+    if _sqlite_revision(sqlite_path(url)) != newest():
+        from server.store.migrations.upgrade import upgrade_sqlite  # noqa: PLC0415 - see above
+
+        upgrade_sqlite(url)
 
 
-def _sqlite(path: Path) -> sqlite3.Connection:
-    """Connect without foreign keys: batch migrations replace tables, and dropping the old one would cascade."""
-    connection = connect(path)
-    connection.execute("PRAGMA foreign_keys = OFF")
-    return connection
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """Begin for real: the driver is in autocommit and would run each statement alone."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _sqlite_revision(path: Path) -> str | None:
+    """Return None where the file or the table is not there or cannot be read; why, the upgrade will say."""
+    try:
+        with closing(connect(path, read_only=True)) as connection:
+            return str(connection.execute(_REVISION).fetchone()[0])
+    except (sqlite3.Error, TypeError):
+        return None
 
 
 async def _migrate_postgres(url: str) -> None:
-    async def creator() -> Any:  # the URL is read by asyncpg, as it is when the server opens it
-        return await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
+    if await _postgres_revision(url) != newest():
+        from server.store.migrations.upgrade import upgrade_postgres  # noqa: PLC0415 - see above
 
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=creator, poolclass=NullPool)
+        await upgrade_postgres(url)
+
+
+async def _postgres_revision(url: str) -> str | None:
     try:
-        async with engine.begin() as connection:
-            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-            await connection.run_sync(upgrade)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise DatabaseUnavailable(f"PostgreSQL cannot be reached: {type(error).__name__}") from None
-    except DBAPIError as error:
-        raise DatabaseError(f"PostgreSQL cannot be migrated: {error.orig}") from None
+        connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return None
+    try:
+        return str(await connection.fetchval(_REVISION))
+    except asyncpg.UndefinedTableError:
+        return None
     finally:
-        await engine.dispose()
+        await connection.close()

@@ -7,7 +7,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
-from server.store.migrations import alembic_config, upgrade
+from server.store.migrations.upgrade import alembic_config, upgrade
 
 
 def main(message: str) -> None:

@@ -1,6 +1,8 @@
 """Migrations lead to what the metadata says, on both engines, once, whoever starts first."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -8,13 +10,15 @@ import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from server.domain.ports import DatabaseError, Transaction
 from server.store.database import open_database
-from server.store.migrations import migrate
+from server.store.migrations import migrate, newest
+from server.store.migrations.upgrade import alembic_config
 from server.store.schema import metadata
 from tests.harness import databases
 
@@ -92,3 +96,17 @@ def test_a_postgresql_that_is_not_there_is_named_without_its_password() -> None:
     with pytest.raises(DatabaseError, match="cannot be reached") as refused:
         migrate("postgresql://hushpost:canary@127.0.0.1:1/none")
     assert "canary" not in str(refused.value)
+
+
+def test_the_numbering_of_the_files_names_alembics_newest_revision() -> None:
+    assert newest() == ScriptDirectory.from_config(alembic_config()).get_current_head()
+
+
+def test_a_database_that_is_up_to_date_loads_no_alembic(sqlite_url: str) -> None:
+    look = "import sys; from server.store.migrations import migrate; migrate(sys.argv[1]); print('alembic' in sys.modules)"
+
+    printed = subprocess.run(
+        [sys.executable, "-c", look, sqlite_url], check=True, capture_output=True, text=True
+    )
+
+    assert printed.stdout.strip() == "False"
