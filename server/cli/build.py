@@ -1,14 +1,10 @@
 """Where a process gets its real clock, randomness, database and connections, and server and relay are built from them."""
 
-import multiprocessing
 import os
 import secrets
-import signal
-import threading
 import time
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import AsyncExitStack
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +20,7 @@ from server.cli.files import ServerKeys
 from server.cli.keyfiles import make_private_folder
 from server.cli.terminal import USAGE, CommandError
 from server.commands.derive import derive
-from server.commands.sealing import Sealer, seal_letters
+from server.commands.sealing import Sealer
 from server.config import Settings, database_url, trusted_relay_keys
 from server.domain.ports import Database, DatabaseError
 from server.store.database import open_database
@@ -34,6 +30,7 @@ from server.worker.gateway import NoRelay, PushGateway
 from server.worker.metrics import OutboxMetrics
 from server.worker.outbox import Outbox, OutboxSettings
 from server.worker.pace import Pace
+from server.worker.pool import sealing_pool
 from server.worker.relay_client import RelayClient
 from server.worker.relay_keys import RelayKeys
 
@@ -155,25 +152,6 @@ def _outbox(
 
 
 def _pool(settings: Settings, keys: ServerKeys, resources: AsyncExitStack) -> Executor:
-    """Processes that seal, since HPKE holds the interpreter's lock. Spawned: a fork after threads used it would hang."""
-    count = settings.worker.seal_processes or os.cpu_count() or 1
-    pool = ProcessPoolExecutor(
-        count, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent
-    )
+    pool = sealing_pool(keys.identity, settings.worker.seal_processes or os.cpu_count() or 1)
     resources.callback(pool.shutdown, cancel_futures=True)
-    for _ in range(count):
-        pool.submit(seal_letters, keys.identity, [])  # the first message should not wait for its start
     return pool
-
-
-def _end_with_parent() -> None:
-    """In a process of the pool: leave Ctrl-C to the server, and do not outlive one that was killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_wait_and_exit, args=(parent.sentinel,), daemon=True).start()
-
-
-def _wait_and_exit(sentinel: int) -> None:
-    wait([sentinel])
-    os._exit(1)
