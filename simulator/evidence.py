@@ -33,7 +33,8 @@ class Sight:
 def examine(record: dict[str, Any], text: str) -> Sight | None:
     """Check a provider's record; None where it is of no push. `StepFailed` where it shows what it must not."""
     provider = record["provider"]
-    if reveals(json.dumps(record, ensure_ascii=False).encode(), text):
+    seen = [record["payload"], *(value for header in record["headers"] for value in header)]
+    if any(reveals(part.encode(), text) for part in seen):
         raise StepFailed(f"{provider} was given the text")
     if provider not in _PROVIDERS:
         return None

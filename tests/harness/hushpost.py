@@ -33,7 +33,7 @@ def hushpost(
     *arguments: str, folder: Path, settings: Mapping[str, str] | None = None, given: bytes = b""
 ) -> Ended:
     """Run a command to its end; `given` is its standard input."""
-    done = subprocess.run(  # noqa: S603 - our own command
+    done = subprocess.run(
         [*_COMMAND, *arguments],
         cwd=folder,
         env=environment(settings or {}),
@@ -48,7 +48,7 @@ def hushpost(
 def start(*arguments: str, folder: Path, settings: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     """Start one that runs until it is stopped; its log is err.log in the folder."""
     with (folder / "err.log").open("wb") as log:
-        return subprocess.Popen(  # noqa: S603 - our own command
+        return subprocess.Popen(
             [*_COMMAND, *arguments],
             cwd=folder,
             env=environment(settings),
