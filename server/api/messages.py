@@ -104,8 +104,8 @@ def read_message(values: dict[str, Any], *, bucket_known: bool, idempotent: bool
     command = SendMessage(
         bucket=bucket("bucketId", most=LONGEST_NAME),
         title=fields.required("title", most=LONGEST_TITLE, rule=rules.prose),
-        subtitle=fields.optional("subtitle", most=LONGEST_TITLE, rule=rules.prose),
-        body=fields.optional("body", most=LONGEST_BODY, rule=rules.prose),
+        subtitle=fields.optional("subtitle", most=LONGEST_TITLE, least=0, rule=rules.prose) or None,
+        body=fields.optional("body", most=LONGEST_BODY, least=0, rule=rules.prose) or None,
         delivery_type=fields.choice("deliveryType", DeliveryType),
         user_ids=_read_user_ids(fields),
         collapse_id=fields.optional("collapseId", most=LONGEST_LABEL),

@@ -209,7 +209,7 @@ def _wrong_text(value: Any, least: int, most: int, rule: Rule) -> Wrong | None:
     fix = f"send a text of {least} to {most} characters"
     if not isinstance(value, str):
         return f"is {_kind(value)}", fix
-    if not value.strip():
+    if least and not value.strip():
         return "is empty", fix
     if not least <= len(value) <= most:
         return f"has {len(value)} characters", fix

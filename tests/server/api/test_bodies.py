@@ -67,6 +67,14 @@ async def test_fields_that_are_not_carried_out_pass_where_they_ask_for_nothing(
     assert refused.faults.keys() == {"addDeleteAction", "snoozes"}
 
 
+async def test_an_empty_subtitle_or_body_is_as_good_as_none(house: House, admin: Person) -> None:
+    """A script's `"body": "$OUTPUT"` must not lose the message where there was no output."""
+    bucket = await house.bucket(admin)
+    sent = await house.send(admin.api, bucket, subtitle="", body="")
+    assert (sent.status, sent["subtitle"], sent["body"]) == (201, None, None)
+    assert (await house.send(admin.api, bucket, title="")).faults == {"title": "is empty"}
+
+
 @pytest.mark.parametrize(
     ("raw", "place"),
     [
