@@ -9,6 +9,7 @@ is masked wherever settings are shown and may come from a file that `HUSHPOST_â€
 """
 
 import ipaddress
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -178,7 +179,7 @@ def trusted_relay_keys(settings: ServerSettings) -> tuple[IdentityPublicKey, ...
         return tuple(IdentityPublicKey(unb64u(text, 32)) for text in settings.relay_keys)
     except CryptoError:
         raise ConfigError(
-            "server.relay_keys: each must be a relay's public key (43 characters), as its `hushpost keys show` prints it"
+            "server.relay_keys: one is not a public key; copy each (43 characters) from the relay's `hushpost keys show`"
         ) from None
 
 
@@ -206,12 +207,17 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def check(settings: Settings) -> None:
-    """Raise `ConfigError` for what only shows where settings meet."""
-    trusted_relay_keys(settings.server)
-    trusted_networks(settings.server)
+def faults(settings: Settings) -> Iterator[ConfigError]:
+    """What is wrong with values that are each of the right type."""
+    for read in (trusted_relay_keys, trusted_networks):
+        try:
+            read(settings.server)
+        except ConfigError as error:
+            yield error
     for name, listen in (("server", settings.server.listen), ("relay", settings.relay.listen)):
         if not is_listen_address(listen):
-            raise ConfigError(f"{name}.listen: a port is at most 65535")
+            yield ConfigError(f"{name}.listen: the port is too large; a port is at most {_LAST_PORT}")
     if urlsplit(settings.server.public_url).path.strip("/"):
-        raise ConfigError("server.public_url: the server has an address of its own, without a path")
+        yield ConfigError(
+            "server.public_url: has a path; give the server an address of its own, such as https://push.example.org"
+        )

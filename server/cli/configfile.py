@@ -35,7 +35,7 @@ from server.cli.settings_tree import (
     tables_of,
     wanted,
 )
-from server.config import Settings, check
+from server.config import Settings, faults
 
 
 @dataclass(frozen=True)
@@ -91,17 +91,16 @@ def load(file: Path | None, environ: Mapping[str, str]) -> Loaded:
     settings = _build(Settings, (), written)
     if written.faults:
         raise ConfigFaults(written.faults)
-    try:
-        check(settings)
-    except ConfigError as error:
-        place, _, rest = str(error).partition(": ")
-        raise ConfigFaults([Fault(place, *_halves(rest))]) from None
+    if unfit := [_fault(error) for error in faults(settings)]:
+        raise ConfigFaults(unfit)
     return Loaded(settings, written.places)
 
 
-def _halves(text: str) -> tuple[str, str]:
-    reason, _, fix = text.partition("; ")
-    return reason, fix or "see docs/configuration.md"
+def _fault(error: ConfigError) -> Fault:
+    """A fault from its text: the setting, the reason, what would be right."""
+    place, _, rest = str(error).partition(": ")
+    reason, _, fix = rest.partition("; ")
+    return Fault(place, reason, fix)
 
 
 def _parse(file: Path) -> dict[str, Any]:

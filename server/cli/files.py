@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crypto.keys import EpochKey, IdentityKey
-from relay.config import RelayConfig
+from relay.config import ConfigError, RelayConfig
 from relay.settings import relay_config
 from server.cli.configfile import Loaded, load
 from server.cli.keyfiles import (
@@ -56,9 +56,17 @@ def read_relay_config(settings: Settings, section: RelaySection) -> RelayConfig:
     def read_text(path: str) -> str:
         if path == section.key_file:
             return read_private(keys, hint=MAKE_RELAY)
-        return Path(path).read_text("utf-8")
+        return _read_text(path)
 
     return relay_config(section, read_text=read_text, issue_unconfigured=section.issue_unconfigured)
+
+
+def _read_text(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigError(f"{path}: a file of the relay's apps, cannot be read ({reason})") from None
 
 
 def make_server_keys(settings: Settings) -> list[Path]:

@@ -33,6 +33,17 @@ def test_settings_in_order_are_said_to_be(tmp_path: Path) -> None:
     assert hushpost("config", "check", folder=tmp_path).out.startswith("the settings are in order")
 
 
+def test_the_relays_files_are_looked_at_once_it_has_its_keys(tmp_path: Path) -> None:
+    hushpost("keys", "new", "relay", folder=tmp_path)
+    settings = {"HUSHPOST_RELAY_FCM_0_SERVICE_ACCOUNT_FILE": "none.json"}
+    for command in (("config", "check"), ("relay",)):
+        done = hushpost(*command, folder=tmp_path, settings=settings)
+        assert done.code == 2
+        assert done.err == (
+            "hushpost: none.json: a file of the relay's apps, cannot be read (No such file or directory)\n"
+        )
+
+
 def test_show_masks_secrets_and_says_where_each_value_came_from(tmp_path: Path) -> None:
     (tmp_path / "hushpost.toml").write_text("[worker]\nbatch = 9\n")
     done = hushpost(

@@ -146,8 +146,12 @@ def test_all_faults_are_named_at_once_each_with_its_place_and_what_would_be_righ
             "registration = 'open'\n",
             "registration: there is no such setting; did you mean accounts.registration?",
         ),
-        ("[server]\nlisten = '127.0.0.1:99999'\n", "server.listen: a port is at most 65535"),
-        ("[server]\nrelay_keys = ['short']\n", "server.relay_keys: each must be a relay's public key"),
+        (
+            "[server]\nlisten = '127.0.0.1:99999'\n",
+            "server.listen: the port is too large; a port is at most 65535",
+        ),
+        ("[server]\nrelay_keys = ['short']\n", "server.relay_keys: one is not a public key; copy each"),
+        ("[server]\npublic_url = 'https://a.example/b'\n", "server.public_url: has a path; give the server"),
         ("[server]\ntrusted_proxies = ['all']\n", "server.trusted_proxies: "),
         ("[database]\nurl = 'mysql://ada:hunter2@db/x'\n", "database.url: is not of the right form"),
     ],
@@ -157,6 +161,14 @@ def test_a_faulty_file_is_refused_with_a_reason(tmp_path: Path, text: str, said:
     assert len(found) == 1
     assert said in found[0]
     assert "hunter2" not in found[0]
+
+
+def test_values_that_do_not_fit_are_named_all_at_once() -> None:
+    environ = {"HUSHPOST_SERVER_RELAY_KEYS": "x", "HUSHPOST_SERVER_TRUSTED_PROXIES": "x"}
+    assert [fault.partition(":")[0] for fault in faults(None, environ)] == [
+        "server.relay_keys",
+        "server.trusted_proxies",
+    ]
 
 
 def test_a_file_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
