@@ -1,5 +1,6 @@
 """A person's HTTP client and a phone, written from PROTOCOL.md, sections 1, 2 and 6, on the second implementation alone."""
 
+import io
 import json
 import secrets
 import time
@@ -53,17 +54,18 @@ class Http:
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
             sent.setdefault("Content-Type", "application/json")
+        data = None if body is None else io.BytesIO(body)  # bytes as they are would be warned of when many
         async with self.session.request(
-            method, self.url + path, data=body, headers=sent, allow_redirects=False
+            method, self.url + path, data=data, headers=sent, allow_redirects=False
         ) as answer:
             return Reply(answer.status, _joined(answer), await answer.read())
 
 
 def _joined(answer: aiohttp.ClientResponse) -> dict[str, str]:
-    """Headers with those of one name joined, as RFC 9110 has it; names in their usual spelling."""
+    """Headers with those of one name joined, as RFC 9110 has it; names as in `Content-Type`."""
     joined: dict[str, str] = {}
     for name, value in answer.headers.items():
-        usual = "RateLimit" + name[9:].title() if name.lower().startswith("ratelimit") else name.title()
+        usual = name.title()
         joined[usual] = f"{joined[usual]}, {value}" if usual in joined else value
     return joined
 

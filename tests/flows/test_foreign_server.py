@@ -1,0 +1,531 @@
+"""A server that somebody else wrote from PROTOCOL.md asks `hushpost relay` to push, rightly and in every wrong way."""
+
+import asyncio
+import json
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from simulator.providers import Providers
+from tests.harness import foreign_process
+from tests.harness.foreign_client import Http, Link, Reply, new_handle
+from tests.harness.foreign_process import Running, free_port, running
+from tests.harness.foreign_server import (
+    EMPTY,
+    Request,
+    Server,
+    altered,
+    keyid,
+    make_pass,
+    push,
+    relay_key,
+    seed,
+)
+from tests.harness.second import b64u, identity_public
+from tests.harness.second_http import COMPONENTS, digest
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+DENIED = seed()
+OPERATOR = seed()
+SIZES = (768, 1536, 2304, 2944)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def providers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Providers]:
+    async with Providers(tmp_path_factory.mktemp("providers")) as started:
+        yield started
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A relay's keys, made by its own command and used by every relay here."""
+    directory = tmp_path_factory.mktemp("keys")
+    env = {"HUSHPOST_SERVER_DATA_DIR": "data"}
+    making = await foreign_process.run("keys", "new", "relay", directory=directory, env=env)
+    assert await making.wait() == 0
+    return directory / "data" / "keys" / "relay.keys"
+
+
+Start = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def start(keys: Path, providers: Providers, tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """Starts a relay with settings of its own."""
+
+    def begin(**settings: str) -> Any:
+        port, directory = free_port(), tmp_path_factory.mktemp("relay")
+        address = f"127.0.0.1:{port}"
+        host, _, apns_port = providers.apns_address.rpartition(":")
+        relay = {
+            "PUBLIC_URL": f"http://{address}",
+            "LISTEN": address,
+            "KEY_FILE": str(keys),
+            "ADMISSION": "open",
+            "APNS_0_TOPIC": providers.app,
+            "APNS_0_KEY_ID": providers.key_id,
+            "APNS_0_TEAM_ID": providers.team_id,
+            "APNS_0_KEY_FILE": str(providers.apns_key_file),
+            "APNS_0_HOST": host,
+            "APNS_0_PORT": apns_port,
+            "APNS_0_CA_FILE": str(providers.ca_file),
+            "FCM_0_SERVICE_ACCOUNT_FILE": str(providers.service_account_file),
+            "FCM_0_ENDPOINT": providers.fcm_url,
+            "FCM_0_CA_FILE": str(providers.ca_file),
+        }
+        env = {f"HUSHPOST_RELAY_{name}": value for name, value in (relay | settings).items()}
+        return running("relay", directory=directory, port=port, env=env)
+
+    return begin
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def relay(start: Start) -> AsyncIterator[Running]:
+    async with start(DENIED=keyid(DENIED), WEBPUSH_APPS="org.hushpost.web") as started:
+        yield started
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def server(session: aiohttp.ClientSession, relay: Running) -> Server:
+    """A server that the relay has never heard of."""
+    return await server_of(session, relay, seed())
+
+
+async def server_of(session: aiohttp.ClientSession, relay: Running, key: bytes) -> Server:
+    """A server of a relay that is past its start: until then it refuses what may be a replay."""
+    http = Http(session, relay.url)
+    server = Server(http, key, await relay_key(http))
+    async with asyncio.timeout(foreign_process.START_SECONDS):
+        while (await server.send(server.push_request())).status == 503:  # noqa: ASYNC110 - a process sets no event
+            await asyncio.sleep(0.1)
+    return server
+
+
+async def handle_for(server: Server, provider: str, token: str, **claims: str) -> str:
+    app = {"apns": "org.hushpost.app", "fcm": "hushpost-app"}[provider]
+    link = Link(server="", keyid=keyid(server.seed), code="", relay=server.http.url)
+    return await new_handle(server.http.session, link, provider=provider, app=app, token=token, **claims)
+
+
+async def test_outcomes_come_in_order_and_pushes_reach_the_providers_as_constants(
+    server: Server, providers: Providers
+) -> None:
+    tokens = {name: providers.token(name) for name in ("apns", "fcm")}
+    handles = {name: await handle_for(server, name, token) for name, token in tokens.items()}
+    pushes = [
+        push(handles["apns"], envelope=b64u(secrets.token_bytes(2944))),
+        push(handles["fcm"], priority="normal", ttl=60, envelope=b64u(secrets.token_bytes(1536))),
+        push(handles["apns"], priority="normal", type="background"),
+        push(handles["fcm"], envelope=None),
+        push(handles["apns"], envelope=None, ttl=0),
+    ]
+    outcomes = await server.push(*pushes)
+    assert [outcome["id"] for outcome in outcomes] == [one["id"] for one in pushes]
+    assert [outcome["status"] for outcome in outcomes] == ["accepted"] * 5
+    at_apns = {
+        record.header("apns-id"): record for record in providers.recorded if record.token == tokens["apns"]
+    }
+    for sent, kind, priority in [(pushes[0], "alert", "10"), (pushes[2], "background", "5")]:
+        record = at_apns[sent["id"]]
+        assert record.header("apns-push-type") == kind
+        assert record.header("apns-priority") == priority
+        assert record.header("apns-topic") == "org.hushpost.app"
+        assert record.header("apns-collapse-id") == sent["collapse"]
+        expires = int(record.header("apns-expiration") or "")
+        assert abs(expires - time.time() - sent["ttl"]) < 30
+    alert = {"alert": {"loc-key": "HP_NEW_MESSAGE"}, "mutable-content": 1, "sound": "default"}
+    assert json.loads(at_apns[pushes[0]["id"]].payload) == {"aps": alert, "hp": pushes[0]["envelope"]}
+    assert len(at_apns[pushes[0]["id"]].payload) <= 4018
+    assert json.loads(at_apns[pushes[2]["id"]].payload) == {
+        "aps": {"content-available": 1},
+        "hp": pushes[2]["envelope"],
+    }
+    assert json.loads(at_apns[pushes[4]["id"]].payload) == {"aps": alert}
+    at_fcm = [json.loads(record.payload) for record in providers.recorded if record.token == tokens["fcm"]]
+    expected = [
+        {"data": {"hp": pushes[1]["envelope"]}, "android": {"priority": "NORMAL", "ttl": "60s"}},
+        {"data": {"hp": ""}, "android": {"priority": "HIGH", "ttl": "86400s"}},
+    ]
+    for message in expected:
+        assert {"message": {"token": tokens["fcm"]} | message} in at_fcm
+    assert len(at_fcm) == 2
+
+
+async def test_each_status_is_answered_for_its_own_push_alone(server: Server, providers: Providers) -> None:
+    stranger = Server(server.http, seed(), server.relay)
+    dead, busy, wrong, fine = (providers.token("apns") for _ in range(4))
+    handles = [await handle_for(server, "apns", token) for token in (dead, busy, wrong, fine)]
+    foreign = await handle_for(stranger, "apns", providers.token("apns"))
+    flipped = handles[3][:-8] + ("A" if handles[3][-8] != "A" else "B") + handles[3][-7:]
+    died = int(time.time() * 1000) + 1000
+    providers.script("apns", reason="Unregistered", token=dead, since=died)
+    providers.script("apns", reason="TooManyRequests", token=busy, retry_after=7)
+    providers.script("apns", reason="BadTopic", token=wrong)
+    outcomes = await server.push(*(push(handle) for handle in (*handles, foreign, flipped, "nonsense")))
+    told = [(outcome["status"], outcome.get("reason")) for outcome in outcomes]
+    assert told == [
+        ("gone", "unregistered"),
+        ("retry", "throttled"),
+        ("rejected", "wrong_topic"),
+        ("accepted", None),
+        ("gone", "handle_invalid"),
+        ("gone", "handle_invalid"),
+        ("gone", "handle_invalid"),
+    ]
+    assert outcomes[0]["since"] == died
+    assert 1 <= outcomes[1]["retryAfter"] <= 3600
+    providers.script("apns", reason="Unregistered", token=fine, since=1_700_000_000_000)
+    [registered_since] = await server.push(push(handles[3]))
+    assert registered_since["status"] == "retry"
+
+
+async def test_a_malformed_push_is_rejected_alone(server: Server, providers: Providers) -> None:
+    handle = await handle_for(server, "apns", providers.token("apns"))
+    twice = push(handle)
+    wrong: list[tuple[Any, bool]] = [
+        *((push(handle, envelope=b64u(bytes(length))), True) for length in (0, 767, 769, 1535, 2945, 4096)),
+        (push(handle, envelope="%%%"), True),
+        (push(handle, envelope=b64u(bytes(768)) + "="), True),
+        (push(handle, envelope=7), True),
+        (push(handle) | {"envelope": None}, True),
+        *((push(handle, collapse=b64u(bytes(length))), True) for length in (0, 15, 17)),
+        (push(handle, collapse=None), True),
+        *((push(handle, ttl=ttl), True) for ttl in (-1, 2_419_201, 1.5, "60")),
+        (push(handle, ttl=None), True),
+        (push(handle, ttl=True), True),
+        (push(handle, priority="urgent"), True),
+        (push(handle, priority=None), True),
+        (push(handle, type="voip"), True),
+        (push(handle, type=None), True),
+        (push(handle, handle=None), True),
+        (push(handle, handle=7), True),
+        (push(handle, title="in the clear"), True),
+        (push(handle, id=None), False),
+        (push(handle, id=7), False),
+        (push(handle, id="7"), False),
+        (push(handle, id=str(uuid4()).upper()), False),
+        (push(handle, id="0190163d-8694-7e4b-9f0b-000000000000"), False),
+        (None, False),
+        ("push", False),
+        ([], False),
+        ({}, False),
+        (twice, True),
+    ]
+    batch = [twice, *(one for one, _ in wrong), push(handle)]
+    outcomes = await server.push(*batch)
+    assert len(outcomes) == len(batch)
+    assert (outcomes[0]["status"], outcomes[-1]["status"]) == ("accepted", "accepted")
+    for outcome, (one, has_id) in zip(outcomes[1:-1], wrong, strict=True):
+        assert outcome["status"] == "rejected", one
+        assert "id" in outcome
+        assert outcome["id"] == (one["id"] if has_id else None), one
+    assert await server.push() == []
+
+
+async def test_edges_of_what_is_right_are_taken(server: Server, providers: Providers) -> None:
+    handle = await handle_for(server, "apns", providers.token("apns"))
+    edges = [push(handle, ttl=0), push(handle, ttl=2_419_200)]
+    edges += [push(handle, envelope=b64u(bytes(size))) for size in SIZES]
+    assert {outcome["status"] for outcome in await server.push(*edges)} == {"accepted"}
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        ("tag", "alg", "keyid", "nonce", "expires", "created"),
+        ("nonce", "created", "tag", "expires", "alg", "keyid"),
+    ],
+    ids=["backwards", "mixed"],
+)
+async def test_parameters_may_stand_in_any_order(server: Server, order: tuple[str, ...]) -> None:
+    request = server.push_request(order=order)
+    reply = await server.send(request)
+    assert (reply.status, reply.json) == (200, {"outcomes": []})
+    server.check_signed(request, reply)
+
+
+async def test_a_content_type_with_a_parameter_and_headers_in_lower_case_are_verified_as_written(
+    server: Server,
+) -> None:
+    request = server.push_request(content_type="application/json; charset=utf-8")
+    lower = {name.lower(): value for name, value in request.message.headers.items()}
+    request = Request(replace(request.message, headers=lower), request.body)
+    reply = await server.send(request)
+    assert reply.status == 200, reply.body
+    server.check_signed(request, reply)
+
+
+async def test_the_status_is_signed_and_says_what_is_left(server: Server) -> None:
+    request = server.status_request()
+    reply = await server.send(request)
+    assert reply.status == 200, reply.body
+    server.check_signed(request, reply, "status_answer")
+    assert reply.json.keys() == {"limits", "apps", "server"}
+    assert reply.json["server"] == keyid(server.seed)
+    for limit in reply.json["limits"]:
+        assert limit.keys() == {"name", "limit", "remaining", "resetsAt"}
+        assert limit["resetsAt"] > time.time() * 1000
+    assert reply.json["apps"] == (await server.http.call("GET", "/v1/apps")).json
+    again = await server.send(request)
+    assert (again.status, again.code) == (409, "nonce_replayed")
+    server.check_signed(request, again, "status_answer")
+
+
+async def test_apps_are_listed_and_unsigned_answers_show_limits_too(server: Server) -> None:
+    apps = await server.http.call("GET", "/v1/apps")
+    assert {(app["provider"], app["app"], app["environment"]) for app in apps.json} == {
+        ("apns", "org.hushpost.app", "production"),
+        ("fcm", "hushpost-app", "production"),
+        ("webpush", "org.hushpost.web", "production"),
+    }
+    for path in ("/v1/apps", "/.well-known/http-message-signatures-directory", "/healthz", "/nowhere"):
+        reply = await server.http.call("GET", path)
+        assert "Ratelimit" in reply.headers, path
+        assert "Ratelimit-Policy" in reply.headers, path
+
+
+async def test_a_faulty_handle_request_names_its_field(server: Server, providers: Providers) -> None:
+    right = {
+        "provider": "apns",
+        "app": "org.hushpost.app",
+        "environment": "production",
+        "token": providers.token("apns"),
+        "server": keyid(server.seed),
+    }
+    faults = {
+        "provider": "smoke",
+        "app": "org.example.other",
+        "environment": "moon",
+        "token": "xyz",
+        "server": "abc",
+        "request": "abc",
+        "subscription": {"endpoint": "https://example.com"},
+    }
+    for name, value in faults.items():
+        refused = await server.http.call("POST", "/v1/handles", right | {name: value})
+        assert (refused.status, refused.code, refused.json["field"]) == (400, "bad_request", name)
+    made = await server.http.call("POST", "/v1/handles", right)
+    assert made.status == 201, made.body
+    twice = json.dumps(right)[:-1].encode() + b',"app":"org.hushpost.app"}'
+    refused = await server.http.call(
+        "POST", "/v1/handles", twice, headers={"Content-Type": "application/json"}
+    )
+    assert (refused.status, refused.code) == (400, "bad_json")
+
+
+Fault = Callable[[Server], Request]
+
+ELSEWHERE = "http://relay.example"
+UNVERIFIED: list[tuple[str, int, Fault]] = [
+    ("signature_missing", 401, lambda s: s.push_request().with_headers(Signature=None)),
+    ("signature_missing", 401, lambda s: s.push_request().with_headers(Signature_Input=None)),
+    ("signature_missing", 401, lambda s: s.push_request().with_headers(Signature=None, Signature_Input=None)),
+    ("key_mismatch", 401, lambda s: s.push_request().with_headers(Hushpost_Key=None)),
+    ("key_mismatch", 401, lambda s: s.push_request().with_headers(Hushpost_Key="%")),
+    (
+        "key_mismatch",
+        401,
+        lambda s: s.push_request().with_headers(Hushpost_Key=b64u(identity_public(seed()))),
+    ),
+    ("signature_invalid", 401, lambda s: s.push_request(url=ELSEWHERE)),
+    ("signature_invalid", 401, lambda s: _with_altered_signature(s.push_request())),
+    ("signature_invalid", 401, lambda s: s.push_request().with_headers(Content_Type="application/json;a=b")),
+    ("signature_profile", 400, lambda s: s.push_request(lifetime=61)),
+    ("signature_profile", 400, lambda s: s.push_request(nonce=bytes(15))),
+    ("signature_profile", 400, lambda s: s.push_request(label="sig1")),
+    ("signature_profile", 400, lambda s: s.push_request(components=COMPONENTS["push"][::-1])),
+    ("signature_profile", 400, lambda s: s.push_request(components=COMPONENTS["push"][:-1])),
+    ("signature_profile", 400, lambda s: s.push_request(changed={"tag": '"hushpost-status"'})),
+    ("signature_profile", 400, lambda s: s.push_request(changed={"alg": '"hmac-sha256"'})),
+    (
+        "signature_profile",
+        400,
+        lambda s: s.push_request(order=("created", "expires", "nonce", "keyid", "tag")),
+    ),
+    ("signature_profile", 400, lambda s: _with_second_signature(s.push_request())),
+    ("signature_profile", 400, lambda s: s.push_request().with_headers(Content_Digest=None)),
+    ("signature_profile", 400, lambda s: _with_second_digest(s.push_request())),
+    ("encoding_unsupported", 415, lambda s: s.push_request().with_headers(Content_Encoding="gzip")),
+    ("key_denied", 403, lambda s: Server(s.http, DENIED, s.relay).push_request()),
+]
+VERIFIED: list[tuple[str, int, Fault]] = [
+    ("created_skew", 401, lambda s: s.push_request(age=62)),
+    ("created_skew", 401, lambda s: s.push_request(age=-75)),
+    ("signature_expired", 401, lambda s: s.push_request(age=5, lifetime=1)),
+    ("digest_mismatch", 400, lambda s: replace(s.push_request(), body=EMPTY + b" ")),
+    ("bad_json", 400, lambda s: s.push_request(b"{")),
+    ("bad_json", 400, lambda s: s.push_request(b'{"pushes":[],"pushes":[]}')),
+    ("bad_request", 400, lambda s: s.push_request(b"[]")),
+    ("bad_request", 400, lambda s: s.push_request(b"{}")),
+    ("bad_request", 400, lambda s: s.push_request(content_type="text/plain")),
+    ("body_too_large", 413, lambda s: s.push_request(b" " * (4 * 1024 * 1024 + 1))),
+    ("too_many_pushes", 413, lambda s: s.push_request(json.dumps({"pushes": [{}] * 501}).encode())),
+]
+
+
+def _names(table: list[tuple[str, int, Fault]]) -> list[str]:
+    return [f"{code}-{number}" for number, (code, _, _) in enumerate(table)]
+
+
+def _with_altered_signature(request: Request) -> Request:
+    return request.with_headers(Signature=altered(request.message.headers["Signature"]))
+
+
+def _with_second_signature(request: Request) -> Request:
+    headers = request.message.headers
+    named = {name: headers[name] for name in ("Signature", "Signature-Input")}
+    return request.with_headers(
+        **{
+            name.replace("-", "_"): f"{value}, {value.replace('hushpost=', 'other=')}"
+            for name, value in named.items()
+        }
+    )
+
+
+def _with_second_digest(request: Request) -> Request:
+    return request.with_headers(Content_Digest=f"{digest(EMPTY)}, sha-512=:AAAA:")
+
+
+def _check_refusal(reply: Reply, code: str, status: int) -> None:
+    assert (reply.status, reply.code) == (status, code), reply.body
+    assert reply.json["title"]
+    assert reply.json["detail"]
+    assert ("Retry-After" in reply.headers) == (status in {429, 503})
+
+
+@pytest.mark.parametrize(("code", "status", "fault"), UNVERIFIED, ids=_names(UNVERIFIED))
+async def test_who_did_not_prove_itself_is_refused_unsigned(
+    server: Server, code: str, status: int, fault: Fault
+) -> None:
+    reply = await server.send(fault(server))
+    _check_refusal(reply, code, status)
+    assert "Signature" not in reply.headers
+
+
+@pytest.mark.parametrize(("code", "status", "fault"), VERIFIED, ids=_names(VERIFIED))
+async def test_who_proved_itself_is_refused_signed(
+    server: Server, code: str, status: int, fault: Fault
+) -> None:
+    request = fault(server)
+    reply = await server.send(request)
+    _check_refusal(reply, code, status)
+    server.check_signed(request, reply)
+
+
+async def test_a_request_is_good_once(server: Server) -> None:
+    request = server.push_request()
+    assert (await server.send(request)).status == 200
+    again = await server.send(request)
+    _check_refusal(again, "nonce_replayed", 409)
+    server.check_signed(request, again)
+
+
+async def test_a_query_was_not_signed_and_is_refused(server: Server) -> None:
+    request = server.push_request()
+    reply = await server.send(request, "/v1/push?a=b")
+    _check_refusal(reply, "bad_request", 400)
+    server.check_signed(request, reply)
+
+
+async def test_other_paths_and_methods_are_told_so(server: Server) -> None:
+    nowhere = await server.http.call("GET", "/v1/nowhere")
+    _check_refusal(nowhere, "not_found", 404)
+    wrong = await server.http.call("GET", "/v1/push")
+    _check_refusal(wrong, "method_not_allowed", 405)
+    assert wrong.headers["Allow"] == "POST"
+
+
+async def test_an_allowlist_admits_only_whom_it_lists(start: Start, session: aiohttp.ClientSession) -> None:
+    listed = seed()
+    async with start(ADMISSION="allowlist", ALLOWLIST=keyid(listed)) as relay:
+        server = await server_of(session, relay, listed)
+        assert await server.push() == []
+        stranger = Server(server.http, seed(), server.relay)
+        _check_refusal(await stranger.send(stranger.push_request()), "key_not_admitted", 403)
+
+
+async def test_a_pass_admits_with_its_quota_and_a_full_memory_refuses(
+    start: Start, session: aiohttp.ClientSession, providers: Providers
+) -> None:
+    async with start(ADMISSION="pass", PASS_KEYS=b64u(identity_public(OPERATOR)), LIMITS_NONCES="4") as relay:
+        server = await server_of(session, relay, seed())
+        own = keyid(server.seed)
+        right = make_pass(OPERATOR, server=own, audience=relay.url, quota=2)
+        wrong = [
+            None,
+            "nonsense",
+            make_pass(seed(), server=own, audience=relay.url),
+            make_pass(OPERATOR, server=keyid(seed()), audience=relay.url),
+            make_pass(OPERATOR, server=own, audience="https://relay.example"),
+            make_pass(OPERATOR, server=own, audience=relay.url, exp=int(time.time()) - 1),
+            make_pass(OPERATOR, server=own, audience=relay.url, exp=int(time.time()) + 91 * 86_400),
+        ]
+        for one in wrong:
+            carried = {} if one is None else {"Hushpost_Pass": one}
+            reply = await server.send(server.push_request().with_headers(**carried))
+            _check_refusal(reply, "pass_invalid", 403)
+        await _past_start(server, right)
+        handle = await handle_for(server, "apns", providers.token("apns"))
+        body = json.dumps({"pushes": [push(handle) for _ in range(3)]}).encode()
+        first = await server.send(server.push_request(body).with_headers(Hushpost_Pass=right))
+        assert [(one["status"], one.get("reason")) for one in first.json["outcomes"]] == [
+            ("accepted", None),
+            ("accepted", None),
+            ("retry", "limited"),
+        ]
+        assert '"server";r=0' in first.headers["Ratelimit"]
+        request = server.push_request(body).with_headers(Hushpost_Pass=right)
+        limited = await server.send(request)
+        _check_refusal(limited, "limited", 429)
+        server.check_signed(request, limited)
+        assert (await server.send(server.push_request().with_headers(Hushpost_Pass=right))).status == 200
+        request = server.push_request().with_headers(Hushpost_Pass=right)
+        full = await server.send(request)
+        _check_refusal(full, "nonce_store_full", 503)
+        server.check_signed(request, full)
+
+
+async def _past_start(server: Server, right: str) -> None:
+    """One request is served; whatever was signed before the process began is not."""
+    old = server.push_request(age=50).with_headers(Hushpost_Pass=right)
+    reply = await server.send(old)
+    _check_refusal(reply, "starting", 503)
+    server.check_signed(old, reply)
+    async with asyncio.timeout(foreign_process.START_SECONDS):
+        while True:
+            request = server.push_request().with_headers(Hushpost_Pass=right)
+            if (await server.send(request)).status == 200:
+                return
+            await asyncio.sleep(0.1)
+
+
+async def test_a_relay_that_is_told_to_end_answers_what_it_holds(
+    start: Start, session: aiohttp.ClientSession, providers: Providers
+) -> None:
+    async with start() as relay:
+        server = await server_of(session, relay, seed())
+        token = providers.token("apns")
+        handle = await handle_for(server, "apns", token)
+        providers.script("apns", kind="delay", delay=0.5, token=token)
+        pushing = asyncio.create_task(server.push(push(handle)))
+        await providers.until(lambda recorded: any(record.token == token for record in recorded))
+        relay.process.send_signal(signal.SIGTERM)
+        [outcome] = await pushing
+        assert outcome["status"] == "accepted"
+        assert await relay.process.wait() == 0
