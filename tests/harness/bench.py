@@ -22,7 +22,7 @@ from uuid import UUID, uuid4
 import aiohttp
 
 from crypto.encoding import b64u
-from crypto.envelope import SIZES, room, seal
+from crypto.envelope import SIZES, seal
 from crypto.frame import Frame, Kind
 from crypto.httpsig import PUSH, sign_request
 from crypto.keys import DeviceKey, IdentityKey, Suite, read_keys
@@ -30,6 +30,7 @@ from relay.wire import HANDLES_PATH, JSON_TYPE, PUSH_PATH, Push, decode_outcomes
 from tests.harness.stack import Stack, running
 
 SEALS = 1_000
+MESSAGE = 250
 TOKENS = 200
 CONNECTIONS = 64
 IN_FLIGHT = 4
@@ -62,14 +63,14 @@ async def seals() -> None:
     signer = IdentityKey.generate(secrets.token_bytes)
     for suite in Suite:
         device = DeviceKey.generate(suite, secrets.token_bytes).public
-        frame = Frame(uuid4(), 1, 1, Kind.MESSAGE, secrets.token_bytes(room(suite, 1536)))
+        frame = Frame(uuid4(), 1, 1, Kind.MESSAGE, secrets.token_bytes(MESSAGE))
 
         async def run(frame: Frame = frame, device: Any = device) -> int:
             for _ in range(SEALS):
                 seal(frame, signer=signer, device=device, device_id=UUID(int=1), largest=SIZES[-1])
             return SEALS
 
-        say(f"seals, suite {suite.value} ({suite.name}), 1536 bytes, one core", await rate(run))
+        say(f"seals, suite {suite.value} ({suite.name}), {MESSAGE} bytes, one core", await rate(run))
 
 
 async def handles(stack: Stack, provider: str, app: str, server: str) -> list[str]:

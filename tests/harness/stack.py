@@ -216,6 +216,7 @@ allowlist = {list(allowed)}
 [relay.limits]
 server = {PLENTY}
 token = {PLENTY}
+handles = {PLENTY}
 
 [[relay.apns]]
 topic = "{providers.app}"

@@ -140,7 +140,7 @@ def small_files(size: int) -> Iterator[None]:
 
 def test_a_killed_writer_loses_nothing_that_was_answered(sqlite_url: str) -> None:
     answered = set()
-    with subprocess.Popen(  # noqa: S603 - our own program
+    with subprocess.Popen(
         [sys.executable, "-c", _WRITER, sqlite_url], stdout=subprocess.PIPE, text=True
     ) as writer:
         assert writer.stdout is not None
