@@ -18,6 +18,9 @@ NO_HANDLE_WAIT = (
 )  # a new handle makes its deliveries due at once: this only finds the expired
 NOTICE_LIFETIME = 7 * 86_400 * SECOND  # of kinds 2 and 3: after that a device learns the same when it fetches
 NEWS_WINDOW = 28 * 86_400 * SECOND  # section 6: a fetch names what was retracted and read in this time
+WEB_HANDLE_LENGTH = (
+    1410  # characters; section 3: only the claims of a Web Push handle are padded to 1024 bytes
+)
 _FIRST_BACKOFF = 2 * SECOND
 _LONGEST_BACKOFF = 900 * SECOND
 _DOUBLINGS = 10
@@ -178,8 +181,11 @@ class Address:
 
     @property
     def is_web(self) -> bool:
-        """Web Push has its own largest size, and no background pushes (PROTOCOL.md, section 2)."""
-        return self.platform == "web"
+        """Web Push has its own largest size, and no background pushes (PROTOCOL.md, section 2).
+
+        The platform is the device's own word, so a handle of a Web Push handle's length counts as well.
+        """
+        return self.platform == "web" or len(self.handle or "") >= WEB_HANDLE_LENGTH
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from itertools import groupby
 
 from server.domain.delivery import (
     NOTICE_LIFETIME,
+    WEB_HANDLE_LENGTH,
     Channel,
     Counts,
     Delivery,
@@ -27,6 +28,8 @@ from server.domain.ports import Random, Row, Transaction
 from server.store.dialect import chunks, holes
 
 _IDS_IN_A_NOTICE = 40  # 39 bytes each: fits the least room that the largest envelope has (1696)
+# As `Address.is_web` has it: Web Push has no background pushes.
+_NOT_WEB = f" AND v.platform <> 'web' AND (v.handle IS NULL OR LENGTH(v.handle) < {WEB_HANDLE_LENGTH})"
 _INSERT = (
     "INSERT INTO deliveries (id, message_id, user_id, device_id, channel, kind, frame_id, body, sequence, state,"
     " reason, attempts, created_at, due_at, expires_at, settled_at)"
@@ -65,7 +68,7 @@ async def withdraw(tx: Transaction, message_id: str, *, now: int, random: Random
     reached = await tx.all(
         "SELECT d.device_id, d.user_id, d.frame_id FROM deliveries d JOIN devices v ON v.id = d.device_id"
         " WHERE d.message_id = $1 AND d.channel = 'PUSH' AND d.state IN ('leased', 'accepted')"
-        " AND v.platform <> 'web' ORDER BY d.device_id",
+        f"{_NOT_WEB} ORDER BY d.device_id",
         message_id,
     )
     return await enqueue(tx, list(_notices(Kind.RETRACT, reached, now, random)), now)
@@ -80,7 +83,7 @@ async def tell_read(
         reached += await tx.all(
             "SELECT d.device_id, d.user_id, d.frame_id FROM deliveries d JOIN devices v ON v.id = d.device_id"
             " WHERE d.user_id = $1 AND d.channel = 'PUSH' AND d.state IN ('leased', 'accepted')"
-            f" AND v.platform <> 'web' AND d.device_id <> $2 AND d.message_id IN ({holes(len(chunk), after=2)})",
+            f"{_NOT_WEB} AND d.device_id <> $2 AND d.message_id IN ({holes(len(chunk), after=2)})",
             user_id,
             but or "",
             *chunk,
