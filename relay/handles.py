@@ -87,10 +87,10 @@ def _read_address(
     document: Mapping[str, Any], provider: str, hosts: tuple[str, ...]
 ) -> tuple[str | None, Subscription | None]:
     if provider == "webpush":
-        if "token" in document:
+        if document.get("token") is not None:
             raise bad_request("token", "a Web Push handle has a subscription instead")
         return None, check_subscription(document.get("subscription"), hosts)
-    if "subscription" in document:
+    if document.get("subscription") is not None:
         raise bad_request("subscription", "only a Web Push handle has one; send a token")
     token = document.get("token")
     if not isinstance(token, str) or not _TOKENS[provider].fullmatch(token):

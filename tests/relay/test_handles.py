@@ -60,7 +60,12 @@ async def issuing(start_relay: StartRelay) -> Relay:
     return await start_relay(issue_unconfigured=True, limits=LimitSettings(handles=1000, token=1000))
 
 
-@pytest.mark.parametrize("wanted", [APNS, FCM, WEBPUSH], ids=["apns", "fcm", "webpush"])
+NULLS = [{**FCM, "subscription": None, "request": None}, {**WEBPUSH, "token": None}]
+
+
+@pytest.mark.parametrize(
+    "wanted", [APNS, FCM, WEBPUSH, *NULLS], ids=["apns", "fcm", "webpush", "fcm-nulls", "webpush-null"]
+)
 async def test_a_handle_opens_to_what_was_asked_for_and_only_for_its_server(
     issuing: Relay, wanted: dict[str, Any]
 ) -> None:
