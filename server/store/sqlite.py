@@ -14,6 +14,7 @@ import queue
 import sqlite3
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -141,7 +142,7 @@ class _Job:
             self.answer.set_result(self.value)
 
 
-class _Thread:
+class _Thread(ABC):
     """A thread with a connection of its own that takes jobs from a queue until it gets None."""
 
     def __init__(
@@ -165,8 +166,9 @@ class _Thread:
         while (job := self._jobs.get()) is not None:
             self._answer(self._take(job))
 
+    @abstractmethod
     def _take(self, first: _Job) -> list[_Job]:
-        raise NotImplementedError
+        """Run a job, and others that wait if need be; return those to answer."""
 
     def _answer(self, jobs: list[_Job]) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody is waiting any more
