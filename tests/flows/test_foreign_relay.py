@@ -4,7 +4,8 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -12,11 +13,11 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.harness import foreign_process, second
+from tests.harness import second
+from tests.harness.foreign_answers import BAD, ids
 from tests.harness.foreign_client import Http, Phone, new_link, pair, send, sign_up
-from tests.harness.foreign_process import LOOK_EVERY, Running, free_port, running
-from tests.harness.foreign_relay import Answer, Arrival, Relay, relaying
-from tests.harness.foreign_server import altered
+from tests.harness.foreign_process import LOOK_EVERY, Running, free_port
+from tests.harness.foreign_relay import Answer, Arrival, Home, Relay, relaying
 from tests.harness.second import b64u, keyid_raw, unb64u
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -35,19 +36,45 @@ async def relay() -> AsyncIterator[Relay]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(relay: Relay, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    """A server that knows its relay's address only. It may ask often at once, so that faults need not queue."""
-    directory, port = tmp_path_factory.mktemp("server"), free_port()
-    env = {
-        "HUSHPOST_SERVER_PUBLIC_URL": f"http://127.0.0.1:{port}",
-        "HUSHPOST_SERVER_LISTEN": f"127.0.0.1:{port}",
-        "HUSHPOST_SERVER_DATA_DIR": "data",
-        "HUSHPOST_SERVER_RELAY_URL": relay.url,
-        "HUSHPOST_WORKER_IN_FLIGHT": "32",
-    }
-    making = await foreign_process.run("keys", "new", "server", directory=directory, env=env)
-    assert await making.wait() == 0
-    async with running("server", directory=directory, port=port, env=env) as started:
+    home = Home(tmp_path_factory.mktemp("server"), free_port(), relay)
+    await home.furnish()
+    async with home.running() as started:
         yield started
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A server of its own with a phone; a push that its relay did not answer, and what came then, which it took."""
+
+    home: Home
+    server: Running
+    phone: Phone
+    person: Http
+    unanswered: Arrival
+    again: asyncio.Task[Arrival]
+
+
+async def _take(relay: Relay) -> Arrival:
+    arrival = await relay.arrival()
+    arrival.accept()
+    return arrival
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
+async def kept(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Kept]:
+    """Begun before every test, so that the wait for an answer is over sooner."""
+    async with relaying(free_port()) as relay, aiohttp.ClientSession() as session:
+        home = Home(tmp_path_factory.mktemp("kept"), free_port(), relay)
+        await home.furnish()
+        async with home.running() as server:
+            person = await sign_up(session, server.url)
+            phone = await pair(session, await new_link(person), suite=1)
+            await send(person)
+            unanswered = await relay.arrival()
+            again = asyncio.create_task(_take(relay))
+            yield Kept(home, server, phone, person, unanswered, again)
+            again.cancel()
+            await asyncio.wait([again])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -315,95 +342,28 @@ async def test_a_relay_that_asks_for_time_is_given_it(person: Http, relay: Relay
     again.accept()
 
 
-Bad = Callable[[Arrival], Answer]
-
-
-def _unsigned(arrival: Arrival, status: int = 200, **headers: str) -> Answer:
-    return Answer(status, arrival.outcomes("gone"), {"Content-Type": "application/json"} | headers)
-
-
-def _with_altered_signature(arrival: Arrival) -> Answer:
-    answer = arrival.signed(arrival.outcomes("gone"))
-    wrong = {"Signature": altered(answer.headers["Signature"])}
-    return Answer(200, answer.body, answer.headers | wrong)
-
-
-def _with_altered_body(arrival: Arrival) -> Answer:
-    answer = arrival.signed(arrival.outcomes())
-    return Answer(200, arrival.outcomes("gone"), answer.headers)
-
-
-def _for_another_request(arrival: Arrival) -> Answer:
-    headers = arrival.message.headers
-    other = type(arrival.message)(
-        headers | {"Signature": altered(headers["Signature"])}, "POST", arrival.message.target_uri
-    )
-    return arrival.signed(arrival.outcomes("gone"), request=other)
-
-
-def _outcomes(arrival: Arrival, ids: Sequence[str]) -> Answer:
-    outcomes = [{"id": id_, "status": "gone", "reason": "unregistered"} for id_ in ids]
-    return arrival.signed(json.dumps({"outcomes": outcomes}).encode())
-
-
-def _ids(arrival: Arrival) -> list[str]:
-    return [push["id"] for push in arrival.pushes]
-
-
-def _unknown_status(arrival: Arrival) -> Answer:
-    return arrival.signed(arrival.outcomes("eaten"))
-
-
-BAD: dict[str, Bad] = {
-    "unsigned": _unsigned,
-    "altered signature": _with_altered_signature,
-    "altered body": _with_altered_body,
-    "another key": lambda a: a.signed(a.outcomes("gone"), seed=bytes(32)),
-    "another request": _for_another_request,
-    "long ago": lambda a: a.signed(a.outcomes("gone"), age=200),
-    "signed, but accepted only": lambda a: a.signed(a.outcomes("gone"), status=202),
-    "signed error": lambda a: a.signed(a.outcomes("gone"), status=500),
-    "unsigned refusal": lambda _: Answer(403, b'{"code":"key_denied"}', {}),
-    "redirect": lambda a: _unsigned(a, 307, Location="/v1/push"),
-    "out of order": lambda a: _outcomes(a, _ids(a)[::-1]),
-    "one too few": lambda a: _outcomes(a, _ids(a)[:-1]),
-    "one too many": lambda a: _outcomes(a, [*_ids(a), _ids(a)[0]]),
-    "unknown status": _unknown_status,
-    "garbage": lambda a: a.signed(b"\x00garbage"),
-    "no list": lambda a: a.signed(b'{"outcomes":{}}'),
-    "empty": lambda a: a.signed(b""),
-    "not HTTP any more": lambda _: Answer(200, None, {}),
-}
-
-
 async def test_what_is_not_a_signed_answer_to_this_request_settles_nothing(
     person: Http, relay: Relay, phone: Phone, second_phone: Phone
 ) -> None:
     """All at once: a relay that fails is left alone for a while, which is the same while for all of them."""
     arrivals = []
-    for _ in range(len(BAD) + 1):
+    for _ in BAD:
         await send(person)
         arrivals.append(await relay.arrival())
-    hanging = arrivals.pop()
     for bad, arrival in zip(BAD.values(), arrivals, strict=True):
         assert len(arrival.pushes) == 2
         arrival.reply(bad(arrival))
-    seen = {id_ for arrival in arrivals for id_ in _ids(arrival)}
+    seen = {id_ for arrival in arrivals for id_ in ids(arrival)}
     again: list[str] = []
     while len(again) < len(seen):
         arrival = await relay.arrival()
-        again += _ids(arrival)
+        again += ids(arrival)
         arrival.accept()
     assert sorted(again) == sorted(seen)
-    last = await relay.arrival()
-    assert ANSWERS_WITHIN <= last.at - hanging.at < ANSWERS_WITHIN + 5
-    assert sorted(_ids(last)) == sorted(_ids(hanging))
-    last.accept()
-    hanging.accept()
     for one in (phone, second_phone):
         assert (await device(person, one))["reachable"]
         fetched = await one.fetch()
-        assert [row["sequence"] for row in fetched["messages"]] == list(range(1, len(BAD) + 2))
+        assert [row["sequence"] for row in fetched["messages"]] == list(range(1, len(BAD) + 1))
 
 
 async def test_the_key_that_was_seen_first_is_said_to_be_trusted(
@@ -418,3 +378,28 @@ async def test_the_key_that_was_seen_first_is_said_to_be_trusted(
         return keyid in server.said()
 
     await until(said)
+
+
+async def test_no_answer_a_kill_and_a_new_key_of_the_relay_lose_nothing(kept: Kept) -> None:
+    relay, person = kept.home.relay, kept.person
+    late = await kept.again
+    assert ANSWERS_WITHIN <= late.at - kept.unanswered.at < ANSWERS_WITHIN + 5
+    _is_same(kept.unanswered.pushes[0], late.pushes[0])
+    kept.unanswered.accept()
+    sent = [await send(person, title=f"Number {number}") for number in range(3)]
+    under_way = await relay.arrival()
+    kept.server.process.kill()
+    await kept.server.process.wait()
+    under_way.accept()
+    while not relay.arrivals.empty():
+        relay.arrivals.get_nowait().accept()
+    relay.seeds.insert(0, secrets.token_bytes(32))  # vouched for by the one before
+    pushes: list[dict[str, Any]] = []
+    async with kept.home.running():
+        while len(pushes) < len(sent):
+            arrival = await relay.arrival()
+            pushes += arrival.pushes
+            arrival.accept()
+    opened = {kept.phone.open(push["envelope"]).sequence: push["id"] for push in pushes}
+    assert opened.keys() == {2, 3, 4}
+    assert {push["id"] for push in under_way.pushes} <= set(opened.values())

@@ -8,13 +8,15 @@ import json
 import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from tests.harness import second, second_http
+from tests.harness import foreign_process, second, second_http
+from tests.harness.foreign_process import Running
 from tests.harness.second import b64u, identity_public, unb64u
 from tests.harness.second_http import BY_URI, COMPONENTS, Message
 
@@ -88,10 +90,16 @@ class Arrival:
 
 
 class Relay:
+    """`seeds` are its keys: all stand in the directory, the first signs the answers."""
+
     def __init__(self, url: str) -> None:
         self.url = url
-        self.seed = secrets.token_bytes(32)
+        self.seeds = [secrets.token_bytes(32)]
         self.arrivals: asyncio.Queue[Arrival] = asyncio.Queue()
+
+    @property
+    def seed(self) -> bytes:
+        return self.seeds[0]
 
     async def arrival(self) -> Arrival:
         """The next request that no test has taken yet."""
@@ -115,16 +123,25 @@ class Relay:
         return web.Response()
 
     async def _directory(self, _request: web.Request) -> web.Response:
-        jwk = {"kty": "OKP", "crv": "Ed25519", "x": b64u(identity_public(self.seed))}
-        body = json.dumps({"keys": [jwk]}).encode()
+        jwks = [{"kty": "OKP", "crv": "Ed25519", "x": b64u(identity_public(seed))} for seed in self.seeds]
+        body = json.dumps({"keys": jwks}).encode()
         headers = {"Content-Digest": second_http.digest(body)}
-        asked = Message({}, "GET", self.url + DIRECTORY)
+        answer = Message(headers, status=200, request=Message({}, "GET", self.url + DIRECTORY))
         created = int(time.time())
-        params = second_http.parameters("directory", self.seed, created, created + 60, None)
-        answer = Message(headers, status=200, request=asked)
-        signed = second_http.sign(answer, BY_URI, params, self.seed, "k1")
-        kind = {"Content-Type": "application/http-message-signatures-directory+json"}
-        return web.Response(body=body, headers=headers | signed | kind)
+        signed = [
+            second_http.sign(
+                answer,
+                BY_URI,
+                second_http.parameters("directory", seed, created, created + 60, None),
+                seed,
+                f"k{number}",
+            )
+            for number, seed in enumerate(self.seeds, start=1)
+        ]
+        for name in ("Signature-Input", "Signature"):
+            headers[name] = ", ".join(one[name] for one in signed)
+        headers["Content-Type"] = "application/http-message-signatures-directory+json"
+        return web.Response(body=body, headers=headers)
 
     async def _apps(self, _request: web.Request) -> web.Response:
         apps = [{"provider": "apns", "app": "org.hushpost.app", "environment": "production"}]
@@ -162,3 +179,29 @@ async def relaying(port: int) -> AsyncIterator[Relay]:
         yield relay
     finally:
         await runner.cleanup()
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a server keeps its things, and how it is started there: it knows its relay's address only."""
+
+    directory: Path
+    port: int
+    relay: Relay
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {
+            "HUSHPOST_SERVER_PUBLIC_URL": f"http://127.0.0.1:{self.port}",
+            "HUSHPOST_SERVER_LISTEN": f"127.0.0.1:{self.port}",
+            "HUSHPOST_SERVER_DATA_DIR": "data",
+            "HUSHPOST_SERVER_RELAY_URL": self.relay.url,
+            "HUSHPOST_WORKER_IN_FLIGHT": "32",  # so that answers that are kept back hold up nothing
+        }
+
+    async def furnish(self) -> None:
+        making = await foreign_process.run("keys", "new", "server", directory=self.directory, env=self.env)
+        assert await making.wait() == 0
+
+    def running(self) -> AbstractAsyncContextManager[Running]:
+        return foreign_process.running("server", directory=self.directory, port=self.port, env=self.env)
