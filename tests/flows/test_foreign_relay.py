@@ -16,7 +16,7 @@ import pytest_asyncio
 from tests.harness import second
 from tests.harness.foreign_answers import BAD, ids
 from tests.harness.foreign_client import Http, Phone, new_link, pair, send, sign_up
-from tests.harness.foreign_process import LOOK_EVERY, Running, free_port
+from tests.harness.foreign_process import Running, free_port, until
 from tests.harness.foreign_relay import Answer, Arrival, Home, Relay, relaying
 from tests.harness.second import b64u, keyid_raw, unb64u
 
@@ -109,13 +109,6 @@ async def device(person: Http, phone: Phone) -> dict[str, Any]:
     listed = (await person.call("GET", "/api/v1/devices")).json["devices"]
     [found] = [one for one in listed if one["id"] == str(phone.id)]
     return dict(found)
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    """Look at the server until it has come to something."""
-    async with asyncio.timeout(10):
-        while not await condition():  # noqa: ASYNC110 - another process sets no event
-            await asyncio.sleep(LOOK_EVERY)
 
 
 async def test_a_request_is_signed_and_written_to_the_byte(
@@ -281,6 +274,52 @@ async def test_old_news_of_a_handle_does_not_retire_the_new_one(
     assert again.pushes[0]["handle"] == handle
     again.accept()
     assert (await device(person, phone))["reachable"]
+
+
+async def test_the_next_attempt_is_sealed_to_the_key_of_then(
+    person: Http, relay: Relay, phone: Phone
+) -> None:
+    await send(person)
+    first = await relay.arrival()
+    new = second.Device(1, secrets.token_bytes(32), phone.id)
+    wanted = {"suite": new.suite, "publicKey": b64u(new.public)}
+    assert (await phone.http.call("PUT", "/api/v1/device/key", wanted)).status == 204
+    first.reply(first.signed(first.outcomes("retry")))
+    again = await relay.arrival()
+    _is_same(first.pushes[0], again.pushes[0])
+    assert second.open_envelope(unb64u(again.pushes[0]["envelope"]), new, phone.server).sequence == 1
+    again.accept()
+
+
+@pytest.mark.parametrize("status", ["accepted", "retry"])
+async def test_what_is_retracted_while_it_is_under_way_is_not_sent_again(
+    person: Http, relay: Relay, phone: Phone, status: str
+) -> None:
+    id_ = await send(person)
+    under_way = await relay.arrival()
+    assert (await person.call("DELETE", f"/api/v1/messages/{id_}")).status == 204
+    retraction = await relay.arrival()
+    assert phone.open(retraction.pushes[0]["envelope"]).kind == 2
+    retraction.accept()
+    under_way.reply(under_way.signed(under_way.outcomes(status)))
+    id_ = await send(person)
+    arrival = await relay.arrival()
+    assert [str(phone.open(push["envelope"]).message_id) for push in arrival.pushes] == [id_]
+    arrival.accept()
+    states = [row.get("state") for row in (await phone.fetch())["messages"]]
+    assert states == ["cancelled", None]
+
+
+async def test_a_phone_that_is_unpaired_while_a_push_is_under_way_gets_no_more(
+    person: Http, relay: Relay, phone: Phone, second_phone: Phone
+) -> None:
+    await send(person)
+    under_way = await relay.arrival()
+    assert (await phone.http.call("DELETE", "/api/v1/device")).status == 204
+    under_way.reply(under_way.signed(under_way.outcomes("retry")))
+    again = await relay.arrival()
+    assert [push["handle"] for push in again.pushes] == [second_phone.handle]
+    again.accept()
 
 
 async def test_a_rejected_push_keeps_the_device_and_tells_the_admin(

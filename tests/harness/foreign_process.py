@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,3 +85,10 @@ async def _answers(started: Running) -> bool:
             return answer.status == 200
     except aiohttp.ClientError:
         return False
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Look at a process until it has come to something; fails after 10 s."""
+    async with asyncio.timeout(10):
+        while not await condition():  # noqa: ASYNC110 - another process sets no event
+            await asyncio.sleep(LOOK_EVERY)
