@@ -65,7 +65,7 @@ async def server_app(settings: Settings, keys: ServerKeys, resources: AsyncExitS
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     db = await _open(settings, resources)
-    sealer = Sealer(keys.identity, _pool(settings, keys, resources), now_ms, secrets.token_bytes)
+    sealer = Sealer(keys.identity, _pool(settings, keys, resources, log), now_ms, secrets.token_bytes)
     gateway = await _gateway(settings, keys, db, resources, log)
     pieces = ServerPieces(
         db=db,
@@ -151,7 +151,7 @@ def _outbox(
     )
 
 
-def _pool(settings: Settings, keys: ServerKeys, resources: AsyncExitStack) -> Executor:
-    pool = sealing_pool(keys.identity, settings.worker.seal_processes or os.cpu_count() or 1)
+def _pool(settings: Settings, keys: ServerKeys, resources: AsyncExitStack, log: Any) -> Executor:
+    pool = sealing_pool(keys.identity, settings.worker.seal_processes or os.cpu_count() or 1, log)
     resources.callback(pool.shutdown, cancel_futures=True)
     return pool

@@ -11,7 +11,7 @@ import asyncio
 import json
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
@@ -196,7 +196,12 @@ async def _claims_for(
 
 
 async def _compute(sealer: Sealer, work: Callable[..., T], *args: object) -> T:
-    return await asyncio.get_running_loop().run_in_executor(sealer.pool, work, *args)
+    """Run work in the pool. A process that is killed takes along what was under way, so that is done once more."""
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.run_in_executor(sealer.pool, work, *args)
+    except BrokenExecutor:
+        return await loop.run_in_executor(sealer.pool, work, *args)
 
 
 def _make_claims(letters: Sequence[tuple[Letter, str]], now: int, random: Random) -> list[StoredClaim]:
