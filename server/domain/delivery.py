@@ -16,6 +16,7 @@ LONGEST_RETRY_AFTER = 3600 * SECOND  # section 4: what a relay may ask for
 NO_HANDLE_WAIT = (
     6 * 3600 * SECOND
 )  # a new handle makes its deliveries due at once: this only finds the expired
+NO_HANDLE = "no_handle"  # the reason of what waits for one
 NOTICE_LIFETIME = 7 * 86_400 * SECOND  # of kinds 2 and 3: after that a device learns the same when it fetches
 NEWS_WINDOW = 28 * 86_400 * SECOND  # section 6: a fetch names what was retracted and read in this time
 WEB_HANDLE_LENGTH = (
@@ -190,7 +191,10 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What is written when an attempt is over. `handle` is the one that was used, for a compare-and-set."""
+    """What is written when an attempt is over.
+
+    `handle` is the one that was used, for a compare-and-set; None where nothing is known to have been done with one.
+    """
 
     id: str
     device_id: str
@@ -200,6 +204,12 @@ class Settlement:
     handle: str | None = field(default=None, repr=False)
     provider_id: str | None = None
     woken: bool = False
+
+    @property
+    def hangs_on_handle(self) -> bool:
+        """With another handle it would have come out differently: a dead, a throttled or a missing one was in the way."""
+        waits = self.event is Event.RETRY and (self.handle is not None or self.reason == NO_HANDLE)
+        return waits or self.event is Event.DEAD_HANDLE
 
 
 class ReceiptEvent(StrEnum):

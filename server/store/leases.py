@@ -53,11 +53,12 @@ async def settle(
 ) -> list[Settlement]:
     """Write what became of a lease's deliveries; return those that were still under it, as they were written.
 
-    Where the relay called a handle dead and the device has another one by now, the delivery goes out again at once.
+    What a handle held up goes out again at once where the device has another one by now: a handle that came while the
+    delivery was leased could not hasten it.
     """
     held = await tx.all("SELECT id FROM deliveries WHERE lease = $1 ORDER BY id FOR UPDATE", lease)
     ids = {row["id"] for row in held}
-    ours = await _retire_handles(tx, [s for s in settlements if s.id in ids], now)
+    ours = await _match_handles(tx, [s for s in settlements if s.id in ids], now)
     await tx.many(_SETTLE, [_values(settlement, lease, now) for settlement in ours])
     woken = sorted({settlement.device_id for settlement in ours if settlement.woken})
     await tx.many("UPDATE devices SET last_woken_at = $2 WHERE id = $1", [(id_, now) for id_ in woken])
@@ -93,15 +94,19 @@ async def waiting(tx: Transaction, now: int) -> tuple[int, int]:
     return int(row["n"]), now - int(row["oldest"])
 
 
-async def _retire_handles(tx: Transaction, settlements: Sequence[Settlement], now: int) -> list[Settlement]:
-    dead = {s.device_id: s for s in settlements if s.event is Event.DEAD_HANDLE}
+async def _match_handles(tx: Transaction, settlements: Sequence[Settlement], now: int) -> list[Settlement]:
+    """Compare the handles that were used with those that are there, and retire the dead ones.
+
+    The rows are locked, so that a new handle comes either before this, and is seen, or after it, and hastens.
+    """
     current: dict[str, str | None] = {}
-    for chunk in chunks(sorted(dead)):
+    for chunk in chunks(sorted({s.device_id for s in settlements if s.hangs_on_handle})):
         rows = await tx.all(
             f"SELECT id, handle FROM devices WHERE id IN ({holes(len(chunk))}) ORDER BY id FOR NO KEY UPDATE",
             *chunk,
         )
         current.update({row["id"]: row["handle"] for row in rows})
+    dead = {s.device_id: s for s in settlements if s.event is Event.DEAD_HANDLE}
     await tx.many(
         "UPDATE devices SET handle = NULL, handle_fault = $2 WHERE id = $1 AND handle = $3",
         [(device_id, s.reason, s.handle) for device_id, s in dead.items()],
@@ -110,7 +115,7 @@ async def _retire_handles(tx: Transaction, settlements: Sequence[Settlement], no
 
 
 def _again_with_new_handle(settlement: Settlement, current: str | None, now: int) -> Settlement:
-    if settlement.event is not Event.DEAD_HANDLE or current in (None, settlement.handle):
+    if not settlement.hangs_on_handle or current in (None, settlement.handle):
         return settlement
     return replace(settlement, event=Event.RETRY, reason="handle_replaced", due_at=now)
 

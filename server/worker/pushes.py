@@ -15,6 +15,7 @@ from msgspec import UNSET
 from crypto.encoding import b64u
 from relay.wire import MAX_TTL, Outcome, Priority, Push
 from server.domain.delivery import (
+    NO_HANDLE,
     NO_HANDLE_WAIT,
     SECOND,
     WAKE_INTERVAL,
@@ -141,7 +142,7 @@ def _over(parcel: Parcel, address: Address, now: int) -> Settlement | None:
     if parcel.expires_at <= now:
         return _settlement(parcel, Event.EXPIRE, None, now)
     if address.handle is None:
-        return _settlement(parcel, Event.RETRY, "no_handle", min(now + NO_HANDLE_WAIT, parcel.expires_at))
+        return _settlement(parcel, Event.RETRY, NO_HANDLE, min(now + NO_HANDLE_WAIT, parcel.expires_at))
     if address.public_key is None and address.woken_at is not None and now < address.woken_at + WAKE_INTERVAL:
         due_at = min(address.woken_at + WAKE_INTERVAL, parcel.expires_at)
         return _settlement(parcel, Event.RETRY, "woken_before", due_at)

@@ -89,6 +89,28 @@ async def test_the_longest_due_are_claimed_first(seeded: Seeded, clock: Settable
     assert [parcel.id for parcel in batch.parcels] == ids[:3]
 
 
+async def test_a_handle_that_came_while_a_delivery_was_leased_sends_it_at_once(
+    seeded: Seeded, clock: SettableClock
+) -> None:
+    had_none, had_old, had_this = [await seeded.device(handle=handle) for handle in (None, "old", "new")]
+    written = await seeded.message([had_none, had_old, had_this], title="x")
+    await claim(seeded, "a")
+    await seeded.db.write(lambda tx: tx.run("UPDATE devices SET handle = 'new'"))
+    late = clock() + 6 * 3_600_000
+    settled = await settle(
+        seeded,
+        "a",
+        settlement(written[0].id, had_none, Event.RETRY, reason="no_handle", due_at=late),
+        settlement(written[1].id, had_old, Event.RETRY, handle="old", reason="limited", due_at=late),
+        settlement(written[2].id, had_this, Event.RETRY, handle="new", reason="limited", due_at=late),
+    )
+    assert [(one.reason, one.due_at) for one in settled] == [
+        ("handle_replaced", clock()),
+        ("handle_replaced", clock()),
+        ("limited", late),
+    ]
+
+
 async def test_a_dead_handle_is_retired_only_while_it_is_the_one_that_was_used(seeded: Seeded) -> None:
     same, newer, none = [await seeded.device(handle=handle) for handle in ("old", "new", None)]
     deliveries = await seeded.message([same, newer, none], title="x")
