@@ -22,7 +22,7 @@ from tests.harness.second_http import BY_URI, COMPONENTS, Message
 
 DIRECTORY = "/.well-known/http-message-signatures-directory"
 EPOCH, EPOCH_KEY = 1, bytes(32)
-ARRIVES_WITHIN = 20
+ARRIVES_WITHIN = 30
 LARGEST = 8 * 1024 * 1024
 
 
