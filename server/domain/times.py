@@ -1,7 +1,10 @@
 """Times as every API shows and takes them: RFC 3339 in UTC, with milliseconds and `Z`."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
+# Python reads more: weeks, commas, years that only an offset brings within the calendar.
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -13,8 +16,10 @@ def show_time(at: int) -> str:
 
 
 def read_time(text: str) -> int:
-    """Return the milliseconds of an RFC 3339 instant; ValueError for anything else, one without an offset too."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None or "T" not in text.upper():
+    """Return the milliseconds of an RFC 3339 instant that can be shown again.
+
+    ValueError or OverflowError for anything else: one without an offset, one that UTC puts outside the calendar.
+    """
+    if _RFC3339.fullmatch(text) is None:
         raise ValueError("an instant has a date, a T, a time and an offset")
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+    return (datetime.fromisoformat(text).astimezone(UTC) - _EPOCH) // timedelta(milliseconds=1)

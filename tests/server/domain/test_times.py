@@ -25,9 +25,27 @@ def test_an_offset_is_an_instant() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "2025-01-01", "2025-01-01T12:00:00", "2025-13-01T12:00:00Z", "12:00Z", "now"]
+    "text",
+    [
+        "",
+        "2025-01-01",
+        "2025-01-01T12:00:00",
+        "2025-13-01T12:00:00Z",
+        "12:00Z",
+        "now",
+        "2030-W01-1T00:00:00Z",
+        "2025-01-01T12:00:00,5Z",
+        "٢٠٢٥-01-01T12:00:00Z",
+    ],
 )
 def test_what_is_no_instant_is_refused(text: str) -> None:
     """A local time is not an instant."""
     with pytest.raises(ValueError):  # noqa: PT011 - which words it says is the library's affair
+        read_time(text)
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"])
+def test_what_is_outside_the_calendar_in_utc_is_refused(text: str) -> None:
+    """It could be stored and never be shown."""
+    with pytest.raises(OverflowError):
         read_time(text)
