@@ -7,7 +7,7 @@ from server.domain.bucket import ALL, Bucket
 from server.domain.errors import Conflict, Fault, NotFound
 from server.domain.ids import new_id
 from server.domain.ports import Database, NotUnique, Random, Transaction
-from server.domain.rules import is_id
+from server.domain.rules import is_id, label
 from server.store import buckets
 
 
@@ -63,6 +63,8 @@ async def get_bucket(db: Database, user: User, reference: str) -> Bucket:
 
 async def find(tx: Transaction, user_id: str, reference: str) -> list[Bucket]:
     """Return the buckets that an id or a name may mean, among those that the user is a member of."""
+    if label(reference) is not None:  # no bucket has such a name, and PostgreSQL cannot even look for a NUL
+        return []
     if is_id(reference):
         bucket = await buckets.find_bucket(tx, user_id, reference.lower())
         return [] if bucket is None else [bucket]

@@ -67,3 +67,10 @@ async def test_faults_of_a_bucket_are_all_named(admin: Person) -> None:
     body = {"name": str(uuid4()), "color": "red", "icon": "x" * 101, "public": "yes", "description": 1}
     answer = await admin.api.post(BUCKETS, body)
     assert answer.faults.keys() == {"name", "color", "icon", "public", "description"}
+
+
+async def test_a_name_that_no_bucket_can_have_is_not_found(admin: Person) -> None:
+    """A NUL too, which PostgreSQL cannot look for."""
+    for name in ("%00", "a%0Ab", "%FF%FE", "%ED%A0%80"):
+        answer = await admin.api.get(f"{BUCKETS}/{name}")
+        assert (answer.status, answer.code) == (404, "bucket_not_found")
