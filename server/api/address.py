@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 Network = IPv4Network | IPv6Network
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
@@ -25,15 +25,24 @@ def client_address(request: web.Request, trusted: Sequence[Network]) -> str:
 def is_local(request: web.Request, *, loopback: bool) -> bool:
     """Say whether a request on a loopback listener comes from this machine, and not through a proxy on it.
 
-    The Host is looked at because a page in a browser on this machine may call a foreign name that points here.
+    The Host is looked at because a page in a browser on this machine may call a foreign name that points here, the version
+    because a proxy that is told nothing else (nginx) calls in HTTP/1.0, as the address that it was given, and says of no one.
     """
-    host = request.url.host or ""
+    host = _host(request)
     return (
         loopback
+        and request.version >= HttpVersion11
         and (host == "localhost" or _is_loopback(host))
         and _is_loopback(request.remote or "")
         and not any(name in request.headers for name in _FORWARDED)
     )
+
+
+def _host(request: web.Request) -> str:
+    try:
+        return request.url.host or ""
+    except ValueError:  # a Host that is none
+        return ""
 
 
 def _is_loopback(address: str) -> bool:

@@ -61,13 +61,13 @@ class Devices:
         return show(shown, status=201)
 
     async def pair(self, request: web.Request) -> web.Response:
+        uri = self.address.target_uri(request.raw_path)
         body = await read_body(request)
         check_digest(request.headers.get("Content-Digest"), body)
         command = read_pairing(decode_object(body, request.content_type))
         now = self.clock()
         paired = await pair(self.db, command, now=now, random=self.random)
         answer = orjson.dumps(show_paired(paired, self.address))
-        uri = self.address.public_url + request.raw_path
         headers = self.signer.pairing_answer(uri, request.headers.items(), answer, JSON, now)
         headers["Content-Type"] = JSON
         return web.Response(body=answer, status=201, headers=headers)

@@ -26,11 +26,11 @@ class Keys:
             query.fault("nonce", "is missing or not one", "give 16 random bytes as base64url without padding")
         query.check()
         body = orjson.dumps({"serverKey": self.address.server_key_text})
-        uri = self.address.public_url + request.raw_path
+        uri = self.address.target_uri(request.raw_path)
         headers = self.signer.identity_answer(uri, body, JSON, self.clock())
         return web.Response(body=body, headers={"Content-Type": JSON, **headers})
 
     async def directory(self, request: web.Request) -> web.Response:
         body = orjson.dumps(self.signer.key_set)
-        headers = self.signer.directory(self.address.public_url + request.raw_path, body, self.clock())
+        headers = self.signer.directory(self.address.target_uri(request.raw_path), body, self.clock())
         return web.Response(body=body, headers={"Content-Type": DIRECTORY_TYPE, **headers})

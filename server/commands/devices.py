@@ -14,7 +14,7 @@ from crypto.keys import DevicePublicKey, IdentityPublicKey, Suite, fingerprint
 from server.commands.callers import DEVICE_TOKEN, token_hash
 from server.domain.account import User
 from server.domain.device import PAIRING_LIFETIME, Device, PairDevice
-from server.domain.errors import Forbidden, NotFound
+from server.domain.errors import Forbidden, Invalid, NotFound
 from server.domain.ids import new_id
 from server.domain.ports import Database, Random, Transaction
 from server.domain.rules import Wrong
@@ -51,6 +51,15 @@ class ServerAddress:
     @property
     def server_key_text(self) -> str:
         return b64u(self.server_key.raw)
+
+    def target_uri(self, path: str) -> str:
+        """Return what a signed answer is bound to; Invalid for a whole address in the place of a path (RFC 9112, section 3.2.2).
+
+        Behind our own address it would make that of another host, and whoever asks would choose which.
+        """
+        if not path.startswith("/"):
+            raise Invalid("ask with a path, not with a whole address")
+        return self.public_url + path
 
     def link(self, code: str) -> str:
         parts = {"s": self.public_url, "k": self.server_key.id, "c": code, "r": self.relay_url}

@@ -72,7 +72,7 @@ class Mint:
                     "verify_nbf": False,
                 },
             )
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, UnicodeEncodeError):  # the latter: bytes in the header that are no text
             raise Unauthenticated("the token is not one of this server's", code="token_invalid") from None
         claims: dict[str, Any] = opened["payload"]
         if opened["header"].get("typ") != kind or not isinstance(claims["sid"], str):
