@@ -4,6 +4,8 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import structlog
@@ -72,3 +74,12 @@ def test_lines_are_json_from_their_level_on_and_libraries_end_in_them() -> None:
         "ValueError",
     )
     assert JWT not in stream.getvalue()
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_log_that_cannot_be_written_stops_nobody() -> None:
+    with Path("/dev/full").open("w", encoding="utf-8", buffering=1) as stream:
+        start_logging(LogSettings(level=LogLevel.WARNING, format=LogFormat.JSON), stream)
+        structlog.get_logger("server").error("the disk is full")
+        with suppress(OSError):
+            stream.close()
