@@ -4,6 +4,7 @@ Only a 200 that a trusted key signed, for this very request, settles anything. A
 stands in an unverified answer is a hint about when to try again and what to write into the log, and no more.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,6 +89,14 @@ class RelayClient:
         self._log = log
 
     async def push(self, pushes: Sequence[Push]) -> list[Outcome]:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):  # for the keys too, if they are still to be asked for
+                return await self._push(pushes)
+        except TimeoutError:
+            self._log.warning("the relay did not answer in time", seconds=ANSWER_SECONDS)
+            raise GatewayFault("relay_timeout") from None
+
+    async def _push(self, pushes: Sequence[Push]) -> list[Outcome]:
         await self._keys.trusted()  # before anything is sent whose answer could not be believed
         body = encode_pushes(pushes)
         headers = sign_request(
@@ -114,13 +123,12 @@ class RelayClient:
                 data=body,
                 headers=headers | {"Accept-Encoding": "identity"},
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS),
             ) as answer:
                 return Answer(
                     answer.status, tuple(answer.headers.items()), await read_body(answer, MAX_BYTES)
                 )
         except TimeoutError:
-            raise GatewayFault("relay_timeout") from None
+            raise
         except (aiohttp.ClientError, OSError) as error:
             self._log.warning("the relay cannot be reached", error=type(error).__name__)
             raise GatewayFault("relay_unreachable") from None

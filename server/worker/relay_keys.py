@@ -71,7 +71,7 @@ class RelayKeys:
         async with self._turn:
             if self._trusted != unknown:  # another batch was here before
                 return True
-            if self._asked is not None and self._clock() - self._asked < _AGAIN_AFTER:
+            if self._asked is not None and 0 <= self._clock() - self._asked < _AGAIN_AFTER:
                 return False
             await self._learn()
         return self._trusted != unknown
@@ -122,5 +122,10 @@ class RelayKeys:
         except SignatureFault as fault:
             self._log.error("the relay's key directory is refused", relay=self._url, fault=fault.code)
             raise GatewayFault("relay_directory_refused") from None
-        except (aiohttp.ClientError, TimeoutError, OSError):
+        except TimeoutError:
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            self._log.warning(
+                "the relay's key directory cannot be read", relay=self._url, error=type(error).__name__
+            )
             raise GatewayFault("relay_directory_unreachable") from None

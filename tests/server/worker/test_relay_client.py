@@ -1,5 +1,6 @@
 """The relay client believes nothing that the relay did not sign, and learns the relay's keys once."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -14,6 +15,7 @@ from crypto.httpsig import sign_directory
 from crypto.keys import IdentityKey, IdentityPublicKey, jwks
 from relay.wire import DIRECTORY_PATH, Outcome, Push
 from server.domain.ports import Database, Random
+from server.worker import relay_client
 from server.worker.gateway import GatewayFault, NoRelay
 from server.worker.relay_client import RelayClient
 from server.worker.relay_keys import RelayKeys
@@ -190,6 +192,23 @@ async def test_an_answer_without_end_is_cut_off(site: Site, serve: Serve) -> Non
 async def test_a_relay_that_is_not_there_is_unreachable(site: Site) -> None:
     fault = await fault_of(site.client("http://127.0.0.1:1", RELAY_KEY.public))
     assert fault.reason == "relay_unreachable"
+
+
+@pytest.mark.parametrize("trusted", [(), (RELAY_KEY.public,)])
+async def test_a_relay_that_does_not_answer_costs_no_more_than_its_time(
+    site: Site, serve: Serve, monkeypatch: pytest.MonkeyPatch, trusted: tuple[IdentityPublicKey, ...]
+) -> None:
+    monkeypatch.setattr(relay_client, "ANSWER_SECONDS", 0.1)
+    over = asyncio.Event()
+
+    async def say_nothing(_request: web.Request) -> web.Response:
+        await over.wait()
+        return web.Response()
+
+    client = site.client(await serve({"/v1/push": say_nothing, DIRECTORY_PATH: say_nothing}), *trusted)
+    assert (await fault_of(client)).reason == "relay_timeout"
+    assert site.events == ["the relay did not answer in time"]
+    over.set()
 
 
 async def test_without_a_relay_everything_waits() -> None:
