@@ -78,6 +78,9 @@ class Outbox:
                 except DatabaseError as error:
                     self._log.error("the outbox cannot use the database", error=type(error).__name__)
                     busy = False
+                except Exception as error:  # noqa: BLE001 - nobody would start it again: what it is, it may pass
+                    self._log.error("the outbox failed and goes on", error=type(error).__name__)
+                    busy = False
                 if not busy:
                     await self._idle()
         finally:
@@ -93,10 +96,10 @@ class Outbox:
     async def _look(self) -> bool:
         """Claim a batch and send it on its way; False where there is none or no time for it."""
         await self._count()
-        if not self._pace.is_open(self._clock()):
-            return False
         if len(self._in_flight) >= self._settings.in_flight:
             await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
+        if not self._pace.is_open(self._clock()):
+            return False
         now = self._clock()
         lease = Lease(new_id(now, self._random), now + LEASE)
         claimed = await self._db.write(
@@ -118,7 +121,7 @@ class Outbox:
 
     async def _count(self) -> None:
         now = self._clock()
-        if self._counted is None or now - self._counted >= _COUNT_EVERY:
+        if self._counted is None or not 0 <= now - self._counted < _COUNT_EVERY:
             self._counted = now
             self._metrics.queue(*await self._db.read(lambda tx: leases.waiting(tx, now)))
 

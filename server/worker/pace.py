@@ -12,14 +12,17 @@ _ANEW = 1 * SECOND
 
 
 class Pace:
-    """Open until a request fails; then closed for a while, longer each time until one succeeds."""
+    """Open until a request fails; then closed for a while, longer each time until one succeeds.
+
+    A clock that is put back opens it: it is never closed for longer than it can have been asked to be.
+    """
 
     def __init__(self) -> None:
         self._failures = 0
         self._until = 0
 
     def is_open(self, now: int) -> bool:
-        return now >= self._until
+        return not 0 < self._until - now <= LONGEST_ASKED
 
     def succeeded(self) -> None:
         self._failures = 0

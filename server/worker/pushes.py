@@ -39,7 +39,7 @@ _REASON = re.compile(r"[a-z0-9_]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done with a batch. A wake stands for all of its device's deliveries."""
+    """What is to be done with a batch. A wake stands for all of its device's deliveries, the most urgent of them first."""
 
     over: list[Settlement]  # nothing is sent for these
     seal: list[Parcel]
@@ -71,7 +71,7 @@ def plan(parcels: Sequence[Parcel], addresses: Mapping[str, Address], now: int) 
             wakes.setdefault(parcel.device_id, []).append(parcel)
         else:
             made.seal.append(parcel)
-    made.wake.extend(wakes.values())
+    made.wake.extend(sorted(parcels, key=_haste) for parcels in wakes.values())
     return made
 
 
@@ -143,9 +143,10 @@ def _over(parcel: Parcel, address: Address, now: int) -> Settlement | None:
         return _settlement(parcel, Event.EXPIRE, None, now)
     if address.handle is None:
         return _settlement(parcel, Event.RETRY, NO_HANDLE, min(now + NO_HANDLE_WAIT, parcel.expires_at))
-    if address.public_key is None and address.woken_at is not None and now < address.woken_at + WAKE_INTERVAL:
-        due_at = min(address.woken_at + WAKE_INTERVAL, parcel.expires_at)
-        return _settlement(parcel, Event.RETRY, "woken_before", due_at)
+    if address.public_key is None and address.woken_at is not None:
+        again_at = address.woken_at + WAKE_INTERVAL
+        if 0 < again_at - now <= WAKE_INTERVAL:  # not where the clock was put back since
+            return _settlement(parcel, Event.RETRY, "woken_before", min(again_at, parcel.expires_at))
     return None
 
 
@@ -162,6 +163,11 @@ def _priority(parcel: Parcel) -> Priority:
     """Return what the provider is told: it wakes the phone at once unless there is nothing to show or to hear."""
     silent = parcel.delivery_type == DeliveryType.SILENT
     return "normal" if silent or parcel.kind in (Kind.RETRACT, Kind.READ) else "high"
+
+
+def _haste(parcel: Parcel) -> tuple[bool, bool]:
+    """Sort what is shown before notices, and what may be heard before what is silent: a wake goes as its first one does."""
+    return not parcel.kind.numbered, _priority(parcel) == "normal"
 
 
 def _word(reason: str | None) -> str | None:

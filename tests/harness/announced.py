@@ -10,17 +10,21 @@ T = TypeVar("T")
 
 
 class Announced:
-    """Passes everything on, and wakes whoever waits for a write."""
+    """Passes everything on, and wakes whoever waits for a write. `fail_once` is raised by the next write."""
 
     def __init__(self, behind: Database) -> None:
         self._behind = behind
         self._written = asyncio.Event()
+        self.fail_once: Exception | None = None
 
     @property
     def exclusive(self) -> bool:
         return self._behind.exclusive
 
     async def write(self, job: Callable[[Transaction], Awaitable[T]]) -> T:
+        fault, self.fail_once = self.fail_once, None
+        if fault is not None:
+            raise fault
         try:
             return await self._behind.write(job)
         finally:

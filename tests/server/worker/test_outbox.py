@@ -328,6 +328,15 @@ async def test_a_relay_that_is_down_costs_one_attempt_at_a_time_and_recovers(wor
     assert world.metric("hushpost_outbox_batches_total", result="relay_unreachable") == 2
 
 
+async def test_whatever_goes_wrong_in_a_look_the_next_one_comes(world: World) -> None:
+    phone = await world.phone()
+    world.db.fail_once = RuntimeError("what nobody thought of")
+    async with world.running():
+        await world.until_logged("the outbox failed and goes on")
+        await world.seeded.message([phone], title="after it")
+        await world.until("accepted")
+
+
 async def test_an_idle_outbox_sends_and_writes_nothing(world: World) -> None:
     phone = await world.phone()
     await world.seeded.message([phone], title="one")

@@ -96,6 +96,20 @@ def test_a_device_without_a_key_is_woken_once_for_all() -> None:
     assert (made.seal, made.over, made.wake) == ([], [], [[PARCEL, second]])
 
 
+def test_a_wake_is_as_urgent_as_the_most_urgent_of_what_it_stands_for() -> None:
+    notice = replace(PARCEL, id="1", kind=Kind.RETRACT, message_id=None)
+    silent = replace(PARCEL, id="2", delivery_type="SILENT")
+    keyless = replace(ADDRESS, public_key=None)
+    assert plan([notice, silent, PARCEL], {DEVICE: keyless}, NOW).wake == [[PARCEL, silent, notice]]
+
+
+def test_a_clock_that_was_put_back_keeps_no_device_from_being_woken() -> None:
+    keyless = replace(ADDRESS, public_key=None, woken_at=NOW + 1)
+    assert plan([PARCEL], {DEVICE: keyless}, NOW).wake == [[PARCEL]]
+    keyless = replace(keyless, woken_at=NOW)
+    assert plan([PARCEL], {DEVICE: keyless}, NOW).over[0].due_at == NOW + 30_000
+
+
 @pytest.mark.parametrize(
     ("status", "event"),
     [
@@ -151,3 +165,11 @@ def test_the_pace_slows_with_each_failure_and_recovers_at_once() -> None:
     assert pace.is_open(now)
     assert pace.failed(GatewayFault("relay_limited", retry_after=10**9), now=now, jitter=0) == now + 300_000
     assert pace.failed(GatewayFault("x", anew=True), now=now + 300_000, jitter=0) == now + 301_000
+
+
+def test_a_clock_that_was_put_back_does_not_keep_the_relay_from_being_asked() -> None:
+    pace = Pace()
+    until = pace.failed(GatewayFault("relay_limited", retry_after=300), now=NOW, jitter=0)
+    assert not pace.is_open(NOW)
+    assert pace.is_open(NOW - 3_600_000)
+    assert pace.failed(GatewayFault("relay_limited"), now=NOW - 3_600_000, jitter=0) < until
