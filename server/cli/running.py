@@ -20,6 +20,9 @@ from server.config import is_listen_address, listen_address
 
 _FINISH_WITHIN = 15.0  # seconds for requests under way: longer than a push may take
 _BACKLOG = 1024
+# For the head of a request, first or next, however slowly it comes: the library's hour would let anybody hold all
+# connections there are. Longer than proxies keep theirs (mostly 60), so that none sends into one that is being closed.
+_IDLE_SECONDS = 75.0
 
 
 Build = Callable[[AsyncExitStack], Awaitable[web.Application]]
@@ -78,18 +81,24 @@ async def _serve(listener: Listener, build: Build, ready: Ready) -> None:
         loop.add_signal_handler(number, _stopping(loop, number, stop))
     async with AsyncExitStack() as resources:
         app = await build(resources)
-        runner = web.AppRunner(
-            app,
-            handle_signals=False,
-            access_log=None,
-            auto_decompress=False,  # both applications refuse a Content-Encoding; nothing is inflated before that
-            shutdown_timeout=_FINISH_WITHIN,
-        )
+        runner = runner_of(app, idle_seconds=_IDLE_SECONDS)
         resources.push_async_callback(runner.cleanup)
         await runner.setup()
         await web.SockSite(runner, listener.socket).start()
         ready()
         await stop.wait()
+
+
+def runner_of(app: web.Application, *, idle_seconds: float) -> web.AppRunner:
+    """What serves an application; a connection that has no whole request for so long is closed."""
+    return web.AppRunner(
+        app,
+        handle_signals=False,
+        access_log=None,
+        auto_decompress=False,  # both applications refuse a Content-Encoding; nothing is inflated before that
+        shutdown_timeout=_FINISH_WITHIN,
+        keepalive_timeout=idle_seconds,
+    )
 
 
 def _stopping(
