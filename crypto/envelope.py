@@ -58,18 +58,18 @@ class _Packing:
     deflated: bool
 
 
-def _smallest(length: int, suite: Suite, largest: int) -> int | None:
-    return next((size for size in SIZES if size <= largest and length <= room(suite, size)), None)
+def _smallest(length: int, suite: Suite, sizes: Sequence[int]) -> int | None:
+    return next((size for size in sizes if length <= room(suite, size)), None)
 
 
-def _pack(body: bytes, suite: Suite, largest: int) -> _Packing | None:
+def _pack(body: bytes, suite: Suite, sizes: Sequence[int]) -> _Packing | None:
     """The smallest size that holds `body`, compressed only where that reaches a smaller one; None where none does."""
-    size = _smallest(len(body), suite, largest)
+    size = _smallest(len(body), suite, sizes)
     packing = None if size is None else _Packing(size, body, deflated=False)
-    if size == _smallest(0, suite, largest) or len(body) > MAX_INFLATED:
+    if size == _smallest(0, suite, sizes) or len(body) > MAX_INFLATED:
         return packing
     shrunk = deflate(body)
-    smaller = _smallest(len(shrunk), suite, largest)
+    smaller = _smallest(len(shrunk), suite, sizes)
     if smaller is None or (size is not None and size <= smaller):
         return packing
     return _Packing(smaller, shrunk, deflated=True)
@@ -77,7 +77,11 @@ def _pack(body: bytes, suite: Suite, largest: int) -> _Packing | None:
 
 def fits(body: bytes, suite: Suite, largest: int) -> bool:
     """Whether `body` (JSON bytes) goes into one envelope of at most `largest` bytes."""
-    return _pack(body, suite, largest) is not None
+    return _pack(body, suite, _sizes(SIZES[0], largest)) is not None
+
+
+def _sizes(smallest: int, largest: int) -> list[int]:
+    return [size for size in SIZES if smallest <= size <= largest]
 
 
 def _info(device: DevicePublicKey, device_id: UUID, server: IdentityPublicKey) -> bytes:
@@ -89,10 +93,16 @@ def _prefix(device: DevicePublicKey) -> bytes:
 
 
 def seal(
-    frame: Frame, *, signer: IdentityKey, device: DevicePublicKey, device_id: UUID, largest: int
+    frame: Frame,
+    *,
+    signer: IdentityKey,
+    device: DevicePublicKey,
+    device_id: UUID,
+    largest: int,
+    smallest: int = SIZES[0],
 ) -> bytes:
-    """The envelope for `device`, of the smallest size up to `largest` that holds the frame's body (`TooLarge`)."""
-    packing = _pack(frame.body, device.suite, largest)
+    """The envelope for `device`, of the smallest size from `smallest` to `largest` that holds the body (`TooLarge`)."""
+    packing = _pack(frame.body, device.suite, _sizes(smallest, largest))
     if packing is None:
         raise TooLarge("the body does not fit one envelope")
     info = _info(device, device_id, signer.public)

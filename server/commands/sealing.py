@@ -210,9 +210,9 @@ def _make_claims(letters: Sequence[tuple[Letter, str]], now: int, random: Random
 
 def _seal_one(identity: IdentityKey, letter: Letter) -> bytes | None:
     suite = Suite(letter.suite)
-    body = letter.body
-    if letter.claim is not None:
-        body = preview(body, letter.claim, suite, letter.largest)
+    body, smallest = letter.body, SIZES[0]
+    if letter.claim is not None:  # the size must not tell how much of it is text
+        body, smallest = preview(body, letter.claim, suite, letter.largest), letter.largest
     frame = Frame(UUID(letter.frame_id), letter.sequence, letter.sent_at, letter.kind, body)
     try:
         return seal(
@@ -221,6 +221,7 @@ def _seal_one(identity: IdentityKey, letter: Letter) -> bytes | None:
             device=DevicePublicKey(suite, letter.public_key),
             device_id=UUID(letter.device_id),
             largest=letter.largest,
+            smallest=smallest,
         )
     except TooLarge:
         return None

@@ -215,3 +215,15 @@ def test_an_unknown_kind_is_handed_on_with_its_sequence() -> None:
 
 def test_content_does_not_show_in_a_repr() -> None:
     assert "attack at dawn" not in repr(message(b"attack at dawn"))
+
+
+@pytest.mark.parametrize("suite", Suite)
+@pytest.mark.parametrize("size", SIZES[1:])
+def test_an_envelope_can_be_asked_to_fill_a_size(suite: Suite, size: int) -> None:
+    frame = Frame(MESSAGE_ID, 1, 1, Kind.MESSAGE, b"{}")
+
+    envelope = seal(
+        frame, signer=SERVER, device=PHONES[suite].public, device_id=DEVICE_ID, largest=size, smallest=size
+    )
+
+    assert len(envelope) == size

@@ -76,7 +76,7 @@ def test_envelope_and_claim_give_back_the_whole_content(
     stored = make_claim(whole, FRAME, now=1, random=noise)
     [envelope] = seal_letters(SERVER, [replace(whole, claim=stored.claim)])
     assert envelope is not None
-    assert len(envelope) <= (LARGEST_WEB_PUSH if platform == "web" else SIZES[-1])
+    assert len(envelope) == (LARGEST_WEB_PUSH if platform == "web" else SIZES[-1])
     check_preview(opened(envelope, suite), content, stored.blob)
 
 
