@@ -73,10 +73,9 @@ async def release(tx: Transaction, now: int) -> int:
 
 
 async def give_back(tx: Transaction, lease: str, now: int) -> int:
-    """Let go of a lease whose deliveries were not sent: they are due again at once."""
+    """Let go of a lease of which nothing is known: its deliveries are due again at once, and may have been sent."""
     return await tx.run(
-        "UPDATE deliveries SET state = 'queued', lease = NULL, due_at = $2, attempts = attempts - 1"
-        " WHERE lease = $1",
+        "UPDATE deliveries SET state = 'queued', lease = NULL, due_at = $2 WHERE lease = $1",
         lease,
         now,
     )

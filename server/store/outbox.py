@@ -58,7 +58,8 @@ async def enqueue(tx: Transaction, drafts: Sequence[Draft], now: int) -> list[De
 async def withdraw(tx: Transaction, message_id: str, *, now: int, random: Random) -> list[Delivery]:
     """Cancel what still waits of a message, and tell the devices that may have it; return what was written for that.
 
-    What a worker holds right now is not cancelled: it may be on its way. Call it when the content is blanked.
+    What a worker holds right now is not cancelled: it may be on its way. So may be what was tried before, whatever came of
+    that, and what a device has reported, it has fetched. Call it when the content is blanked.
     """
     await tx.run(
         "UPDATE deliveries SET state = 'cancelled', settled_at = $2 WHERE message_id = $1 AND state = 'queued'",
@@ -67,8 +68,8 @@ async def withdraw(tx: Transaction, message_id: str, *, now: int, random: Random
     )
     reached = await tx.all(
         "SELECT d.device_id, d.user_id, d.frame_id FROM deliveries d JOIN devices v ON v.id = d.device_id"
-        " WHERE d.message_id = $1 AND d.channel = 'PUSH' AND d.state IN ('leased', 'accepted')"
-        f"{_NOT_WEB} ORDER BY d.device_id",
+        " WHERE d.message_id = $1 AND d.channel = 'PUSH' AND (d.attempts > 0 OR d.state IN ('leased', 'accepted')"
+        f" OR d.received_at IS NOT NULL OR d.shown_at IS NOT NULL){_NOT_WEB} ORDER BY d.device_id",
         message_id,
     )
     return await enqueue(tx, list(_notices(Kind.RETRACT, reached, now, random)), now)
@@ -77,12 +78,15 @@ async def withdraw(tx: Transaction, message_id: str, *, now: int, random: Random
 async def tell_read(
     tx: Transaction, user_id: str, message_ids: Sequence[str], *, but: str | None, now: int, random: Random
 ) -> list[Delivery]:
-    """Tell a user's other devices (not `but`, which knows) that messages were read."""
+    """Tell a user's other devices (not `but`, which knows) that messages were read.
+
+    Those too that are still to get them: a device that knows does not ring for what was read long ago.
+    """
     reached: list[Row] = []
     for chunk in chunks(sorted(set(message_ids))):
         reached += await tx.all(
             "SELECT d.device_id, d.user_id, d.frame_id FROM deliveries d JOIN devices v ON v.id = d.device_id"
-            " WHERE d.user_id = $1 AND d.channel = 'PUSH' AND d.state IN ('leased', 'accepted')"
+            " WHERE d.user_id = $1 AND d.channel = 'PUSH' AND d.state IN ('queued', 'leased', 'accepted', 'gone')"
             f"{_NOT_WEB} AND d.device_id <> $2 AND d.message_id IN ({holes(len(chunk), after=2)})",
             user_id,
             but or "",

@@ -105,6 +105,35 @@ async def test_withdrawing_cancels_what_waits_and_tells_those_that_may_have_it(s
     assert parcel.is_withdrawn
 
 
+async def test_withdrawing_tells_whom_an_earlier_attempt_or_a_fetch_may_have_reached(seeded: Seeded) -> None:
+    tried, dead, fetched, untouched = [await seeded.device() for _ in range(4)]
+    deliveries = await seeded.message([tried, dead, fetched, untouched], title="x")
+    await seeded.db.write(
+        lambda tx: tx.run("UPDATE deliveries SET attempts = 1 WHERE device_id IN ($1, $2)", tried, dead)
+    )
+    await settle(seeded, deliveries[1], State.GONE)
+    receipt = Receipt(deliveries[2].frame_id, ReceiptEvent.SHOWN, None, 1)
+    await seeded.db.write(lambda tx: receipts.acknowledge(tx, fetched, [receipt]))
+    notices = await seeded.retract(deliveries[0].message_id or "")
+    assert {notice.device_id for notice in notices} == {tried, dead, fetched}
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.GONE])
+async def test_reading_is_told_to_a_device_that_is_still_to_get_the_message(
+    seeded: Seeded, state: State
+) -> None:
+    reader, late = await seeded.device(), await seeded.device()
+    deliveries = await seeded.message([reader, late], title="x")
+    await settle(seeded, deliveries[1], state)
+    ids = [deliveries[0].message_id or ""]
+    [notice] = await seeded.db.write(
+        lambda tx: outbox.tell_read(
+            tx, seeded.user_id, ids, but=reader, now=seeded.clock(), random=seeded.random
+        )
+    )
+    assert (notice.device_id, notice.kind) == (late, Kind.READ)
+
+
 async def test_reading_on_one_device_tells_the_others_in_few_notices(seeded: Seeded) -> None:
     reader, other = await seeded.device(), await seeded.device()
     sent = [delivery for _ in range(45) for delivery in await seeded.message([reader, other], title="x")]

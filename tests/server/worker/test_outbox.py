@@ -273,7 +273,7 @@ async def test_a_stop_gives_back_what_takes_too_long(hasty: World) -> None:
     async with hasty.running():
         await asked.wait()
     row = await hasty.seeded.row(delivery.id)
-    assert (row["state"], row["lease"], row["attempts"]) == ("queued", None, 0)
+    assert (row["state"], row["lease"], row["attempts"]) == ("queued", None, 1)
 
 
 async def test_many_deliveries_go_in_batches_and_each_once(world: World) -> None:
