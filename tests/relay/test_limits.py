@@ -115,6 +115,22 @@ def test_a_full_store_refuses_rather_than_forgets() -> None:
     _use(nonces, "c", 91)
 
 
+def test_one_server_cannot_fill_the_store_for_the_others() -> None:
+    """Beyond the half of it, only who holds little is served; what has expired counts for nobody."""
+    nonces = Nonces(capacity=32, started=0)
+    for number in range(17):
+        _use(nonces, f"a{number}", 50)
+    with pytest.raises(Problem, match="nonce_store_full"):
+        _use(nonces, "b", 50)
+    for server in ("other", "third"):
+        for nonce in ("a", "b"):
+            nonces.use(server, nonce, created=50, expires=100, now=50)
+    with pytest.raises(Problem, match="nonce_store_full"):
+        nonces.use("other", "c", created=50, expires=100, now=50)
+    _use(nonces, "c", 101, expires=161)
+    assert len(nonces) == 1
+
+
 def test_what_was_signed_before_the_start_is_not_served() -> None:
     nonces = Nonces(capacity=2, started=50.5)
     with pytest.raises(Problem, match="starting"):
