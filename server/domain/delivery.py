@@ -160,7 +160,7 @@ class Parcel:
     created_at: int
     expires_at: int
     delivery_type: str | None
-    collapse_id: str | None
+    collapse_id: str | None = field(repr=False)
     body: str | None = field(repr=False)
 
     @property

@@ -5,7 +5,7 @@ given (PROTOCOL.md, section 2), with only what is set, after the shortcuts of th
 same wherever it is shown.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -37,7 +37,7 @@ class MediaType(StrEnum):
 @dataclass(frozen=True)
 class Attachment:
     media_type: MediaType
-    url: str
+    url: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,16 @@ class SendMessage:
     """What to send; `bucket` is an id or a name, None only from a token that is bound to one bucket."""
 
     bucket: str | None
-    title: str
-    subtitle: str | None
-    body: str | None
+    title: str = field(repr=False)
+    subtitle: str | None = field(repr=False)
+    body: str | None = field(repr=False)
     delivery_type: DeliveryType
     user_ids: tuple[str, ...] | None  # ids, external ids or usernames; None is everybody
-    collapse_id: str | None
-    group_id: str | None
+    collapse_id: str | None = field(repr=False)
+    group_id: str | None = field(repr=False)
     sound: str | None
     locale: str | None
-    navigate_to: str | None  # where a tap leads
+    navigate_to: str | None = field(repr=False)  # where a tap leads
     attachments: tuple[Attachment, ...]
     ttl: int  # milliseconds, at most LONGEST_TTL
 
@@ -68,8 +68,8 @@ class Message:
     bucket_id: str
     sender_id: str | None
     delivery_type: DeliveryType
-    collapse_id: str | None
-    content: dict[str, Any] | None
+    collapse_id: str | None = field(repr=False)
+    content: dict[str, Any] | None = field(repr=False)
     created_at: int
     expires_at: int
     retracted_at: int | None
