@@ -45,7 +45,9 @@ _AWAY = (
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,
     asyncpg.ConnectionDoesNotExistError,
+    asyncpg.InternalClientError,  # what the driver says of a connection that was ended between two statements
 )
+_FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 _EXPECTED_TYPE = re.compile(r"\(expected [^()]*\)")
 
 
@@ -84,7 +86,7 @@ class PostgresTransaction:
         self.check()
         try:
             return await call(*args)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except _FAULTS as error:
             self._fault = translated(error)
         raise self._fault
 
@@ -150,7 +152,9 @@ class PostgresDatabase:
                 connection.transaction(**options),
             ):
                 yield PostgresTransaction(connection)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except asyncpg.InterfaceError:
+            raise DatabaseUnavailable("PostgreSQL: the connection is closed") from None
+        except _FAULTS as error:
             # from BEGIN, COMMIT or the pool: what a statement raises is translated already
             raise translated(error) from None
 
@@ -166,6 +170,6 @@ async def open_postgres(url: str) -> PostgresDatabase:
             command_timeout=_COMMAND_SECONDS,
             server_settings=_SETTINGS,
         )
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except _FAULTS as error:
         raise DatabaseUnavailable(f"PostgreSQL cannot be reached: {type(error).__name__}") from None
     return PostgresDatabase(pool)
