@@ -48,15 +48,18 @@ class ApnsPool:
         # deadlines.
         if loop.time() < self._failed_at + FAILED_CONNECT_SECONDS:
             raise Unreachable
+        connection = ApnsConnection(loop, self._forget)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                _, connection = await loop.create_connection(
-                    lambda: ApnsConnection(loop, self._forget), self._host, self._port, ssl=self._context
-                )
+                await loop.create_connection(lambda: connection, self._host, self._port, ssl=self._context)
                 await connection.ready
         except (OSError, TimeoutError, ConnectionClosed) as error:
+            connection.close()  # it may be there and only not ready
             self._failed_at = loop.time()
             raise Unreachable from error
+        except asyncio.CancelledError:
+            connection.close()
+            raise
         self._connections.append(connection)
         return connection
 

@@ -1,6 +1,7 @@
 """The connection to APNs under what peers do: few streams, silence, the wrong protocol, too much at once."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -80,6 +81,30 @@ async def test_a_peer_that_does_not_speak_http2_is_unreachable(
         outcomes = await relay.push(*(push(relay.handle("ab" * 32), number) for number in range(10)))
         assert {(outcome.status, outcome.reason) for outcome in outcomes} == {("retry", "unreachable")}
         await closed.wait()
+
+
+async def test_a_peer_that_never_gets_ready_is_left(
+    start_relay: StartRelay, providers: Providers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.providers.apns_pool.CONNECT_SECONDS", 0.3)
+    left = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while await reader.read(65_536):
+                pass
+        left.set()
+        writer.close()
+
+    authority = make_authority(tmp_path / "leaf.pem", now=datetime.now(UTC))
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0, ssl=authority.context("h2"))
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        relay = await start_relay(apns=(apns_app(providers, port=port, roots=authority.certificate),))
+        [outcome] = await relay.push(push(relay.handle("ab" * 32)))
+        assert outcome.reason == "unreachable"
+        async with asyncio.timeout(5):
+            await left.wait()
 
 
 async def test_a_peer_with_an_untrusted_certificate_is_unreachable(
