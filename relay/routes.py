@@ -16,7 +16,6 @@ from crypto.httpsig import OUTCOME, PUSH, STATUS, STATUS_ANSWER
 from relay.address import client_address
 from relay.config import HandleDelivery, RelayConfig
 from relay.directory import Directory
-from relay.errors import Problem
 from relay.forward import AppKey, Forwarder
 from relay.handles import LARGEST_REQUEST, HandleIssuer, read_handle_request
 from relay.limits import Limits
@@ -35,7 +34,6 @@ from relay.strictjson import decode, decode_pushes
 from relay.wire import (
     JSON_TYPE,
     MAX_BYTES,
-    MAX_PUSHES,
     PUSH_PATH,
     STATUS_PATH,
     App,
@@ -92,8 +90,6 @@ class Routes:
         refuse_query(request)
         require_json(request)
         items = decode_pushes(body)
-        if len(items) > MAX_PUSHES:
-            raise Problem("too_many_pushes", f"at most {MAX_PUSHES} in a request")
         if items:
             self._limits.admit_batch(caller.server, caller.rules, self._clock())
         outcomes = await self._forwarder.forward(caller.server, items, caller.rules)

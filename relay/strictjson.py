@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET
 
 from relay.errors import Problem, bad_request
-from relay.wire import Push, Pushes
+from relay.wire import MAX_PUSHES, Push, Pushes
 
 _KEYS_OF_PUSH = len(Push.__struct_fields__)
 _TYPED = msgspec.json.Decoder(Pushes)
@@ -37,7 +37,11 @@ def decode(body: bytes) -> Any:
 
 
 def decode_pushes(body: bytes) -> Sequence[Item]:
-    """The items of `{"pushes": […]}`; one of the wrong form comes as it is, to be refused alone."""
+    """The items of `{"pushes": […]}`; one of the wrong form comes as it is, to be refused alone.
+
+    Raises `bad_json`, `bad_request` and `too_many_pushes`, the last before it looks at a single one: four MiB hold two
+    million items of the wrong form, and trying each would stop the relay for seconds.
+    """
     try:
         pushes = _TYPED.decode(body).pushes
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -45,7 +49,7 @@ def decode_pushes(body: bytes) -> Sequence[Item]:
     wakes = sum(1 for push in pushes if push.envelope is UNSET)
     if body.count(b":") != 1 + _KEYS_OF_PUSH * len(pushes) - wakes:
         return _items(decode(body))
-    return pushes
+    return _not_too_many(pushes)
 
 
 def _items(document: Any) -> Sequence[Item]:
@@ -56,7 +60,13 @@ def _items(document: Any) -> Sequence[Item]:
     pushes = document.get("pushes")
     if not isinstance(pushes, list):
         raise bad_request("pushes", "must be a list of pushes")
-    return [_typed(item) for item in pushes]
+    return [_typed(item) for item in _not_too_many(pushes)]
+
+
+def _not_too_many(items: Sequence[Item]) -> Sequence[Item]:
+    if len(items) > MAX_PUSHES:
+        raise Problem("too_many_pushes", f"at most {MAX_PUSHES} in a request")
+    return items
 
 
 def _typed(item: Any) -> Item:
