@@ -61,7 +61,8 @@ class ProviderToken(AuthorizationHeaderProvider):
 
     def get_header(self) -> str:
         now = self._clock()
-        if now - self._issued_at >= TOKEN_SECONDS and self._key is not None:
+        # Also where the clock was put back: Apple takes no token from the future.
+        if not 0 <= now - self._issued_at < TOKEN_SECONDS and self._key is not None:
             claims = {"iss": self._team_id, "iat": int(now)}
             token = jwt.encode(claims, self._key, algorithm="ES256", headers={"kid": self._key_id})
             self._header, self._issued_at = f"bearer {token}", now
@@ -69,7 +70,7 @@ class ProviderToken(AuthorizationHeaderProvider):
 
     def refused_as_expired(self) -> None:
         """Make a new one next time, unless this one is younger than Apple lets us replace it."""
-        if self._clock() - self._issued_at >= EARLIEST_RENEWAL_SECONDS:
+        if not 0 <= self._clock() - self._issued_at < EARLIEST_RENEWAL_SECONDS:
             self._issued_at = float("-inf")
 
 

@@ -8,9 +8,11 @@ import pytest
 
 from crypto.encoding import b64u
 from relay.config import Environment, LimitSettings
+from relay.providers.apns import ProviderToken
 from relay.wire import SIZES, Push
 from simulator.faults import APNS_REASONS, FCM_CODES
 from simulator.providers import Providers
+from tests.harness.clock import SettableClock
 from tests.relay.conftest import StartRelay, apns_app, fcm_project
 from tests.relay.running import (
     COLLAPSE,
@@ -260,6 +262,16 @@ async def test_one_provider_token_serves_all_connections_until_it_is_old(
     [outcome] = await connected.push(_apns(connected, providers))
     assert outcome.status == "accepted"
     assert len({sent.header("authorization") for sent in providers.recorded}) == 2
+
+
+def test_a_provider_token_from_the_future_is_replaced(providers: Providers, clock: SettableClock) -> None:
+    token = ProviderToken(apns_app(providers), lambda: clock() / 1000)
+    early = token.get_header()
+    clock.advance(-3_600_000)
+    late = token.get_header()
+    assert late != early
+    clock.advance(60_000)
+    assert token.get_header() == late
 
 
 async def test_the_sandbox_is_another_provider(start_relay: StartRelay, providers: Providers) -> None:
