@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any, TextIO, cast
 
 import structlog
+from aiohttp.http import HttpProcessingError
 
 from server.config import LogFormat, LogSettings
 
@@ -93,14 +94,25 @@ def _renderer(*, as_json: bool, colors: bool) -> Any:
 
 
 class _ToStructlog(logging.Handler):
-    """Lines of libraries. Of an exception only the type is kept: its text and trace may quote what must not be logged."""
+    """Lines of libraries. Of an exception only the type is kept: its text and trace may quote what must not be logged.
+
+    asyncio writes both into the message as well: on further lines, and as a callback's arguments behind its name.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger()
         values = {"logger": record.name}
-        if record.exc_info and record.exc_info[0] is not None:
-            values["error"] = record.exc_info[0].__name__
-        log.log(record.levelno, record.getMessage(), **values)
+        kind = record.exc_info[0] if record.exc_info else None
+        if kind is not None and issubclass(kind, HttpProcessingError):
+            log.debug(
+                "a request that is not HTTP", **values
+            )  # anybody can send that, and it names their address
+            return
+        line = record.getMessage().partition("\n")[0]
+        if kind is not None:
+            values["error"] = kind.__name__
+            line = line.partition("(")[0]
+        log.log(record.levelno, line, **values)
 
 
 def log_to_stderr(settings: LogSettings) -> None:

@@ -1,5 +1,6 @@
 """The second net under the rule that nobody logs secrets: they are known by their shape."""
 
+import asyncio
 import io
 import json
 import logging
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from aiohttp.http_exceptions import BadStatusLine
 
 from crypto.encoding import b64u
 from crypto.keys import IdentityKey
@@ -83,3 +85,32 @@ def test_a_log_that_cannot_be_written_stops_nobody() -> None:
         structlog.get_logger("server").error("the disk is full")
         with suppress(OSError):
             stream.close()
+
+
+@pytest.mark.usefixtures("restored")
+async def test_what_asyncio_says_of_an_exception_is_not_what_the_exception_says() -> None:
+    """Nor what a task or a callback was given."""
+    stream = io.StringIO()
+    start_logging(LogSettings(format=LogFormat.JSON), stream)
+    loop = asyncio.get_running_loop()
+    fault = ValueError("CANARY")
+    for message in ("Task exception was never retrieved", "Exception in callback give('CANARY')"):
+        loop.default_exception_handler({"message": message, "exception": fault, "given": "CANARY"})
+    loop.default_exception_handler({"message": "Unclosed", "given": "CANARY"})
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["event"], line.get("error")) for line in lines] == [
+        ("Task exception was never retrieved", "ValueError"),
+        ("Exception in callback give", "ValueError"),
+        ("Unclosed", None),
+    ]
+    assert "CANARY" not in stream.getvalue()
+
+
+@pytest.mark.usefixtures("restored")
+def test_whoever_sends_garbage_does_not_fill_the_log() -> None:
+    """Nor does their address stand in it."""
+    stream = io.StringIO()
+    start_logging(LogSettings(format=LogFormat.JSON), stream)
+    fault = BadStatusLine("CANARY")
+    logging.getLogger("aiohttp.server").error("Error handling request from %s", "203.0.113.9", exc_info=fault)
+    assert stream.getvalue() == ""
