@@ -1,5 +1,6 @@
 """What every room's tests are given: databases, a clock that stands still, and randomness that repeats."""
 
+import os
 import random as pseudo
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ from server.store.database import open_database
 from server.store.migrations import migrate
 from tests.harness import databases
 from tests.harness.clock import SettableClock
+
+# The processes that tests start keep their compiled modules: without them each start takes seconds longer.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_report_header() -> str:
