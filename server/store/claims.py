@@ -12,12 +12,13 @@ _CLAIM = "SELECT id, frame_id, device_id, key, sha256, size FROM claims"
 async def keep_claims(tx: Transaction, claims: Sequence[StoredClaim]) -> list[Claim]:
     """Store claims and return those that count: where one was there already, that one.
 
-    One whose message was retracted meanwhile is not stored, and not returned.
+    One whose message was retracted meanwhile is not stored, and not returned: the lock makes a retraction that has begun
+    end first, and one that begins later find what was stored here.
     """
     await tx.many(
         "INSERT INTO claims (id, message_id, device_id, frame_id, key, blob, sha256, size, created_at)"
         " SELECT $1, m.id, v.id, $4, $5, $6, $7, $8, $9 FROM messages m, devices v"
-        " WHERE m.id = $2 AND m.content IS NOT NULL AND v.id = $3"
+        " WHERE m.id = $2 AND m.content IS NOT NULL AND v.id = $3 FOR SHARE OF m"
         " ON CONFLICT (frame_id, device_id) DO NOTHING",
         [_values(claim) for claim in claims],
     )
