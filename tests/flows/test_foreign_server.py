@@ -362,7 +362,7 @@ async def test_an_allowlist_admits_only_whom_it_lists(start: Start, session: aio
 async def test_a_pass_admits_with_its_quota_and_a_full_memory_refuses(
     start: Start, session: aiohttp.ClientSession, providers: Providers
 ) -> None:
-    async with start(ADMISSION="pass", PASS_KEYS=b64u(identity_public(OPERATOR)), LIMITS_NONCES="4") as relay:
+    async with start(ADMISSION="pass", PASS_KEYS=b64u(identity_public(OPERATOR)), LIMITS_NONCES="6") as relay:
         server = await server_of(session, relay, seed())
         own = keyid(server.seed)
         right = make_pass(OPERATOR, server=own, audience=relay.url, quota=2)
