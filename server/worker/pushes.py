@@ -35,6 +35,7 @@ _EVENTS: Mapping[str, Event] = {
     "rejected": Event.REJECT,
 }
 _REASON = re.compile(r"[a-z0-9_]{1,64}")
+_PROVIDER_ID = re.compile(r"[\x21-\x7e]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def settled(
             reason=_word(outcome.reason),
             due_at=_retry_at(parcel, now, outcome.retryAfter, jitter),
             handle=addresses[parcel.device_id].handle,
-            provider_id=outcome.providerId,
+            provider_id=_identifier(outcome.providerId),
             woken=woken,
         )
         for parcel in sending.parcels
@@ -173,3 +174,8 @@ def _haste(parcel: Parcel) -> tuple[bool, bool]:
 def _word(reason: str | None) -> str | None:
     """Keep to words: what another program says ends in the database, in metrics and in logs."""
     return None if reason is None else reason if _REASON.fullmatch(reason) else "other"
+
+
+def _identifier(text: str | None) -> str | None:
+    """Keep to what an id looks like: a single NUL would keep PostgreSQL from settling the batch, which then goes out again."""
+    return text if text is not None and _PROVIDER_ID.fullmatch(text) else None

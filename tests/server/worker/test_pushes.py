@@ -133,6 +133,15 @@ def test_an_outcome_settles_all_that_its_push_stands_for(status: Any, event: Eve
     assert {one.due_at for one in made} == {NOW + 3_780_000}
 
 
+@pytest.mark.parametrize("told", ["a\0b", "two words", "x" * 201, "", "é"])
+def test_what_is_no_providers_id_is_not_kept(told: str) -> None:
+    """The relay may say what it likes; the delivery is settled all the same."""
+    sending = Sending(push_for(PARCEL, ADDRESS, b"e" * 768, now=NOW, collapse_key=KEY), [PARCEL])
+    outcome = Outcome(id=PARCEL.id, status="accepted", reason=told, providerId=told)
+    [settlement] = settled(sending, outcome, {PARCEL.device_id: ADDRESS}, now=NOW, jitter=0)
+    assert (settlement.event, settlement.reason, settlement.provider_id) == (Event.ACCEPT, "other", None)
+
+
 def test_what_could_not_be_sealed_is_looked_at_again_or_failed() -> None:
     assert not_sealed(PARCEL, NOW).event is Event.RETRY
     assert not_sealed(replace(PARCEL, message_id=None), NOW).event is Event.REJECT
