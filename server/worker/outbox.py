@@ -102,14 +102,23 @@ class Outbox:
             return False
         now = self._clock()
         lease = Lease(new_id(now, self._random), now + LEASE)
-        claimed = await self._db.write(
-            lambda tx: leases.claim(tx, lease.id, now=now, until=lease.until, limit=self._settings.batch)
-        )
+        claimed = await self._claim(lease, now)
         if claimed:
             task = asyncio.create_task(self._dispatch(lease), name="outbox-batch")
             self._in_flight.add(task)
             task.add_done_callback(self._in_flight.discard)
         return claimed > 0
+
+    async def _claim(self, lease: Lease, now: int) -> int:
+        try:
+            return await self._db.write(
+                lambda tx: leases.claim(tx, lease.id, now=now, until=lease.until, limit=self._settings.batch)
+            )
+        except asyncio.CancelledError:
+            # It may be committed all the same, and nobody would work on it. What fails here the lease's end mends.
+            with suppress(DatabaseError):
+                await self._db.write(lambda tx: leases.give_back(tx, lease.id, now))
+            raise
 
     async def _dispatch(self, lease: Lease) -> None:
         try:

@@ -10,12 +10,16 @@ T = TypeVar("T")
 
 
 class Announced:
-    """Passes everything on, and wakes whoever waits for a write. `fail_once` is raised by the next write."""
+    """Passes everything on, and wakes whoever waits for a write. `fail_once` is raised by the next write.
+
+    `after_write` is called after each one has been committed and before whoever asked for it knows.
+    """
 
     def __init__(self, behind: Database) -> None:
         self._behind = behind
         self._written = asyncio.Event()
         self.fail_once: Exception | None = None
+        self.after_write: Callable[[], Awaitable[None]] | None = None
 
     @property
     def exclusive(self) -> bool:
@@ -26,9 +30,12 @@ class Announced:
         if fault is not None:
             raise fault
         try:
-            return await self._behind.write(job)
+            value = await self._behind.write(job)
+            if self.after_write is not None:
+                await self.after_write()
         finally:
             self._written.set()
+        return value
 
     async def read(self, job: Callable[[Transaction], Awaitable[T]]) -> T:
         return await self._behind.read(job)

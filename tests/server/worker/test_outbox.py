@@ -276,6 +276,22 @@ async def test_a_stop_gives_back_what_takes_too_long(hasty: World) -> None:
     assert (row["state"], row["lease"], row["attempts"]) == ("queued", None, 1)
 
 
+async def test_a_stop_gives_back_what_was_claimed_in_that_moment(world: World) -> None:
+    phone = await world.phone()
+    await world.seeded.message([phone], title="caught")
+    outbox = asyncio.create_task(world.outbox.run())
+
+    async def stop() -> None:
+        if await world.seeded.states() == ["leased"]:
+            outbox.cancel()
+            await asyncio.Event().wait()
+
+    world.db.after_write = stop
+    await asyncio.wait([outbox])
+    assert outbox.cancelled()
+    assert await world.seeded.states() == ["queued"]
+
+
 async def test_many_deliveries_go_in_batches_and_each_once(world: World) -> None:
     phones = [await world.phone() for _ in range(3)]
     for _ in range(40):
