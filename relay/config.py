@@ -55,7 +55,7 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     signature is checked.
     handles: handle requests of one address.
     bad_token_wait: seconds that a server waits after more than half of its last 100 tokens were bad.
-    in_flight: pushes that providers hold at any moment. nonces: replay entries kept; a full store answers
+    in_flight: pushes that one app's provider holds at any moment. nonces: replay entries kept; a full store answers
     503.
     known_servers, known_tokens, known_addresses: counters kept; the oldest is forgotten first.
     """

@@ -3,13 +3,16 @@
 Open the handle, take from the limits, hand it to the provider, note the outcome. Each push is tried by
 itself, so that one fault costs one push. The relay tries once, keeps nothing, and answers in time: what a
 provider has not answered by then is `retry: timeout`, and the server decides what comes next.
-How many pushes are with providers is bounded for the process; who comes beyond that waits, within the same
-deadline.
+How many pushes are with a provider is bounded, for each request and for the process; who comes beyond that
+waits, within the same deadline. Each provider has its own bounds, so that one that says nothing holds up nobody
+who goes to another.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final
 
 import structlog
@@ -39,7 +42,7 @@ ANSWER_SECONDS: Final = 9.0
 """All outcomes are written within ten; a second is left for signing and for a loop that is busy."""
 
 TASKS: Final = 256
-"""How many pushes of one request are with providers at once."""
+"""How many pushes of one request are with a provider at once."""
 
 _WEBPUSH_LARGEST_TEXT: Final = -(-WEBPUSH_LARGEST * 4 // 3)
 _NO_PROVIDER: Final = "none"
@@ -74,7 +77,7 @@ class Forwarder:
         self._limits = limits
         self._metrics = metrics
         self._clock = clock
-        self._slots = asyncio.Semaphore(in_flight)
+        self._slots = {provider: asyncio.Semaphore(in_flight) for provider in providers.values()}
         self._log = log
 
     async def forward(self, server: str, items: Sequence[Item], rules: Sequence[Rule]) -> list[Outcome]:
@@ -87,8 +90,14 @@ class Forwarder:
     async def _send_all(self, batch: "_Batch", sendings: Sequence[_Sending]) -> None:
         if not sendings:
             return
-        todo = iter(sendings)
-        tasks = [asyncio.create_task(self._work(batch, todo)) for _ in range(min(TASKS, len(sendings)))]
+        queues: dict[Provider, list[_Sending]] = defaultdict(list)
+        for sending in sendings:
+            queues[sending.provider].append(sending)
+        tasks = [
+            asyncio.create_task(self._work(batch, todo))
+            for queue in queues.values()
+            for todo in repeat(iter(queue), min(TASKS, len(queue)))
+        ]
         try:
             await asyncio.wait(tasks, timeout=ANSWER_SECONDS)
         finally:
@@ -98,7 +107,7 @@ class Forwarder:
 
     async def _work(self, batch: "_Batch", todo: Iterator[_Sending]) -> None:
         for sending in todo:
-            async with self._slots:
+            async with self._slots[sending.provider]:
                 batch.note(sending, await self._send(sending))
 
     async def _send(self, sending: _Sending) -> Verdict:

@@ -229,6 +229,19 @@ async def test_what_no_provider_has_answered_in_time_is_a_retry(
     assert [(outcome.status, outcome.reason) for outcome in outcomes] == [("retry", "timeout")] * 3
 
 
+async def test_a_provider_that_says_nothing_holds_up_no_other(
+    start_relay: StartRelay, providers: Providers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.forward.ANSWER_SECONDS", 2)
+    monkeypatch.setattr("relay.forward.TASKS", 2)
+    limits = LimitSettings(in_flight=2)
+    relay = await start_relay(apns=(apns_app(providers),), fcm=(fcm_project(providers),), limits=limits)
+    providers.script("apns", kind="hang")
+    silent = [_apns(relay, providers, number) for number in range(4)]
+    outcomes = await relay.push(*silent, _fcm(relay, providers, 5))
+    assert [outcome.status for outcome in outcomes] == ["retry"] * 4 + ["accepted"]
+
+
 async def test_an_apns_that_is_not_there_is_a_retry(start_relay: StartRelay, providers: Providers) -> None:
     app = apns_app(providers, port=1)
     relay = await start_relay(apns=(app,))
