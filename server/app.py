@@ -38,7 +38,7 @@ from server.commands.sealing import Sealer
 from server.commands.sessions import SignInLimits
 from server.commands.signing import Signer
 from server.commands.usage import Usage
-from server.config import AccountSettings, Settings, is_loopback, listen_address, trusted_networks
+from server.config import AccountSettings, Settings, is_for_this_machine, trusted_networks
 from server.domain.ports import Clock, Database, DatabaseError, Random
 from server.domain.throttle import Quota, Throttle
 
@@ -180,7 +180,7 @@ def _auth(settings: Settings, pieces: ServerPieces, mint: Mint, passwords: Passw
             Throttle(SIGN_INS_BY_ADDRESS, keys=_KEYS_REMEMBERED),
         ),
         registrations=Throttle(REGISTRATIONS_BY_ADDRESS, keys=_KEYS_REMEMBERED),
-        loopback=is_loopback(listen_address(settings.server.listen)[0]),
+        loopback=is_for_this_machine(settings.server),
         proxies=trusted_networks(settings.server),
     )
 

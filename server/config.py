@@ -207,6 +207,12 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def is_for_this_machine(server: ServerSettings) -> bool:
+    """Whether nobody elsewhere reaches this server: neither at its listener, nor through a proxy at its public URL."""
+    hosts = (listen_address(server.listen)[0], urlsplit(server.public_url).hostname or "")
+    return all(is_loopback(host) for host in hosts)
+
+
 def faults(settings: Settings) -> Iterator[ConfigError]:
     """What is wrong with values that are each of the right type."""
     for read in (trusted_relay_keys, trusted_networks):

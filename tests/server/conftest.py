@@ -29,7 +29,7 @@ from server.store.buckets import add_member
 from tests.harness.clock import SettableClock
 from tests.harness.native import Native, Reply, Wakes, listening
 
-PUBLIC_URL = "https://push.example.org"
+PUBLIC_URL = "http://127.0.0.1:8080"
 PASSWORD = "correct horse battery"
 
 

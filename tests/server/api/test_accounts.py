@@ -47,11 +47,12 @@ async def test_of_many_that_are_first_exactly_one_is_the_admin(house: House) -> 
     assert sorted(answer["user"]["role"] for answer in answers) == ["admin"] + ["user"] * 7
 
 
+@pytest.mark.parametrize("reached", [{"listen": "0.0.0.0:8080"}, {"public_url": "https://push.example.org"}])
 async def test_elsewhere_the_first_account_needs_the_code_in_the_log(
-    open_house: Open, settings: Settings
+    open_house: Open, settings: Settings, reached: dict[str, str]
 ) -> None:
-    """On a listener that others reach, nobody may be quicker than the operator."""
-    server = msgspec.structs.replace(settings.server, listen="0.0.0.0:8080")
+    """On a server that others reach, by its listener or through a proxy, nobody may be quicker than the operator."""
+    server = msgspec.structs.replace(settings.server, **reached)
     house = await open_house(msgspec.structs.replace(settings, server=server))
     code = first_account_code(house.pieces.secret)
     assert any(line.get("code") == code for line in house.log.entries)
