@@ -20,6 +20,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
+import psutil
 
 from crypto.encoding import b64u
 from crypto.envelope import SIZES, seal
@@ -27,7 +28,7 @@ from crypto.frame import Frame, Kind
 from crypto.httpsig import PUSH, sign_request
 from crypto.keys import DeviceKey, IdentityKey, Suite, read_keys
 from relay.wire import HANDLES_PATH, JSON_TYPE, PUSH_PATH, Push, decode_outcomes, encode_pushes
-from tests.harness.stack import Stack, running
+from tests.harness.stack import Process, Stack, running
 
 SEALS = 1_000
 MESSAGE = 250
@@ -49,14 +50,25 @@ def stopwatch() -> Iterator[list[float]]:
     took[0] = time.perf_counter() - start
 
 
-async def rate(work: Callable[[], Awaitable[int]]) -> str:
-    """The median of some runs, and their range, in units of work a second."""
-    rates = []
+async def rate(work: Callable[[], Awaitable[int]], process: Process | None = None) -> str:
+    """The median of some runs and their range, in units of work a second; and what one costs the process."""
+    rates, costs = [], []
     for _ in range(RUNS):
+        before = cpu_seconds(process)
         with stopwatch() as took:
             count = await work()
         rates.append(count / took[0])
-    return f"{median(rates):>8,.0f} /s   ({min(rates):,.0f} to {max(rates):,.0f})"
+        costs.append((cpu_seconds(process) - before) / count)
+    cost = "" if process is None else f"   {median(costs) * 1000:.2f} ms of the {process.name}'s CPU each"
+    return f"{median(rates):>8,.0f} /s   ({min(rates):,.0f} to {max(rates):,.0f}){cost}"
+
+
+def cpu_seconds(process: Process | None) -> float:
+    """What a process has used so far, without its children."""
+    if process is None:
+        return 0.0
+    used = psutil.Process(process.pid).cpu_times()
+    return float(used.user + used.system)
 
 
 async def seals() -> None:
@@ -149,7 +161,9 @@ async def relay(stack: Stack) -> None:
 
             await run()  # connections and provider tokens are made once
             stack.providers.clear()
-            say(f"signed pushes through the relay, {provider}, {size} a request", await rate(run))
+            say(
+                f"signed pushes through the relay, {provider}, {size} a request", await rate(run, stack.relay)
+            )
             stack.providers.clear()
 
 
@@ -191,7 +205,7 @@ async def bench(directory: Path) -> None:
         await relay(stack)
         say(
             f"messages accepted durably over HTTP, SQLite, {CONNECTIONS} connections",
-            await rate(lambda: accepted(stack)),
+            await rate(lambda: accepted(stack), stack.server),
         )
         await latency(stack, 205)
 
