@@ -27,6 +27,7 @@ from crypto.keys import EpochKey, IdentityKey, Random
 from relay.app import build_relay
 from relay.config import Admission, RelayConfig
 from relay.wire import JSON_TYPE, PUSH_PATH, STATUS_PATH, Outcome, Push, decode_outcomes, encode_pushes
+from simulator.providers import Providers
 from tests.harness.clock import SettableClock
 
 PUBLIC_URL = "https://relay.test/base"
@@ -216,3 +217,11 @@ def push(handle: str, number: int = 1, **changes: Any) -> Push:
 
 def body_of(items: Sequence[Any]) -> bytes:
     return msgspec.json.encode({"pushes": items})
+
+
+def to_apns(relay: Relay, providers: Providers, number: int = 1, **changes: Any) -> Push:
+    return push(relay.handle(providers.token("apns")), number, **changes)
+
+
+def to_fcm(relay: Relay, providers: Providers, number: int = 1, **changes: Any) -> Push:
+    return push(relay.handle(providers.token("fcm"), provider="fcm", app=PROJECT), number, **changes)

@@ -1,4 +1,4 @@
-"""A clock for tests, and a sender that holds the APNs credentials."""
+"""A clock for tests, a sender that holds the APNs credentials, and what phones tell."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -6,6 +6,8 @@ from typing import Any
 
 import jwt
 
+from simulator.bell import Bell
+from simulator.phone import Phone
 from simulator.providers import Providers
 from tests.simulator.http2 import Answer, Client
 
@@ -68,3 +70,26 @@ class Sender:
         for name, value in changed.items():
             headers[name.replace("_", "-") if not name.startswith("_") else ":" + name[1:]] = value
         return await self.client.ask(headers.items(), json.dumps(PAYLOAD).encode() if body is None else body)
+
+
+Pair = Callable[..., Awaitable[Phone]]
+Reopen = Callable[[], Awaitable[Phone]]
+
+
+class Events:
+    """What phones tell, and a way to wait for it."""
+
+    def __init__(self) -> None:
+        self.all: list[dict[str, Any]] = []
+        self.bell = Bell()
+
+    def __call__(self, event: Any) -> None:
+        self.all.append(dict(event))
+        self.bell.ring()
+
+    def of(self, name: str) -> list[dict[str, Any]]:
+        return [one for one in self.all if one["event"] == name]
+
+    async def until(self, name: str, count: int = 1) -> dict[str, Any]:
+        await self.bell.until(lambda: len(self.of(name)) >= count)
+        return self.of(name)[count - 1]

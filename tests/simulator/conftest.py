@@ -13,8 +13,9 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from simulator.credentials import Credentials, make_credentials
+from simulator.phone import Phone
 from simulator.providers import APP, PROJECT, Providers
-from tests.simulator.clients import Assert, Fcm, Grant, Sender, Time
+from tests.simulator.clients import Assert, Events, Fcm, Grant, Pair, Reopen, Sender, Time
 from tests.simulator.http2 import Client
 from tests.simulator.peer import Peer
 
@@ -107,3 +108,58 @@ async def peer(time: Time, apns: Sender) -> AsyncIterator[Peer]:
     peer.url = str(server.make_url("/")).rstrip("/")
     yield peer
     await server.close()
+
+
+@pytest.fixture
+def events() -> Events:
+    return Events()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "phone.json"
+
+
+@pytest.fixture
+async def pair(
+    peer: Peer, providers: Providers, time: Time, events: Events, file: Path
+) -> AsyncIterator[Pair]:
+    phones: list[Phone] = []
+
+    async def make(link: str | None = None, **changed: Any) -> Phone:
+        usual: dict[str, Any] = {"platform": "ios", "suite": 2, "name": "Ada's phone", "file": file}
+        phone = await Phone.pair(
+            link or peer.link,
+            control=providers.control_url,
+            clock=lambda: int(time() * 1000),
+            on_event=events,
+            **{**usual, **changed},
+        )
+        phones.append(phone)
+        return phone
+
+    yield make
+    for phone in phones:
+        await phone.close()
+
+
+@pytest.fixture
+async def phone(pair: Pair) -> Phone:
+    return await pair()
+
+
+@pytest.fixture
+async def reopen(file: Path, providers: Providers, time: Time, events: Events) -> AsyncIterator[Reopen]:
+    phones: list[Phone] = []
+
+    async def make() -> Phone:
+        phones.append(
+            await Phone.open(
+                file, control=providers.control_url, clock=lambda: int(time() * 1000), on_event=events
+            )
+        )
+        return phones[-1]
+
+    yield make
+    for phone in phones:
+        await phone.close()

@@ -1,199 +1,23 @@
-"""The phone's whole way: pairing, receiving over real APNs, fetching, claims, receipts, renewal, restart."""
+"""A paired phone's way: receiving over real APNs, fetching, claims, receipts, renewal, restart."""
 
 # ruff: noqa: ASYNC240 - small local files, looked at between awaits
 
 import json
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from crypto.encoding import b64u
 from crypto.envelope import SIZES
 from crypto.frame import Kind
 from crypto.keys import IdentityKey
-from simulator.bell import Bell
 from simulator.home import Refused
-from simulator.identity import NotVerified
-from simulator.link import BadLink
 from simulator.mail import DAY
 from simulator.phone import Phone, Unpaired
 from simulator.providers import Providers
 from simulator.state import BadState, load
-from tests.simulator.clients import Fcm, Time
-from tests.simulator.peer import CODE, Peer
-
-Pair = Callable[..., Awaitable[Phone]]
-
-
-class Events:
-    """What phones tell, and a way to wait for it."""
-
-    def __init__(self) -> None:
-        self.all: list[dict[str, Any]] = []
-        self.bell = Bell()
-
-    def __call__(self, event: Any) -> None:
-        self.all.append(dict(event))
-        self.bell.ring()
-
-    def of(self, name: str) -> list[dict[str, Any]]:
-        return [one for one in self.all if one["event"] == name]
-
-    async def until(self, name: str, count: int = 1) -> dict[str, Any]:
-        await self.bell.until(lambda: len(self.of(name)) >= count)
-        return self.of(name)[count - 1]
-
-
-@pytest.fixture
-def events() -> Events:
-    return Events()
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "phone.json"
-
-
-@pytest.fixture
-async def pair(
-    peer: Peer, providers: Providers, time: Time, events: Events, file: Path
-) -> AsyncIterator[Pair]:
-    phones: list[Phone] = []
-
-    async def make(link: str | None = None, **changed: Any) -> Phone:
-        usual: dict[str, Any] = {"platform": "ios", "suite": 2, "name": "Ada's phone", "file": file}
-        phone = await Phone.pair(
-            link or peer.link,
-            control=providers.control_url,
-            clock=lambda: int(time() * 1000),
-            on_event=events,
-            **{**usual, **changed},
-        )
-        phones.append(phone)
-        return phone
-
-    yield make
-    for phone in phones:
-        await phone.close()
-
-
-@pytest.fixture
-async def phone(pair: Pair) -> Phone:
-    return await pair()
-
-
-@pytest.fixture
-async def reopen(
-    file: Path, providers: Providers, time: Time, events: Events
-) -> AsyncIterator[Callable[[], Awaitable[Phone]]]:
-    phones: list[Phone] = []
-
-    async def make() -> Phone:
-        phones.append(
-            await Phone.open(
-                file, control=providers.control_url, clock=lambda: int(time() * 1000), on_event=events
-            )
-        )
-        return phones[-1]
-
-    yield make
-    for phone in phones:
-        await phone.close()
-
-
-Reopen = Callable[[], Awaitable[Phone]]
-
-
-@pytest.mark.parametrize("suite", [1, 2])
-async def test_a_paired_phone_shows_what_is_pushed_to_it(pair: Pair, peer: Peer, suite: int) -> None:
-    phone = await pair(suite=suite)
-    await peer.push(peer.make("Backup finished ✓"))
-    shown = await phone.shows("Backup finished ✓")
-    assert (shown.title, shown.replaces) == ("Title", None)
-    assert peer.heard.pairs[0]["suite"] == suite
-    assert peer.heard.pairs[0]["platform"] == "ios"
-
-
-async def test_pairing_tells_the_fingerprint_that_the_server_shows(phone: Phone, events: Events) -> None:
-    (paired,) = events.of("paired")
-    assert paired["fingerprint"] == phone.fingerprint
-    assert len(paired["fingerprint"].split()) == 6
-
-
-async def test_a_handle_that_is_pushed_reaches_the_pairing_and_a_strangers_does_not(
-    pair: Pair, peer: Peer
-) -> None:
-    peer.sabotage.pushes_handles = True
-    await pair()
-    assert peer.heard.pairs[0]["handle"] == "handle-pushed"
-
-
-async def test_the_handle_is_bound_to_the_key_of_the_link(phone: Phone, peer: Peer) -> None:
-    (asked,) = peer.heard.handles
-    assert asked["server"] == peer.key.public.id == phone.pairing.server.id
-    assert (asked["provider"], asked["app"]) == ("apns", "org.hushpost.app")
-
-
-async def test_an_android_phone_receives_through_fcm(pair: Pair, peer: Peer, fcm: Fcm) -> None:
-    phone = await pair(platform="android", suite=1)
-
-    envelope = b64u(peer.sealed(peer.make("over FCM")))
-    await fcm(
-        {"message": {"token": peer.push_token, "data": {"hp": envelope}, "android": {"priority": "HIGH"}}}
-    )
-    await phone.shows("over FCM")
-    await fcm({"message": {"token": peer.push_token, "data": {"hp": ""}}})
-    await phone.until(lambda inbox: inbox.woken_at > 0)
-
-
-async def test_a_server_of_another_key_hears_nothing(pair: Pair, peer: Peer) -> None:
-    other = IdentityKey.from_seed(bytes(32)).public.id
-    with pytest.raises(NotVerified, match="another server"):
-        await pair(peer.link.replace(peer.key.public.id, other))
-    assert peer.heard.handles == peer.heard.pairs == []
-
-
-async def test_an_identity_signed_by_another_key_is_refused(pair: Pair, peer: Peer) -> None:
-    peer.sabotage.impostor = IdentityKey.from_seed(bytes(32))
-    with pytest.raises(NotVerified, match="signature"):
-        await pair()
-    assert peer.heard.handles == peer.heard.pairs == []
-
-
-async def test_a_refused_code_leaves_nothing_behind(pair: Pair, peer: Peer, file: Path) -> None:
-    peer.sabotage.pair_status = 403
-    with pytest.raises(Refused, match="pairing_code_invalid"):
-        await pair()
-    assert not file.exists()
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "says"),
-    [
-        ("hushpost://", "https://", "link"),
-        ("s=http://127.0.0.1", "s=http://example.org", "s: https"),
-        ("s=http://", "s=http://me@", "s: a plain URL"),
-        (f"c={CODE}", "c=short", "c: 16 bytes"),
-        (f"c={CODE}&", "", "c: exactly one"),
-        ("&k=", "&c=x&k=", "c: exactly one"),
-        ("&r=http://127.0.0.1", "&r=https://relay.example", "r: a relay that this app does not know"),
-    ],
-)
-async def test_a_link_that_must_not_be_followed_is_refused(
-    pair: Pair, peer: Peer, old: str, new: str, says: str
-) -> None:
-    with pytest.raises(BadLink, match=says) as refused:
-        await pair(peer.link.replace(old, new))
-    assert CODE not in str(refused.value)
-
-
-async def test_a_relay_that_is_named_is_known_and_others_are_not(pair: Pair, peer: Peer) -> None:
-    await pair(relays=[f"{peer.url}/relay/"])
-    with pytest.raises(BadLink):
-        await pair(relays=["https://relay.example"])
+from tests.simulator.clients import Events, Reopen, Time
+from tests.simulator.peer import Peer
 
 
 async def test_a_push_is_told_with_its_size_and_times(phone: Phone, peer: Peer, events: Events) -> None:

@@ -11,11 +11,8 @@ from server.domain.ports import Database, DatabaseUnavailable, Random, Transacti
 from server.store import messages
 from server.store.claims import keep_claims
 from server.store.database import open_database
-from tests.harness import databases
 from tests.harness.clock import SettableClock
 from tests.harness.rows import Seeded
-
-pytestmark = pytest.mark.skipif("postgresql" not in databases.engines(), reason="no PostgreSQL")
 
 
 @pytest.fixture
