@@ -9,11 +9,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 import typer
 
-from server.cli.terminal import USAGE, CommandError
+from server.cli.terminal import USAGE, CommandError, say
+from server.config import is_loopback
 
 T = TypeVar("T")
 
@@ -58,11 +60,23 @@ def run(url: str, work: Callable[[Api], Awaitable[T]], *, signed_in: bool = True
             "HUSHPOST_TOKEN is not set; `hushpost login` or `hushpost register` print one", code=USAGE
         )
 
+    if sent_in_the_clear(url):
+        say(f"{url} is not https: whoever is on the way reads what is sent, the password or token too")
+
     async def main() -> T:
         async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
             return await work(Api(session, url, token if signed_in else None))
 
     return asyncio.run(main())
+
+
+def sent_in_the_clear(url: str) -> bool:
+    """Whether calls to this address leave the machine without TLS."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False  # no address at all, which the call itself will say
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 async def _read(answer: aiohttp.ClientResponse) -> Any:
