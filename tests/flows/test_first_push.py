@@ -3,6 +3,7 @@
 import re
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ async def test_the_servers_database_holds_no_push_token(stack: Stack, phones: tu
         token = phone.pairing.push_token
         assert token.encode() not in content
         assert bytes.fromhex(token) not in content if re.fullmatch(r"[0-9a-f]+", token) else True
-    with sqlite3.connect(stack.database) as database:
+    with closing(sqlite3.connect(stack.database)) as database:
         [(handles,)] = database.execute("SELECT COUNT(handle) FROM devices")
     assert handles == 2
 
