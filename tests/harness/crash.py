@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,10 +23,16 @@ from simulator.mail import Inbox
 from simulator.phone import Phone
 from tests.harness.stack import Stack, running
 
-SENDERS = 8
-SETTLE_SECONDS = 120
-LONGEST_LIFE = 0.4
-"""Seconds that the server lives, at most, once it answers: long enough for a first commit, short enough to hit all else."""
+SENDERS = 4
+LONGEST_PAUSE = 0.15
+"""Seconds between two messages of a sender, at most."""
+
+STUCK_SECONDS = 30
+"""At the end, what is owed is waited for as long as phones go on showing something: a backlog is not a loss."""
+
+LIVES = (0.3, 2.5)
+"""Seconds that the server lives once it answers, at most, in turn: the short ones end during the first commits, before
+anything is sealed; the long ones while batches are sealed, with the relay, or being settled."""
 
 
 @dataclass
@@ -48,7 +55,7 @@ class Result:
         return not (self.lost or self.twice or self.unknown)
 
 
-async def send_until_killed(stack: Stack, tally: Tally, sender: str) -> None:
+async def send_until_killed(stack: Stack, tally: Tally, sender: str, chance: random.Random) -> None:
     number = 0
     while True:
         text = f"{sender}.{number}"
@@ -60,14 +67,15 @@ async def send_until_killed(stack: Stack, tally: Tally, sender: str) -> None:
             return
         tally.unanswered.discard(text)
         tally.answered.add(text)
+        await asyncio.sleep(chance.uniform(0, LONGEST_PAUSE))
 
 
-async def one_round(stack: Stack, tally: Tally, number: int, life: float) -> None:
+async def one_round(stack: Stack, tally: Tally, number: int, chance: random.Random) -> None:
     senders = [
-        asyncio.create_task(send_until_killed(stack, tally, f"{number}.{sender}"))
+        asyncio.create_task(send_until_killed(stack, tally, f"{number}.{sender}", chance))
         for sender in range(SENDERS)
     ]
-    await asyncio.sleep(life)
+    await asyncio.sleep(chance.uniform(0, LIVES[number % len(LIVES)]))
     await stack.server.kill()
     for outcome in await asyncio.gather(*senders, return_exceptions=True):
         if isinstance(outcome, BaseException):
@@ -79,13 +87,19 @@ def shown(inbox: Inbox) -> Counter[str]:
     return Counter(one.text for one in inbox.log)
 
 
+def shows_more_than(count: int) -> Callable[[Inbox], bool]:
+    return lambda inbox: len(inbox.log) > count
+
+
 async def wait_for_all(phones: list[Phone], tally: Tally) -> None:
+    """Wait until the phones have shown what they are owed, or show nothing more."""
     for phone in phones:
-        try:
-            async with asyncio.timeout(SETTLE_SECONDS):
-                await phone.until(lambda inbox: tally.answered <= shown(inbox).keys())
-        except TimeoutError:
-            pass  # what is missing is counted as lost
+        while not tally.answered <= shown(phone.inbox).keys():
+            try:
+                async with asyncio.timeout(STUCK_SECONDS):
+                    await phone.until(shows_more_than(len(phone.inbox.log)))
+            except TimeoutError:
+                return  # what is missing is counted as lost
 
 
 def judge(phone: Phone, name: str, tally: Tally) -> Result:
@@ -103,13 +117,13 @@ async def crash(directory: Path, rounds: int, seed: int) -> list[Result]:
     tally = Tally()
     async with running(directory) as stack:
         phones = [
-            await stack.pair(platform="ios", suite=2, name="apns"),
-            await stack.pair(platform="android", suite=1, name="fcm"),
+            await stack.pair(platform="ios", suite=2, name="apns", keep=False),
+            await stack.pair(platform="android", suite=1, name="fcm", keep=False),
         ]
         with progress() as bar:
             task = bar.add_task("kill -9", total=rounds)
             for number in range(rounds):
-                await one_round(stack, tally, number, chance.uniform(0.0, LONGEST_LIFE))
+                await one_round(stack, tally, number, chance)
                 bar.update(task, advance=1, description=f"kill -9 · {len(tally.answered)} answered")
         await wait_for_all(phones, tally)
         results = [judge(phone, name, tally) for phone, name in zip(phones, ("apns", "fcm"), strict=True)]

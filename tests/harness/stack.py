@@ -121,7 +121,8 @@ class Stack:
         made = await self.call("POST", "/api/v1/access-tokens", {"name": "harness", "scopes": ["admin"]})
         self.token = made["token"]
 
-    async def pair(self, *, platform: str, suite: int, name: str) -> Phone:
+    async def pair(self, *, platform: str, suite: int, name: str, keep: bool = True) -> Phone:
+        """Pair a phone; one that does not `keep` its state on disk is faster and dies with this process."""
         code = await self.call("POST", "/api/v1/devices/pairing-codes", {})
         return await Phone.pair(
             code["link"],
@@ -129,7 +130,7 @@ class Stack:
             platform=platform,
             suite=suite,
             name=name,
-            file=self.directory / f"{name}.phone",
+            file=self.directory / f"{name}.phone" if keep else None,
         )
 
     async def send(self, **message: Any) -> str:
