@@ -297,8 +297,12 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         cached_statements=_STATEMENTS,
     )
     connection.row_factory = sqlite3.Row
-    if not read_only:
-        connection.execute("PRAGMA journal_mode = WAL")
-    for pragma in _PRAGMAS:
-        connection.execute(pragma)
+    try:
+        if not read_only:
+            connection.execute("PRAGMA journal_mode = WAL")
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+    except BaseException:
+        connection.close()  # not a database, or locked: nobody else would close it
+        raise
     return connection
