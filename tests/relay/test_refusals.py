@@ -4,13 +4,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 
 from crypto.encoding import b64u
 from crypto.httpsig import STATUS_ANSWER, SignatureFault
 from relay.config import Admission, LimitSettings
 from relay.wire import ERROR_STATUS, MAX_BYTES, PUSH_PATH, STATUS_PATH
+from tests.harness.clock import SettableClock
 from tests.relay.conftest import StartRelay
-from tests.relay.running import PASS_KEY, SERVER_KEY, STRANGER_KEY, Answer, Relay, body_of, push
+from tests.relay.running import PASS_KEY, SERVER_KEY, STRANGER_KEY, Answer, Relay, body_of, config, push
 
 EMPTY = b'{"pushes":[]}'
 Fault = Callable[[Relay], Awaitable[Answer]]
@@ -180,17 +182,35 @@ async def test_a_full_nonce_store_says_when_it_will_have_room(start_relay: Start
     assert (await relay.post(EMPTY)).status == 200
 
 
-async def test_our_own_fault_is_a_signed_500_without_a_trace(
-    relay: Relay, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise RuntimeError("a secret")
+class FaultyClock(SettableClock):
+    """Fails once, after `good` more looks, where that is set."""
 
-    monkeypatch.setattr("relay.forward.read_item", fail)
-    answer = await relay.post(body_of([push("handle")]))
-    _check_form(answer, "internal")
-    assert b"secret" not in answer.body
-    relay.verify(answer)
+    good: int | None = None
+
+    def __call__(self) -> int:
+        if self.good == 0:
+            self.good = None
+            raise RuntimeError("a secret")
+        if self.good is not None:
+            self.good -= 1
+        return super().__call__()
+
+
+@pytest.mark.parametrize("good", [1, 2], ids=["at the nonce", "at the limits"])
+async def test_our_own_fault_after_verification_is_a_signed_500_without_a_trace(
+    clock: SettableClock, good: int
+) -> None:
+    faulty = FaultyClock(clock.now)
+    async with ClientSession() as session:
+        relay = await Relay.start(config(), clock=faulty, session=session)
+        body = body_of([push("handle")])
+        headers = relay.sign(body)
+        faulty.good = good
+        answer = await relay.send("POST", PUSH_PATH, headers=headers, body=body)
+        _check_form(answer, "internal")
+        assert b"secret" not in answer.body
+        relay.verify(answer)
+        await relay.stop()
 
 
 ORDER: list[tuple[str, dict[str, Any]]] = [
