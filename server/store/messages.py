@@ -10,7 +10,7 @@ from typing import Any
 from server.domain.message import DeliveryType, Message
 from server.domain.ports import Row, Transaction
 
-_MESSAGE = "SELECT m.*, (SELECT COUNT(*) FROM inbox_items i WHERE i.message_id = m.id) AS notifications FROM messages m"
+_MESSAGE = "SELECT m.* FROM messages m"
 # Permissions are JSON lists of four plain words, so a quoted word is found by its text.
 _OVERSEES = "(b.permissions LIKE '%\"ADMIN\"%' OR b.permissions LIKE '%\"DELETE\"%')"
 _VISIBLE = (
@@ -36,7 +36,7 @@ NEWEST = "g"  # sorts after every id
 async def add_message(tx: Transaction, message: Message) -> None:
     await tx.run(
         "INSERT INTO messages (id, tenant_id, bucket_id, sender_id, delivery_type, collapse_id, content,"
-        " created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        " notifications, created_at, sent_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)",
         message.id,
         message.tenant_id,
         message.bucket_id,
@@ -44,6 +44,7 @@ async def add_message(tx: Transaction, message: Message) -> None:
         message.delivery_type.value,
         message.collapse_id,
         json.dumps(message.content, ensure_ascii=False, separators=(",", ":")),
+        message.notifications,
         message.created_at,
         message.expires_at,
     )

@@ -32,8 +32,8 @@ _IDS_IN_A_NOTICE = 40  # 39 bytes each: fits the least room that the largest env
 _NOT_WEB = f" AND v.platform <> 'web' AND (v.handle IS NULL OR LENGTH(v.handle) < {WEB_HANDLE_LENGTH})"
 _INSERT = (
     "INSERT INTO deliveries (id, message_id, user_id, device_id, channel, kind, frame_id, body, sequence, state,"
-    " reason, attempts, created_at, due_at, expires_at, settled_at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14, $15)"
+    " reason, attempts, created_at, due_at, turn, expires_at, settled_at)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $13, $14, $15)"
 )
 
 

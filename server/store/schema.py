@@ -8,6 +8,7 @@ booleans: what can happen is the time when it happened, or null. Secrets that on
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
@@ -145,7 +146,7 @@ devices = Table(
     _time("last_woken_at", optional=True),  # wakes go out at most every 30 s
     Column("last_fault", Text),  # the reason in its newest "failed" receipt
     _time("last_fault_at", optional=True),
-    Index(None, "user_id"),
+    Index(None, "user_id", "id"),  # a fan-out reads devices in this order
 )
 
 pairing_codes = Table(
@@ -167,8 +168,11 @@ messages = Table(
     Column("delivery_type", Text, nullable=False),  # NORMAL | SILENT | CRITICAL | NO_PUSH
     Column("collapse_id", Text),
     Column("content", Text),  # JSON, the native API's names; null once retracted
+    Column("notifications", BigInteger, nullable=False),  # how many users it goes to
     _time("created_at"),
-    _time("expires_at"),  # created_at + ttl: what is not delivered by then is not delivered
+    _time("scheduled_at", optional=True),  # when it is to be sent, where that is later than created_at
+    _time("sent_at", optional=True),  # when its deliveries began to be written; null while it is scheduled
+    _time("expires_at"),  # sent + ttl: what is not delivered by then is not delivered
     _time("retracted_at", optional=True),
     Index(None, "bucket_id", "id"),
     Index(None, "sender_id", "id"),
@@ -207,29 +211,82 @@ deliveries = Table(  # the outbox: one row for each recipient and channel, for p
     Column("provider_id", Text),
     _time("created_at"),
     _time("due_at"),  # not claimed before; of one that is leased, when its lease ends
+    _time("turn"),  # of those that are due, the lowest is claimed first
     _time("expires_at"),
     Column("lease", Text),  # a fresh id for each claim: an outcome settles only the lease that it belongs to
+    _time("sealed_at", optional=True),  # of the last attempt
+    _time("relayed_at", optional=True),  # when the relay was asked, of the last attempt
     _time("settled_at", optional=True),
     _time("received_at", optional=True),  # the device's receipts
     _time("shown_at", optional=True),
     _time("read_at", optional=True),
     _time("failed_at", optional=True),
     Column("fault", Text),  # the reason in the device's "failed" receipt
-    Index(None, "message_id"),
+    Index(None, "message_id", "id"),
     Index(None, "device_id", "sequence"),
     Index(None, "frame_id", "device_id"),
 )
-Index(
-    "ix_deliveries_waiting",
-    deliveries.c.due_at,
-    postgresql_where=deliveries.c.state.in_(("queued", "leased")),
-    sqlite_where=deliveries.c.state.in_(("queued", "leased")),
+
+
+def _of_deliveries(name: str, condition: ColumnElement[bool], *columns: str) -> None:
+    """Index the few rows that are in some state, so that what is settled costs the queue nothing."""
+    listed = [deliveries.c[column] for column in columns]
+    Index(f"ix_deliveries_{name}", *listed, postgresql_where=condition, sqlite_where=condition)
+
+
+_of_deliveries("queued", deliveries.c.state == "queued", "turn", "due_at")
+_of_deliveries("leased", deliveries.c.state == "leased", "device_id", "due_at")
+_of_deliveries("lease", deliveries.c.lease.is_not(None), "lease")
+_of_deliveries("dead", deliveries.c.state.in_(("failed", "expired", "gone")), "settled_at", "id")
+
+delivery_tallies = (
+    Table(  # how deliveries were created and moved: one row of differences for each transaction
+        "delivery_tallies",
+        metadata,
+        _id(),
+        Column("book", Text, nullable=False),  # "live", or "pruned": what was deleted, by its last state
+        *(
+            Column(name, BigInteger, nullable=False)
+            for name in (
+                "created",
+                "waiting",
+                "accepted",
+                "gone",
+                "expired",
+                "failed",
+                "cancelled",
+                "suppressed",
+            )
+        ),
+    )
 )
-Index(
-    "ix_deliveries_lease",
-    deliveries.c.lease,
-    postgresql_where=deliveries.c.lease.is_not(None),
-    sqlite_where=deliveries.c.lease.is_not(None),
+
+tasks = Table(  # what is to be done at some time: run, and rescheduled or deleted, in one transaction
+    "tasks",
+    metadata,
+    _id(),
+    Column("kind", Text, nullable=False),  # "send" | "fanout" | "prune" | "compact"
+    _ref("message_id", "messages", optional=True),
+    Column("payload", Text, nullable=False),  # JSON of its kind
+    _time("due_at"),
+    Column("attempts", Integer, nullable=False),  # failures since it last went well
+    _time("created_at"),
+    Index(None, "due_at"),
+    Index(None, "message_id"),
+)
+
+idempotency_keys = (
+    Table(  # sends that may be repeated: for each user, route and key, the message that it made
+        "idempotency_keys",
+        metadata,
+        Column("hash", LargeBinary, primary_key=True),  # of user, route and key
+        Column("fingerprint", LargeBinary, nullable=False),  # of what was asked for
+        _ref("message_id", "messages"),
+        _time("created_at"),
+        _time("expires_at"),
+        Index(None, "message_id"),
+        Index(None, "expires_at"),
+    )
 )
 
 claims = (

@@ -75,7 +75,7 @@ class Seeded:
         async def job(tx: Transaction) -> list[Delivery]:
             await tx.run(
                 "INSERT INTO messages (id, tenant_id, bucket_id, delivery_type, collapse_id, content, created_at,"
-                " expires_at) SELECT $1, tenant_id, id, $3, $4, $5, $6, $7 FROM buckets WHERE id = $2",
+                " sent_at, expires_at, notifications) SELECT $1, tenant_id, id, $3, $4, $5, $6, $6, $7, 1 FROM buckets WHERE id = $2",
                 id_,
                 self.bucket_id,
                 delivery_type,
