@@ -18,8 +18,8 @@ _PARTIAL = (
 )
 _STATES = ("accepted", "gone", "expired", "failed", "cancelled", "suppressed")
 _OPENING = (  # what is there already, as the first entry of the books
-    f"INSERT INTO delivery_tallies (id, book, created, waiting, {', '.join(_STATES)})"
-    " SELECT '00000000-0000-7000-8000-000000000000', 'live', COUNT(*),"
+    f"INSERT INTO delivery_tallies (book, created, waiting, {', '.join(_STATES)})"
+    " SELECT 'live', COUNT(*),"
     " COALESCE(SUM(CASE WHEN state IN ('queued', 'leased') THEN 1 ELSE 0 END), 0), "
     + ", ".join(f"COALESCE(SUM(CASE WHEN state = '{state}' THEN 1 ELSE 0 END), 0)" for state in _STATES)
     + " FROM deliveries"
@@ -29,7 +29,6 @@ _OPENING = (  # what is there already, as the first entry of the books
 def upgrade() -> None:
     op.create_table(
         "delivery_tallies",
-        sa.Column("id", sa.Text(), nullable=False),
         sa.Column("book", sa.Text(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("waiting", sa.BigInteger(), nullable=False),
@@ -39,7 +38,6 @@ def upgrade() -> None:
         sa.Column("failed", sa.BigInteger(), nullable=False),
         sa.Column("cancelled", sa.BigInteger(), nullable=False),
         sa.Column("suppressed", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_delivery_tallies")),
     )
     op.create_table(
         "idempotency_keys",
