@@ -241,9 +241,8 @@ _of_deliveries("dead", deliveries.c.state.in_(("failed", "expired", "gone")), "s
 
 delivery_tallies = (
     Table(  # how deliveries were created and moved: one row of differences for each transaction
-        "delivery_tallies",
+        "delivery_tallies",  # without a key: the rows are added up and replaced by their sum
         metadata,
-        _id(),
         Column("book", Text, nullable=False),  # "live", or "pruned": what was deleted, by its last state
         *(
             Column(name, BigInteger, nullable=False)
