@@ -28,7 +28,8 @@ from crypto.frame import Frame, Kind
 from crypto.httpsig import PUSH, sign_request
 from crypto.keys import DeviceKey, IdentityKey, Suite, read_keys
 from relay.wire import HANDLES_PATH, JSON_TYPE, PUSH_PATH, Push, decode_outcomes, encode_pushes
-from tests.harness.stack import Process, Stack, running
+from tests.harness.process import Process
+from tests.harness.stack import Stack, running
 
 SEALS = 1_000
 MESSAGE = 250

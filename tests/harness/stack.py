@@ -5,10 +5,7 @@ started from a configuration file by the command that people type, and can be ki
 """
 
 import asyncio
-import os
-import socket
-import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,72 +16,13 @@ import aiohttp
 from crypto.keys import IdentityKey, read_keys
 from simulator.phone import Phone
 from simulator.providers import Providers
+from tests.harness.conservation import Books, ask_books
+from tests.harness.process import HUSHPOST, Process, environment, free_port
 
-HUSHPOST = Path(sys.executable).with_name("hushpost")
 PLENTY = 1_000_000_000
-START_SECONDS = 30
 PASSWORD = "correct horse battery staple"
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without Hushpost's own variables, and with compiled modules kept between starts."""
-    unwanted = ("HUSHPOST_", "PYTHONDONTWRITEBYTECODE")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
-    return kept | dict(extra)
-
-
-@dataclass
-class Process:
-    """One `hushpost` command; its log is a file in the stack's directory."""
-
-    name: str
-    config: Path
-    url: str
-    log: Path
-    _running: asyncio.subprocess.Process | None = None
-
-    @property
-    def pid(self) -> int:
-        assert self._running is not None, f"{self.name} is not running"
-        return self._running.pid
-
-    async def start(self, session: aiohttp.ClientSession) -> None:
-        """Start it and wait until it answers."""
-        with self.log.open("ab") as log:
-            self._running = await asyncio.create_subprocess_exec(
-                HUSHPOST, self.name, "--config", self.config, stdout=log, stderr=log, env=environment({})
-            )
-        async with asyncio.timeout(START_SECONDS):
-            while not await self._answers(session):
-                await asyncio.sleep(0.02)
-
-    async def kill(self) -> None:
-        """End it as a power cut would: nothing in it gets to say goodbye."""
-        if self._running is not None and self._running.returncode is None:
-            self._running.kill()
-            await self._running.wait()
-
-    async def stop(self) -> None:
-        if self._running is not None and self._running.returncode is None:
-            self._running.terminate()
-            await self._running.wait()
-
-    async def _answers(self, session: aiohttp.ClientSession) -> bool:
-        assert self._running is not None
-        if self._running.returncode is not None:
-            raise RuntimeError(f"{self.name} ended at its start:\n{self.log.read_text()[-2000:]}")
-        try:
-            async with session.get(f"{self.url}/healthz") as answer:
-                return answer.status == 200
-        except aiohttp.ClientError:
-            return False
+EVERYTHING = "all"
+"""The role of a server that is the only one: it answers requests and delivers."""
 
 
 @dataclass
@@ -93,10 +31,15 @@ class Stack:
 
     directory: Path
     providers: Providers
-    server: Process
+    servers: Sequence[Process]
     relay: Process
     session: aiohttp.ClientSession
     token: str = field(repr=False, default="")
+
+    @property
+    def server(self) -> Process:
+        """The first one, by whose address phones and people know the server."""
+        return self.servers[0]
 
     @property
     def database(self) -> Path:
@@ -140,27 +83,76 @@ class Stack:
         )
         return str(sent["id"])
 
+    async def books(self) -> Books:
+        return await ask_books(self.session, self.server.url, self.token)
+
+    async def check_books(self) -> None:
+        """Conservation must hold whenever it is asked for, whatever is under way."""
+        if self.server.alive and self.token:
+            books = await self.books()
+            assert books.balanced, f"conservation does not hold: {books}"
+
 
 @asynccontextmanager
-async def running(directory: Path, *, database_url: str = "") -> AsyncIterator[Stack]:
-    """Server, relay and providers, one account signed in; all ended at the end."""
+async def running(
+    directory: Path,
+    *,
+    database_url: str = "",
+    roles: Sequence[str] = (EVERYTHING,),
+    settings: Mapping[str, str] | None = None,
+) -> AsyncIterator[Stack]:
+    """Server, relay and providers, one account signed in; all ended at the end, conservation having been checked.
+
+    `roles`: one server process for each, all on one database, the first of which must answer requests. `settings` are
+    environment variables for server and relay.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     async with (
         Providers(directory / "providers") as providers,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
         config, urls = await _configure(directory, providers, database_url)
-        server = Process("server", config, urls["server"], directory / "server.log")
-        relay = Process("relay", config, urls["relay"], directory / "relay.log")
-        stack = Stack(directory, providers, server, relay, session)
+        relay = Process(
+            "relay", ("relay",), config, urls["relay"], directory / "relay.log", settings=settings or {}
+        )
+        stack = Stack(
+            directory, providers, _servers(config, urls["server"], roles, settings or {}), relay, session
+        )
         try:
-            await relay.start(session)
-            await server.start(session)
+            await asyncio.gather(relay.start(session), stack.server.start(session))
+            # The first one has made the tables by now.
+            await asyncio.gather(*(server.start(session) for server in stack.servers[1:]))
             await stack.sign_up()
             yield stack
+            await stack.check_books()
         finally:
-            await server.stop()
+            await asyncio.gather(*(server.stop() for server in stack.servers))
             await relay.stop()
+
+
+def _servers(
+    config: Path, url: str, roles: Sequence[str], settings: Mapping[str, str]
+) -> tuple[Process, ...]:
+    if tuple(roles) == (EVERYTHING,):
+        return (
+            Process("server", ("server",), config, url, config.with_name("server.log"), settings=settings),
+        )
+    servers = []
+    for index, role in enumerate(roles):
+        name = f"{role}-{roles[: index + 1].count(role)}"
+        own = f"127.0.0.1:{free_port()}"
+        listens = {} if index == 0 else {"HUSHPOST_SERVER_LISTEN": own}
+        servers.append(
+            Process(
+                name,
+                ("server", "--role", role),
+                config,
+                url if index == 0 else f"http://{own}",
+                config.with_name(f"{name}.log"),
+                settings={**settings, **listens},
+            )
+        )
+    return tuple(servers)
 
 
 async def _configure(directory: Path, providers: Providers, database_url: str) -> tuple[Path, dict[str, str]]:
@@ -168,22 +160,25 @@ async def _configure(directory: Path, providers: Providers, database_url: str) -
     urls = {name: f"http://{address}" for name, address in addresses.items()}
     config = directory / "hushpost.toml"
     config.write_text(_settings(directory, providers, addresses, database_url, allowed=()))
-    for kind in ("server", "relay"):
-        making = await asyncio.create_subprocess_exec(
-            HUSHPOST,
-            "keys",
-            "new",
-            kind,
-            "--config",
-            config,
-            env=environment({}),
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        assert await making.wait() == 0, f"hushpost keys new {kind} failed"
+    await asyncio.gather(_make_keys("server", config), _make_keys("relay", config))
     keys = read_keys((directory / "server" / "keys" / "server.key").read_text())
     allowed = tuple(key.public.id for key in keys if isinstance(key, IdentityKey))
     config.write_text(_settings(directory, providers, addresses, database_url, allowed=allowed))
     return config, urls
+
+
+async def _make_keys(kind: str, config: Path) -> None:
+    making = await asyncio.create_subprocess_exec(
+        HUSHPOST,
+        "keys",
+        "new",
+        kind,
+        "--config",
+        config,
+        env=environment({}),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert await making.wait() == 0, f"hushpost keys new {kind} failed"
 
 
 def _settings(
