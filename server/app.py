@@ -1,12 +1,13 @@
 """The composition of the server: the only place where its pieces are built and joined.
 
-`build_server` takes the settings and the pieces that somebody else opened (database, keys, clock, randomness, the worker)
-and returns an application that is not frozen yet, so that the relay can be mounted beside it (`app.add_subapp`). What the
-application starts it also stops.
+`build_server` takes the settings and the pieces that somebody else opened (database, keys, clock, randomness, the workers)
+and returns an application that is not frozen yet, so that the relay can be mounted beside it (`app.add_subapp`).
+`build_worker` makes the one of a process that only works: it answers nobody but its operator. What the application starts
+it also stops.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -27,7 +28,7 @@ from server.api.messages import Messages
 from server.api.metrics import DeliveryGauges, RequestMetrics
 from server.api.outer import Outer, described
 from server.api.reading import MAX_BODY
-from server.api.routes import Resources, install, routes
+from server.api.routes import Resources, install, operators_routes, routes
 from server.api.tokens import Tokens
 from server.commands.accounts import AccountRules, prepare
 from server.commands.derive import SESSIONS, derive, first_account_code
@@ -51,10 +52,10 @@ _WRITE_USAGE_EVERY = 30.0  # seconds
 
 
 class Worker(Protocol):
-    """What delivers."""
+    """What works beside the requests: the outbox, the scheduler."""
 
     def wake(self) -> None:
-        """Look for deliveries now."""
+        """Look for work now."""
         ...
 
     async def run(self) -> None:
@@ -68,7 +69,8 @@ class ServerPieces:
 
     `db` is open, its tables are up to date, and who opened it closes it after the application. `identity` is the server's identity key,
     `secret` 32 random bytes that stay the same for ever. `clock` is in milliseconds, `monotonic` in seconds. `log` is
-    a structlog logger. `worker` is started and stopped with the application.
+    a structlog logger. `workers` are started and stopped with the application, by name; a process that only answers requests
+    has none. `wake` tells workers, here or in another process, that something was committed for them; it returns at once.
     """
 
     db: Database
@@ -78,7 +80,8 @@ class ServerPieces:
     monotonic: Callable[[], float]
     random: Random
     sealer: Sealer
-    worker: Worker
+    workers: Mapping[str, Worker]
+    wake: Callable[[], None]
     registry: CollectorRegistry
     log: Any
 
@@ -86,44 +89,51 @@ class ServerPieces:
 def build_server(settings: Settings, pieces: ServerPieces) -> web.Application:
     """Build the server's application. Run it with its own access log off: `Outer` writes one without secrets."""
     passwords = _passwords(settings.accounts, pieces.random)
-    mint = Mint(derive(pieces.secret, SESSIONS), pieces.identity.public.id, pieces.random)
+    mint, usage = _mint(pieces), Usage()
+    running = Running(pieces, usage)
+    app = _application(pieces)
+    install(app, _gate(pieces, mint, usage), routes(_resources(settings, pieces, mint, passwords, running)))
+    app.cleanup_ctx.extend([_hashing(passwords), running.context])
+    return app
+
+
+def build_worker(pieces: ServerPieces) -> web.Application:
+    """Build the application of a process that only works; it says whether it does, and its figures."""
     usage = Usage()
-    outer = Outer(pieces.log, pieces.monotonic, RequestMetrics(pieces.registry))
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[outer.middleware])
-    gate = Gate(pieces.db, mint, usage, pieces.clock)
-    running = Running(pieces, usage, passwords)
-    install(app, gate, routes(_resources(settings, pieces, mint, passwords, running)))
+    running = Running(pieces, usage)
+    app = _application(pieces)
+    install(app, _gate(pieces, _mint(pieces), usage), operators_routes(_health(pieces, running)))
     app.cleanup_ctx.append(running.context)
     return app
 
 
 class Running:
-    """What runs beside the requests: the worker, and the writing down of what was used when."""
+    """What runs beside the requests: the workers, and the writing down of what was used when."""
 
-    def __init__(self, pieces: ServerPieces, usage: Usage, passwords: Passwords) -> None:
+    def __init__(self, pieces: ServerPieces, usage: Usage) -> None:
         self._pieces = pieces
         self._usage = usage
-        self._passwords = passwords
-        self._worker: asyncio.Task[None] | None = None
+        self._workers: dict[str, asyncio.Task[None]] = {}
 
-    @property
-    def working(self) -> bool:
-        """Say whether the worker runs."""
-        return self._worker is not None and not self._worker.done()
+    def working(self) -> dict[str, bool]:
+        """Say of each worker whether it runs."""
+        tasks = self._workers
+        return {name: name in tasks and not tasks[name].done() for name in self._pieces.workers}
 
     async def context(self, _app: web.Application) -> AsyncIterator[None]:
         """Start, and stop in the opposite order."""
         await self._prepare()
-        self._worker = asyncio.create_task(self._pieces.worker.run(), name="worker")
-        self._worker.add_done_callback(self._report)
+        for name, worker in self._pieces.workers.items():
+            self._workers[name] = asyncio.create_task(worker.run(), name=name)
+            self._workers[name].add_done_callback(self._report)
         writing = asyncio.create_task(self._write_usage(), name="usage")
         yield
-        for task in (self._worker, writing):
+        tasks = (*self._workers.values(), writing)
+        for task in tasks:
             task.cancel()
-        await asyncio.wait((self._worker, writing))
+        await asyncio.wait(tasks)
         with suppress(DatabaseError):
             await self._usage.write(self._pieces.db)
-        await asyncio.to_thread(self._passwords.close)
 
     async def _prepare(self) -> None:
         pieces = self._pieces
@@ -145,16 +155,40 @@ class Running:
 
     def _report(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._pieces.log.error("the worker has stopped", **described(error))
+            self._pieces.log.error("a worker has stopped", worker=task.get_name(), **described(error))
+
+
+def _application(pieces: ServerPieces) -> web.Application:
+    outer = Outer(pieces.log, pieces.monotonic, RequestMetrics(pieces.registry))
+    return web.Application(client_max_size=MAX_BODY, middlewares=[outer.middleware])
+
+
+def _mint(pieces: ServerPieces) -> Mint:
+    return Mint(derive(pieces.secret, SESSIONS), pieces.identity.public.id, pieces.random)
+
+
+def _gate(pieces: ServerPieces, mint: Mint, usage: Usage) -> Gate:
+    return Gate(pieces.db, mint, usage, pieces.clock)
+
+
+def _health(pieces: ServerPieces, running: Running) -> Health:
+    return Health(pieces.db, pieces.registry, DeliveryGauges(pieces.registry), running.working)
+
+
+def _hashing(passwords: Passwords) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def context(_app: web.Application) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(passwords.close)
+
+    return context
 
 
 def _resources(
     settings: Settings, pieces: ServerPieces, mint: Mint, passwords: Passwords, running: Running
 ) -> Resources:
-    db, clock, random, wake = pieces.db, pieces.clock, pieces.random, pieces.worker.wake
+    db, clock, random, wake = pieces.db, pieces.clock, pieces.random, pieces.wake
     address = _address(settings, pieces)
     signer = Signer(pieces.identity)
-    gauges = DeliveryGauges(pieces.registry)
     return Resources(
         auth=_auth(settings, pieces, mint, passwords),
         tokens=Tokens(db, clock, random),
@@ -163,7 +197,7 @@ def _resources(
         devices=Devices(db, clock, random, wake, address, signer),
         device=Device(db, clock, random, wake, pieces.sealer),
         keys=Keys(address, signer, clock),
-        health=Health(db, pieces.registry, gauges, lambda: running.working),
+        health=_health(pieces, running),
     )
 
 

@@ -1,7 +1,7 @@
 """Whether the server runs, whether it can work, and its metrics."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -23,7 +23,7 @@ class Health:
     db: Database
     registry: CollectorRegistry
     gauges: DeliveryGauges
-    working: Callable[[], bool]  # the worker has not stopped
+    working: Callable[[], Mapping[str, bool]]  # of each worker of this process, whether it runs
 
     async def alive(self, _request: web.Request) -> web.Response:
         return show({"status": "ok"})
@@ -46,4 +46,4 @@ class Health:
                 answers = await database_answers(self.db)
         except TimeoutError:
             answers = False
-        return {"database": answers, "worker": self.working()}
+        return {"database": answers, **self.working()}

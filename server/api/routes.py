@@ -73,9 +73,16 @@ def routes(to: Resources) -> list[Route]:
         ForDevice("DELETE", "/api/v1/device", to.device.delete),
         # the server itself
         Open("GET", "/.well-known/http-message-signatures-directory", to.keys.directory),
-        Open("GET", "/healthz", to.health.alive),
-        Open("GET", "/readyz", to.health.ready),
-        ForUser("GET", "/metrics", Need.METRICS, to.health.metrics),
+        *operators_routes(to.health),
+    ]
+
+
+def operators_routes(health: Health) -> list[Route]:
+    """Return what every process answers, whatever its role."""
+    return [
+        Open("GET", "/healthz", health.alive),
+        Open("GET", "/readyz", health.ready),
+        ForUser("GET", "/metrics", Need.METRICS, health.metrics),
     ]
 
 

@@ -67,6 +67,7 @@ async def server_app(settings: Settings, keys: ServerKeys, resources: AsyncExitS
     db = await _open(settings, resources)
     sealer = Sealer(keys.identity, _pool(settings, keys, resources, log), now_ms, secrets.token_bytes)
     gateway = await _gateway(settings, keys, db, resources, log)
+    outbox = _outbox(settings, keys, db, sealer, gateway, registry, log)
     pieces = ServerPieces(
         db=db,
         identity=keys.identity,
@@ -75,7 +76,8 @@ async def server_app(settings: Settings, keys: ServerKeys, resources: AsyncExitS
         monotonic=time.monotonic,
         random=secrets.token_bytes,
         sealer=sealer,
-        worker=_outbox(settings, keys, db, sealer, gateway, registry, log),
+        workers={"outbox": outbox},
+        wake=outbox.wake,
         registry=registry,
         log=log,
     )

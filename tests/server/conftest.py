@@ -190,7 +190,8 @@ async def open_house(
                 monotonic=asyncio.get_running_loop().time,
                 random=random,
                 sealer=Sealer(identity, pool, clock, random),
-                worker=wakes,
+                workers={"outbox": wakes},
+                wake=wakes.wake,
                 registry=CollectorRegistry(),
                 log=structlog.wrap_logger(structlog.PrintLogger(), processors=[log]),
             )

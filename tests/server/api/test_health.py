@@ -17,10 +17,11 @@ async def test_without_a_worker_it_is_alive_but_not_ready(house: House) -> None:
     async with asyncio.timeout(5):
         while (answer := await house.api.get("/readyz")).status == 200:
             pass  # each request gives the worker its turn
-    assert (answer.status, answer.code, answer["detail"]) == (503, "not_ready", "not working: worker")
+    assert (answer.status, answer.code, answer["detail"]) == (503, "not_ready", "not working: outbox")
     assert answer.headers["Retry-After"] == "2"
     assert (await house.api.get("/healthz")).status == 200
-    assert any(line["event"] == "the worker has stopped" for line in house.log.entries)
+    [line] = [line for line in house.log.entries if line["event"] == "a worker has stopped"]
+    assert line["worker"] == "outbox"
 
 
 async def test_without_a_database_it_answers_that_and_no_trace(house: House, admin: Person) -> None:
