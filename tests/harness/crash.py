@@ -1,163 +1,187 @@
-"""`./dev crash`: kill the server with SIGKILL again and again while messages are sent; count what was lost or shown twice.
+"""`./dev crash`: kill server, worker or relay with SIGKILL, again and again during sends; nothing may be lost or shown twice.
 
-Checked from outside: what HTTP answered with 201 against what the phones showed. A message whose answer never came may
-have been kept or not, but no phone may show it twice. Two phones receive: APNs with suite 2, FCM with suite 1.
+Checked from outside: what HTTP answered with 201 against what four phones showed (both platforms, both suites), and at the
+end conservation as `/metrics` has it. On SQLite there is one server; on PostgreSQL two that answer requests and three
+that deliver, all on one database. What encrypts for them is killed as well.
+
+A run that went wrong keeps its directory: the logs, kills.jsonl with every kill, evidence.jsonl with the deliveries of
+what was lost or shown twice.
 """
 
 import argparse
 import asyncio
 import os
-import random
+import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
-from simulator.mail import Inbox
 from simulator.phone import Phone
-from tests.harness.stack import Stack, running
+from tests.harness.crash_kills import Kills
+from tests.harness.crash_senders import Choices, Ledger, Senders
+from tests.harness.crash_verdict import Judgement, judge, keep_evidence, wait_for_all, wait_for_books
+from tests.harness.databases import postgres_database
+from tests.harness.process import Process
+from tests.harness.stack import EVERYTHING, Stack, running
 
-SENDERS = 4
-LONGEST_PAUSE = 0.15
-"""Seconds between two messages of a sender, at most."""
+ROLES = {"sqlite": (EVERYTHING,), "postgresql": ("api", "api", "worker", "worker", "worker")}
+SETTINGS = {"HUSHPOST_WORKER_SEAL_PROCESSES": "1"}
+"""What makes a start cheap: most of a run is starts."""
 
-STUCK_SECONDS = 30
-"""At the end, what is owed is waited for as long as phones go on showing something: a backlog is not a loss."""
-
-LIVES = (0.3, 2.5)
-"""Seconds that the server lives once it answers, at most, in turn: the short ones end during the first commits, before
-anything is sealed; the long ones while batches are sealed, with the relay, or being settled."""
-
-
-@dataclass
-class Tally:
-    """What was sent, by text: the answered ones are owed to every phone."""
-
-    answered: set[str] = field(default_factory=set)
-    unanswered: set[str] = field(default_factory=set)
+PHONES = (("ios", 2), ("ios", 1), ("android", 1), ("android", 2))
 
 
 @dataclass(frozen=True)
-class Result:
-    phone: str
-    lost: set[str]
-    twice: set[str]
-    unknown: set[str]
-
-    @property
-    def clean(self) -> bool:
-        return not (self.lost or self.twice or self.unknown)
+class Plan:
+    rounds: int
+    seed: int
+    database: str
+    choices: Choices
 
 
-async def send_until_killed(stack: Stack, tally: Tally, sender: str, chance: random.Random) -> None:
-    number = 0
-    while True:
-        text = f"{sender}.{number}"
-        number += 1
-        tally.unanswered.add(text)
-        try:
-            await stack.send(title="crash", body=text)
-        except (aiohttp.ClientError, OSError):
-            return
-        tally.unanswered.discard(text)
-        tally.answered.add(text)
-        await asyncio.sleep(chance.uniform(0, LONGEST_PAUSE))
-
-
-async def one_round(stack: Stack, tally: Tally, number: int, chance: random.Random) -> None:
-    senders = [
-        asyncio.create_task(send_until_killed(stack, tally, f"{number}.{sender}", chance))
-        for sender in range(SENDERS)
-    ]
-    await asyncio.sleep(chance.uniform(0, LIVES[number % len(LIVES)]))
-    await stack.server.kill()
-    for outcome in await asyncio.gather(*senders, return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            raise outcome
-    await stack.server.start(stack.session)
-
-
-def shown(inbox: Inbox) -> Counter[str]:
-    return Counter(one.text for one in inbox.log)
-
-
-def shows_more_than(count: int) -> Callable[[Inbox], bool]:
-    return lambda inbox: len(inbox.log) > count
-
-
-async def wait_for_all(phones: list[Phone], tally: Tally) -> None:
-    """Wait until the phones have shown what they are owed, or show nothing more."""
-    for phone in phones:
-        while not tally.answered <= shown(phone.inbox).keys():
-            try:
-                async with asyncio.timeout(STUCK_SECONDS):
-                    await phone.until(shows_more_than(len(phone.inbox.log)))
-            except TimeoutError:
-                return  # what is missing is counted as lost
-
-
-def judge(phone: Phone, name: str, tally: Tally) -> Result:
-    counts = shown(phone.inbox)
-    return Result(
-        phone=name,
-        lost=tally.answered - counts.keys(),
-        twice={text for text, count in counts.items() if count > 1},
-        unknown=counts.keys() - tally.answered - tally.unanswered,
-    )
-
-
-async def crash(directory: Path, rounds: int, seed: int) -> list[Result]:
-    chance = random.Random(seed)  # noqa: S311 - a run is repeated with its seed
-    tally = Tally()
-    async with running(directory) as stack:
-        phones = [
-            await stack.pair(platform="ios", suite=2, name="apns", keep=False),
-            await stack.pair(platform="android", suite=1, name="fcm", keep=False),
-        ]
-        with progress() as bar:
-            task = bar.add_task("kill -9", total=rounds)
-            for number in range(rounds):
-                await one_round(stack, tally, number, chance)
-                bar.update(task, advance=1, description=f"kill -9 · {len(tally.answered)} answered")
-        await wait_for_all(phones, tally)
-        results = [judge(phone, name, tally) for phone, name in zip(phones, ("apns", "fcm"), strict=True)]
-        for phone in phones:
+async def crash(directory: Path, plan: Plan, database_url: str) -> tuple[Judgement, Ledger, Kills]:
+    roles = ROLES[plan.database]
+    async with running(directory, database_url=database_url, roles=roles, settings=SETTINGS) as stack:
+        phones = await _pair(stack)
+        answering = [server for server in stack.servers if not server.name.startswith("worker")]
+        senders = Senders(
+            stack.session,
+            [server.url for server in answering],
+            stack.token,
+            choices=plan.choices,
+            seed=plan.seed,
+        )
+        kills = _kills(stack, answering, phones, senders.ledger, plan)
+        senders.start()
+        await _rounds(kills, senders, plan)
+        await kills.all_up()
+        await senders.stop()
+        await wait_for_all(phones, senders.ledger)
+        books = await wait_for_books(stack)
+        verdicts = [judge(name, phone, senders.ledger) for name, phone in phones.items()]
+        judgement = Judgement(verdicts, books, senders.ledger.faults)
+        for phone in phones.values():
             await phone.close()
-    print(
-        f"{rounds} rounds, {len(tally.answered)} messages answered, {len(tally.unanswered)} cut off before an answer"
+        if not judgement.clean:
+            await asyncio.gather(*(server.stop() for server in stack.servers))
+            await keep_evidence(directory, database_url, judgement, senders.ledger)
+    return judgement, senders.ledger, kills
+
+
+async def _pair(stack: Stack) -> dict[str, Phone]:
+    names = {f"{platform}, suite {suite}": (platform, suite) for platform, suite in PHONES}
+    return {
+        name: await stack.pair(platform=platform, suite=suite, name=name, keep=False)
+        for name, (platform, suite) in names.items()
+    }
+
+
+def _kills(
+    stack: Stack, answering: Sequence[Process], phones: dict[str, Phone], ledger: Ledger, plan: Plan
+) -> Kills:
+    return Kills(
+        [*stack.servers, stack.relay],
+        answering,
+        stack.session,
+        seed=plan.seed,
+        log=stack.directory / "kills.jsonl",
+        owed=lambda: len(ledger.answered) - min(len(phone.inbox.log) for phone in phones.values()),
     )
-    return results
 
 
-def progress() -> Progress:
+async def _rounds(kills: Kills, senders: Senders, plan: Plan) -> None:
+    with _progress() as bar:
+        task = bar.add_task("kill -9", total=plan.rounds)
+        for number in range(plan.rounds):
+            await kills.round(number, senders)
+            bar.update(
+                task, advance=1, description=f"kill -9 · {len(senders.ledger.answered)} messages answered"
+            )
+            if senders.ledger.faults:
+                return
+
+
+def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
+        console=Console(stderr=True),
         transient=True,
     )
 
 
+def report(judgement: Judgement, ledger: Ledger, kills: Kills, seconds: float) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    table = Table("phone", "owed", "shown", "lost", "shown twice", "never sent", "too early")
+    for one in judgement.verdicts:
+        counts = (len(ledger.answered), one.shown, *map(len, (one.lost, one.twice, one.unknown, one.early)))
+        table.add_row(one.phone, *map(str, counts))
+    console.print(table)
+    console.print(f"conservation: {judgement.books}")
+    console.print(f"messages: {len(ledger.answered)} answered, {_listed(ledger.counts)}")
+    console.print(f"killed, in which phase: {_listed(kills.counts)}")
+    console.print(f"took {seconds / 60:.1f} minutes")
+    for fault in judgement.faults:
+        console.print(f"[bold]fault:[/] {fault}", highlight=False)
+    for one in judgement.verdicts:
+        if one.wrong:
+            console.print(f"{one.phone}: {', '.join(sorted(one.wrong))}")
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in sorted(counts.items()))
+
+
+@contextmanager
+def database_of(engine: str, directory: Path) -> Iterator[str]:
+    if engine == "sqlite":
+        yield f"sqlite:///{directory / 'server' / 'hushpost.db'}"
+    else:
+        with postgres_database() as url:
+            yield url
+
+
+def read_plan(arguments: Sequence[str] | None = None) -> Plan:
+    parser = argparse.ArgumentParser(
+        prog="dev crash", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=300, help="how often something is killed (300)")
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000, help="what repeats a run")
+    parser.add_argument("--database", choices=list(ROLES), default="sqlite")
+    parser.add_argument("--no-keys", action="store_true", help="send nothing with an Idempotency-Key")
+    parser.add_argument("--no-delays", action="store_true", help="schedule nothing")
+    options = parser.parse_args(arguments)
+    choices = Choices(keys=not options.no_keys, delays=not options.no_delays)
+    return Plan(options.rounds, options.seed, options.database, choices)
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="dev crash", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
-    options = parser.parse_args()
-    print(f"seed {options.seed}, process {os.getpid()}")
-    with tempfile.TemporaryDirectory(prefix="hushpost-crash-") as directory:
-        results = asyncio.run(crash(Path(directory), options.rounds, options.seed))
-    for result in results:
-        print(
-            f"{result.phone}: {len(result.lost)} lost, {len(result.twice)} shown twice, {len(result.unknown)} never sent"
-        )
-    return 0 if all(result.clean for result in results) else 1
+    plan = read_plan()
+    print(f"{plan.database}, {plan.rounds} rounds, seed {plan.seed}, process {os.getpid()}", flush=True)
+    directory = Path(tempfile.mkdtemp(prefix="hushpost-crash-"))
+    began = time.monotonic()
+    clean = False
+    try:
+        with database_of(plan.database, directory) as url:
+            judgement, ledger, kills = asyncio.run(crash(directory, plan, url))
+        report(judgement, ledger, kills, time.monotonic() - began)
+        clean = judgement.clean
+    finally:
+        if clean:
+            shutil.rmtree(directory)
+        else:
+            print(f"kept: {directory}", flush=True)
+    return 0 if clean else 1
 
 
 if __name__ == "__main__":
