@@ -5,6 +5,8 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from crypto.keys import EpochKey, IdentityKey
 from relay.config import ConfigError, RelayConfig
 from relay.settings import relay_config
@@ -31,6 +33,14 @@ class ServerKeys:
 
 def load_settings(config: str | None) -> Loaded:
     return load(None if config is None else Path(config), os.environ)
+
+
+def settings_of(config: str | None, data: str | None) -> Settings:
+    """The settings with what `--data` says, for whoever ran `hushpost up` with it."""
+    settings = load_settings(config).settings
+    if data is None:
+        return settings
+    return replace(settings, server=replace(settings.server, data_dir=data))
 
 
 def server_key_path(settings: Settings) -> Path:
