@@ -71,6 +71,7 @@ class ServerPieces:
     `secret` 32 random bytes that stay the same for ever. `clock` is in milliseconds, `monotonic` in seconds. `log` is
     a structlog logger. `workers` are started and stopped with the application, by name; a process that only answers requests
     has none. `wake` tells workers, here or in another process, that something was committed for them; it returns at once.
+    Counters are made in `counted`, `/metrics` shows `shown`: of one process both are the same.
     """
 
     db: Database
@@ -82,7 +83,8 @@ class ServerPieces:
     sealer: Sealer
     workers: Mapping[str, Worker]
     wake: Callable[[], None]
-    registry: CollectorRegistry
+    counted: CollectorRegistry
+    shown: CollectorRegistry
     log: Any
 
 
@@ -159,7 +161,7 @@ class Running:
 
 
 def _application(pieces: ServerPieces) -> web.Application:
-    outer = Outer(pieces.log, pieces.monotonic, RequestMetrics(pieces.registry))
+    outer = Outer(pieces.log, pieces.monotonic, RequestMetrics(pieces.counted))
     return web.Application(client_max_size=MAX_BODY, middlewares=[outer.middleware])
 
 
@@ -172,7 +174,7 @@ def _gate(pieces: ServerPieces, mint: Mint, usage: Usage) -> Gate:
 
 
 def _health(pieces: ServerPieces, running: Running) -> Health:
-    return Health(pieces.db, pieces.registry, DeliveryGauges(pieces.registry), running.working)
+    return Health(pieces.db, pieces.shown, DeliveryGauges(pieces.shown), running.working)
 
 
 def _hashing(passwords: Passwords) -> Callable[[web.Application], AsyncIterator[None]]:

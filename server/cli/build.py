@@ -5,32 +5,30 @@ import secrets
 import time
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import aiohttp
-import structlog
 from aiohttp import web
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry
 
 from relay.app import build_relay
 from relay.config import RelayConfig
-from server.app import ServerPieces, build_server
+from server.app import ServerPieces, Worker, build_server, build_worker
+from server.cli.figures import Figures
 from server.cli.files import ServerKeys
-from server.cli.keyfiles import make_private_folder
-from server.cli.terminal import USAGE, CommandError
+from server.cli.roles import Role
+from server.cli.terminal import CommandError
 from server.commands.derive import derive
 from server.commands.sealing import Sealer
 from server.config import Settings, database_url, trusted_relay_keys
 from server.domain.ports import Database, DatabaseError
 from server.store.database import open_database
-from server.store.migrations import migrate
 from server.worker.dispatch import Dispatcher
 from server.worker.gateway import NoRelay, PushGateway
 from server.worker.metrics import OutboxMetrics
 from server.worker.outbox import Outbox, OutboxSettings
 from server.worker.pace import Pace
-from server.worker.pool import sealing_pool
+from server.worker.pool import SealingPool, sealing_pool
 from server.worker.relay_client import RelayClient
 from server.worker.relay_keys import RelayKeys
 
@@ -42,32 +40,30 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def migrated(settings: Settings) -> None:
-    """Bring the database's tables up to date. Blocks: before there is a loop."""
-    try:
-        make_private_folder(Path(settings.server.data_dir))
-        migrate(database_url(settings))
-    except DatabaseError as error:
-        raise CommandError(f"database.url: {error}", code=USAGE) from None
-    except OSError as error:
-        raise CommandError(
-            f"server.data_dir: {settings.server.data_dir} cannot be made ({error.strerror})", code=USAGE
-        ) from None
-
-
 def relay_app(config: RelayConfig) -> web.Application:
     return build_relay(config, clock=time.time, random=secrets.token_bytes)
 
 
-async def server_app(settings: Settings, keys: ServerKeys, resources: AsyncExitStack) -> web.Application:
-    """Open what a server needs, to be closed with `resources` after the application."""
-    log = structlog.get_logger("server")
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
+async def server_app(
+    settings: Settings,
+    keys: ServerKeys,
+    role: Role,
+    figures: Figures,
+    log: Any,
+    resources: AsyncExitStack,
+) -> web.Application:
+    """Open what a server process of this role needs, to be closed with `resources` after the application."""
     db = await _open(settings, resources)
-    sealer = Sealer(keys.identity, _pool(settings, keys, resources, log), now_ms, secrets.token_bytes)
-    gateway = await _gateway(settings, keys, db, resources, log)
-    outbox = _outbox(settings, keys, db, sealer, gateway, registry, log)
+    sealer = Sealer(keys.identity, _pool(settings, keys, role, resources, log), now_ms, secrets.token_bytes)
+    workers: dict[str, Worker] = {}
+    if role is not Role.API:
+        gateway = await _gateway(settings, keys, db, resources, log)
+        workers["outbox"] = _outbox(settings, keys, db, sealer, gateway, figures.counted, log)
+
+    def wake() -> None:
+        for worker in workers.values():
+            worker.wake()
+
     pieces = ServerPieces(
         db=db,
         identity=keys.identity,
@@ -76,12 +72,13 @@ async def server_app(settings: Settings, keys: ServerKeys, resources: AsyncExitS
         monotonic=time.monotonic,
         random=secrets.token_bytes,
         sealer=sealer,
-        workers={"outbox": outbox},
-        wake=outbox.wake,
-        registry=registry,
+        workers=workers,
+        wake=wake,
+        counted=figures.counted,
+        shown=figures.shown,
         log=log,
     )
-    return build_server(settings, pieces)
+    return build_worker(pieces) if role is Role.WORKER else build_server(settings, pieces)
 
 
 async def _open(settings: Settings, resources: AsyncExitStack) -> Database:
@@ -153,7 +150,9 @@ def _outbox(
     )
 
 
-def _pool(settings: Settings, keys: ServerKeys, resources: AsyncExitStack, log: Any) -> Executor:
-    pool = sealing_pool(keys.identity, settings.worker.seal_processes or os.cpu_count() or 1, log)
+def _pool(settings: Settings, keys: ServerKeys, role: Role, resources: AsyncExitStack, log: Any) -> Executor:
+    processes = settings.worker.seal_processes or os.cpu_count() or 1
+    # Who only answers seals for phones that fetch: its processes start, one by one, when the first of them does.
+    pool = SealingPool(processes, log) if role is Role.API else sealing_pool(keys.identity, processes, log)
     resources.callback(pool.shutdown, cancel_futures=True)
     return pool

@@ -11,6 +11,7 @@ from crypto.encoding import b64u
 from relay.config import Admission
 from server.cli import build
 from server.cli.configfile import Loaded
+from server.cli.figures import of_the_only_process
 from server.cli.files import (
     ServerKeys,
     load_settings,
@@ -19,21 +20,33 @@ from server.cli.files import (
     read_relay_config,
     read_server_keys,
 )
+from server.cli.listening import Listener, bind
 from server.cli.logs import log_to_stderr
-from server.cli.running import Listener, Ready, bind, run_until_stopped
+from server.cli.roles import Role, refuse_to_share_a_file
+from server.cli.running import Ready, run_until_stopped
+from server.cli.tables import migrated
 from server.cli.terminal import result, say
 from server.config import Settings, is_loopback
 
 RELAY_PATH = "/relay"
 
 
-def server(config: str | None) -> None:
+def server(config: str | None, role: Role) -> None:
     settings = load_settings(config).settings
+    refuse_to_share_a_file(settings, role, 1)
     log_to_stderr(settings.log)
     keys = read_server_keys(settings)
-    build.migrated(settings)
+    migrated(settings)
     listener = bind(settings.server.listen, "server.listen")
-    run_until_stopped(listener, partial(build.server_app, settings, keys), _log_ready("server", listener))
+    run_until_stopped(listener, partial(_make, settings, keys, role), _log_ready("server", listener))
+
+
+async def _make(
+    settings: Settings, keys: ServerKeys, role: Role, resources: AsyncExitStack
+) -> web.Application:
+    """Make the server's application in the only process there is."""
+    log = structlog.get_logger("server")
+    return await build.server_app(settings, keys, role, of_the_only_process(), log, resources)
 
 
 def relay(config: str | None) -> None:
@@ -66,10 +79,10 @@ def up(data: str | None, listen: str | None, config: str | None) -> None:
             relay_keys=tuple(b64u(key.public.raw) for key in relay_settings.identities),
         ),
     )
-    build.migrated(settings)
+    migrated(settings)
 
     async def make(resources: AsyncExitStack) -> web.Application:
-        app = await build.server_app(settings, keys, resources)
+        app = await _make(settings, keys, Role.ALL, resources)
         app.add_subapp(RELAY_PATH, build.relay_app(relay_settings))
         return app
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from server.cli.roles import Role
 from server.cli.terminal import ConfigOption
 
 DataOption = Annotated[
@@ -14,15 +15,36 @@ ListenOption = Annotated[
     str | None,
     typer.Option("--listen", metavar="HOST:PORT", help="Where to listen; port 0 takes a free one."),
 ]
+RoleOption = Annotated[
+    Role,
+    typer.Option(
+        "--role", help="What it does: answer requests, deliver what was accepted, or all. PostgreSQL only."
+    ),
+]
+WorkersOption = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        min=1,
+        max=256,
+        help="How many processes share the address. PostgreSQL only.",
+    ),
+]
 
 # `launch` is imported where it is needed: it brings all of server and relay, and `hushpost send` should not wait for them.
 
 
-def server(config: ConfigOption = None) -> None:
+def server(config: ConfigOption = None, role: RoleOption = Role.ALL, workers: WorkersOption = 1) -> None:
     """Run the server: it keeps messages, encrypts them for each device and hands them to its relay."""
-    from server.cli import launch  # noqa: PLC0415 - see above
+    if workers > 1:
+        from server.cli import supervisor  # noqa: PLC0415 - it has no need of all of the server
 
-    launch.server(config)
+        supervisor.serve(config, role, workers)
+    else:
+        from server.cli import launch  # noqa: PLC0415 - see above
+
+        launch.server(config, role)
 
 
 def relay(config: ConfigOption = None) -> None:

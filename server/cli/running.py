@@ -1,25 +1,20 @@
-"""Runs an application until it is told to stop: a socket first, then what answers on it, then the end in good order.
+"""Runs an application on a socket until it is told to stop, then ends it in good order.
 
-The socket is bound before anything is built, so that port 0 has its number when addresses are made from it, and a port that
-is taken costs no migration. SIGTERM and SIGINT end the process after the requests under way; a second one at once.
+SIGTERM and SIGINT end the process after the requests under way; a second one at once. A process that has a supervisor
+leaves that to it: there the same signal may come from both the supervisor and whoever stops the whole group.
 """
 
 import asyncio
-import os
 import signal
-import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
 import uvloop
 from aiohttp import web
 
-from server.cli.terminal import FAILED, USAGE, CommandError
-from server.config import is_listen_address, listen_address
+from server.cli.listening import BACKLOG, Listener
 
 _FINISH_WITHIN = 15.0  # seconds for requests under way: longer than a push may take
-_BACKLOG = 1024
 # For the head of a request, first or next, however slowly it comes: the library's hour would let anybody hold all
 # connections there are. Longer than proxies keep theirs (mostly 60), so that none sends into one that is being closed.
 _IDLE_SECONDS = 75.0
@@ -30,61 +25,23 @@ Build = Callable[[AsyncExitStack], Awaitable[web.Application]]
 Ready = Callable[[], object]
 
 
-@dataclass(frozen=True)
-class Listener:
-    socket: socket.socket
-    host: str
-    port: int
-
-    @property
-    def address(self) -> str:
-        return _address(self.host, self.port)
-
-    @property
-    def local_address(self) -> str:
-        """Where this process itself reaches it."""
-        return _address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host), self.port)  # noqa: S104 - compared
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def bind(listen: str, setting: str) -> Listener:
-    """Listen where a setting says; `CommandError` names it."""
-    if not is_listen_address(listen):
-        raise CommandError(
-            f'{setting}: is not HOST:PORT, such as "127.0.0.1:8080" or "[::1]:8080"', code=USAGE
-        )
-    host, port = listen_address(listen)
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error.strerror)
-        raise CommandError(
-            f"cannot listen on {listen} ({reason}); choose another with {setting}", code=FAILED
-        ) from None
-    return Listener(listening, host, listening.getsockname()[1])
-
-
-def run_until_stopped(listener: Listener, build: Build, ready: Ready) -> None:
+def run_until_stopped(listener: Listener, build: Build, ready: Ready, *, supervised: bool = False) -> None:
     """Build the application in the loop that it runs in, and serve it until a signal comes."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(listener, build, ready))
+        runner.run(_serve(listener, build, ready, supervised=supervised))
 
 
-async def _serve(listener: Listener, build: Build, ready: Ready) -> None:
+async def _serve(listener: Listener, build: Build, ready: Ready, *, supervised: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stopping(loop, number, stop))
+        loop.add_signal_handler(number, stop.set if supervised else _stopping(loop, number, stop))
     async with AsyncExitStack() as resources:
         app = await build(resources)
         runner = runner_of(app, idle_seconds=_IDLE_SECONDS)
         resources.push_async_callback(runner.cleanup)
         await runner.setup()
-        await web.SockSite(runner, listener.socket).start()
+        await web.SockSite(runner, listener.socket, backlog=BACKLOG).start()
         ready()
         await stop.wait()
 

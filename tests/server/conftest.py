@@ -70,7 +70,8 @@ class House:
 
     def pieces_again(self) -> ServerPieces:
         """Return the same pieces for another server, with metrics of its own."""
-        return replace(self.pieces, registry=CollectorRegistry())
+        registry = CollectorRegistry()
+        return replace(self.pieces, counted=registry, shown=registry)
 
     async def register(self, username: str, **more: Any) -> Person:
         body = {"email": f"{username}@example.com", "username": username, "password": PASSWORD, **more}
@@ -182,6 +183,7 @@ async def open_house(
 
         async def start(settings: Settings) -> House:
             log, wakes, identity = LogCapture(), Wakes(), IdentityKey.generate(random)
+            registry = CollectorRegistry()
             pieces = ServerPieces(
                 db=database,
                 identity=identity,
@@ -192,7 +194,8 @@ async def open_house(
                 sealer=Sealer(identity, pool, clock, random),
                 workers={"outbox": wakes},
                 wake=wakes.wake,
-                registry=CollectorRegistry(),
+                counted=registry,
+                shown=registry,
                 log=structlog.wrap_logger(structlog.PrintLogger(), processors=[log]),
             )
             running = await stack.enter_async_context(AsyncExitStack())
