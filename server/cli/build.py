@@ -1,10 +1,12 @@
 """Where a process gets its real clock, randomness, database and connections, and server and relay are built from them."""
 
+import asyncio
 import os
 import secrets
 import time
+from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import Executor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -22,6 +24,7 @@ from server.commands.derive import derive
 from server.commands.sealing import Sealer
 from server.config import Settings, database_url, trusted_relay_keys
 from server.domain.ports import Database, DatabaseError
+from server.store.bell import Bell
 from server.store.database import open_database
 from server.worker.dispatch import Dispatcher
 from server.worker.gateway import NoRelay, PushGateway
@@ -60,10 +63,13 @@ async def server_app(
         gateway = await _gateway(settings, keys, db, resources, log)
         workers["outbox"] = _outbox(settings, keys, db, sealer, gateway, figures.counted, log)
 
-    def wake() -> None:
+    def wake_workers() -> None:
         for worker in workers.values():
             worker.wake()
 
+    bell = Bell(database_url(settings), None if role is Role.API else wake_workers, log)
+    if not db.exclusive:
+        await resources.enter_async_context(_running(bell.run()))
     pieces = ServerPieces(
         db=db,
         identity=keys.identity,
@@ -73,12 +79,20 @@ async def server_app(
         random=secrets.token_bytes,
         sealer=sealer,
         workers=workers,
-        wake=wake,
+        wake=bell.ring if role is Role.API else wake_workers,
         counted=figures.counted,
         shown=figures.shown,
         log=log,
     )
     return build_worker(pieces) if role is Role.WORKER else build_server(settings, pieces)
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    yield
+    task.cancel()
+    await asyncio.wait((task,))
 
 
 async def _open(settings: Settings, resources: AsyncExitStack) -> Database:
