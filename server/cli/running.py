@@ -5,6 +5,7 @@ leaves that to it: there the same signal may come from both the supervisor and w
 """
 
 import asyncio
+import gc
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -42,6 +43,8 @@ async def _serve(listener: Listener, build: Build, ready: Ready, *, supervised: 
         resources.push_async_callback(runner.cleanup)
         await runner.setup()
         await web.SockSite(runner, listener.socket, backlog=BACKLOG).start()
+        gc.collect()
+        gc.freeze()  # what is loaded now stays: looking through all of it once a second would hold everybody up
         ready()
         await stop.wait()
 
