@@ -1,7 +1,7 @@
 """What the simulated providers share: devices, scripted faults, and the record of everything that was asked.
 
 The record is complete: refused requests are in it too, with headers and body exactly as they came. It holds the newest
-`RECORDED` requests at least, so that a long benchmark does not fill the memory.
+`RECORDED` requests at least, so that a long benchmark does not fill the memory; `asked` counts all there ever were.
 """
 
 from collections.abc import Callable, Sequence
@@ -59,6 +59,7 @@ class Exchange:
         self.random = random
         self.scripts = Scripts()
         self.records: list[Recorded] = []
+        self.asked = 0
         self.bell = Bell()
         self._devices: dict[str, Device] = {}
 
@@ -120,6 +121,7 @@ class Exchange:
 
     def record(self, recorded: Recorded) -> None:
         self.records.append(recorded)
+        self.asked += 1
         if len(self.records) > 2 * RECORDED:
             del self.records[:RECORDED]
         self.bell.ring()

@@ -172,6 +172,11 @@ class Providers:
     def recorded(self) -> list[Recorded]:
         return self._exchange.records
 
+    @property
+    def asked(self) -> int:
+        """How many requests there were since the start, those too that are no longer in `recorded`."""
+        return self._exchange.asked
+
     def addresses(self) -> dict[str, str]:
         return {
             "apns": self.apns_address,

@@ -1,221 +1,53 @@
-"""`./dev bench`: what Hushpost costs, measured on this machine through the same commands and sockets that people use.
+"""`./dev bench [theme…]`: what Hushpost costs, measured on this machine through the same commands and sockets that people use.
 
-Server and relay are processes of their own; the load, the simulated providers and the phones share this one, so that on two
-cores a figure is a lower bound of what the measured process can do. Figures that were kept are in docs/performance.md.
+Server and relay are processes of their own, and so is the load on the server; the simulated providers and the phones share
+this one, so that on two cores a figure is a lower bound of what the measured process can do. Figures that were
+kept are in docs/performance.md.
 """
 
 import argparse
 import asyncio
 import os
 import platform
-import secrets
 import sys
 import tempfile
-import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from statistics import median, quantiles
-from typing import Any
-from uuid import UUID, uuid4
 
 import aiohttp
-import psutil
 
-from crypto.encoding import b64u
-from crypto.envelope import SIZES, seal
-from crypto.frame import Frame, Kind
-from crypto.httpsig import PUSH, sign_request
-from crypto.keys import DeviceKey, IdentityKey, Suite, read_keys
-from relay.wire import HANDLES_PATH, JSON_TYPE, PUSH_PATH, Push, decode_outcomes, encode_pushes
-from tests.harness.process import Process
-from tests.harness.stack import Stack, running
+from tests.harness import bench_parts
+from tests.harness.bench_accept import accept
+from tests.harness.bench_figures import RUNS, say
 
-SEALS = 1_000
-MESSAGE = 250
-TOKENS = 200
-CONNECTIONS = 64
-IN_FLIGHT = 4
-RUNS = 3
+THEMES: dict[str, Callable[[Path], Awaitable[None]]] = {
+    "seals": bench_parts.seals,
+    "relay": bench_parts.relay,
+    "accept": accept,
+    "latency": bench_parts.latency,
+}
 
 
-def say(name: str, figure: str) -> None:
-    print(f"{name:<58} {figure}", flush=True)
-
-
-@contextmanager
-def stopwatch() -> Iterator[list[float]]:
-    took = [0.0]
-    start = time.perf_counter()
-    yield took
-    took[0] = time.perf_counter() - start
-
-
-async def rate(work: Callable[[], Awaitable[int]], process: Process | None = None) -> str:
-    """The median of some runs and their range, in units of work a second; and what one costs the process."""
-    rates, costs = [], []
-    for _ in range(RUNS):
-        before = cpu_seconds(process)
-        with stopwatch() as took:
-            count = await work()
-        rates.append(count / took[0])
-        costs.append((cpu_seconds(process) - before) / count)
-    cost = "" if process is None else f"   {median(costs) * 1000:.2f} ms of the {process.name}'s CPU each"
-    return f"{median(rates):>8,.0f} /s   ({min(rates):,.0f} to {max(rates):,.0f}){cost}"
-
-
-def cpu_seconds(process: Process | None) -> float:
-    """What a process has used so far, without its children."""
-    if process is None:
-        return 0.0
-    used = psutil.Process(process.pid).cpu_times()
-    return float(used.user + used.system)
-
-
-async def seals() -> None:
-    signer = IdentityKey.generate(secrets.token_bytes)
-    for suite in Suite:
-        device = DeviceKey.generate(suite, secrets.token_bytes).public
-        frame = Frame(uuid4(), 1, 1, Kind.MESSAGE, secrets.token_bytes(MESSAGE))
-
-        async def run(frame: Frame = frame, device: Any = device) -> int:
-            for _ in range(SEALS):
-                seal(frame, signer=signer, device=device, device_id=UUID(int=1), largest=SIZES[-1])
-            return SEALS
-
-        say(f"seals, suite {suite.value} ({suite.name}), {MESSAGE} bytes, one core", await rate(run))
-
-
-async def handles(stack: Stack, provider: str, app: str, server: str) -> list[str]:
-    made = []
-    for _ in range(TOKENS):
-        request = {
-            "provider": provider,
-            "app": app,
-            "environment": "production",
-            "token": stack.providers.token(provider, app=app, environment="production"),
-            "server": server,
-            "request": b64u(secrets.token_bytes(16)),
-        }
-        async with stack.session.post(stack.relay.url + HANDLES_PATH, json=request) as answer:
-            made.append((await answer.json())["handle"])
-    return made
-
-
-def batch(addresses: Sequence[str], size: int) -> list[Push]:
-    return [
-        Push(
-            id=str(uuid4()),
-            handle=secrets.choice(addresses),
-            envelope=b64u(secrets.token_bytes(1536)),
-            priority="high",
-            ttl=60,
-            collapse=b64u(secrets.token_bytes(16)),
-            type="alert",
-        )
-        for _ in range(size)
-    ]
-
-
-async def push(stack: Stack, key: IdentityKey, pushes: list[Push]) -> int:
-    body = encode_pushes(pushes)
-    headers = sign_request(
-        PUSH,
-        key=key,
-        method="POST",
-        target_uri=stack.relay.url + PUSH_PATH,
-        content_type=JSON_TYPE,
-        body=body,
-        created=int(time.time()),
-        lifetime=60,
-        nonce=secrets.token_bytes(16),
-    )
-    async with stack.session.post(stack.relay.url + PUSH_PATH, data=body, headers=headers) as answer:
-        outcomes = decode_outcomes(await answer.read())
-    faults = [outcome.reason for outcome in outcomes if outcome.status != "accepted"]
-    if faults:
-        raise RuntimeError(
-            f"{len(faults)} of {len(pushes)} pushes were not accepted: {sorted(set(map(str, faults)))}"
-        )
-    return len(outcomes)
-
-
-async def relay(stack: Stack) -> None:
-    [key] = [
-        key
-        for key in read_keys((stack.directory / "server" / "keys" / "server.key").read_text())
-        if isinstance(key, IdentityKey)
-    ]
-    for provider, app in (("apns", stack.providers.app), ("fcm", stack.providers.project)):
-        addresses = await handles(stack, provider, app, key.public.id)
-        for size, requests in ((100, 12), (1, 200)):
-
-            async def run(
-                addresses: list[str] = addresses, size: int = size, requests: int = requests
-            ) -> int:
-                todo = iter(range(requests))
-
-                async def sender() -> int:
-                    return sum([await push(stack, key, batch(addresses, size)) for _ in todo])
-
-                return sum(await asyncio.gather(*(sender() for _ in range(IN_FLIGHT))))
-
-            await run()  # connections and provider tokens are made once
-            stack.providers.clear()
-            say(
-                f"signed pushes through the relay, {provider}, {size} a request", await rate(run, stack.relay)
-            )
-            stack.providers.clear()
-
-
-async def accepted(stack: Stack) -> int:
-    todo = iter(range(3_000))
-
-    async def sender() -> int:
-        return len([await stack.send(title="bench", body="x" * 200) for _ in todo])
-
-    return sum(await asyncio.gather(*(sender() for _ in range(CONNECTIONS))))
-
-
-async def latency(stack: Stack, count: int) -> None:
-    phones = [
-        await stack.pair(platform="ios", suite=2, name="apns"),
-        await stack.pair(platform="android", suite=1, name="fcm"),
-    ]
-    for phone, name in zip(phones, ("APNs, suite 2", "FCM, suite 1"), strict=True):
-        times = []
-        for number in range(count):
-            text = f"{name} {number}"
-            with stopwatch() as took:
-                await stack.send(title="bench", body=text)
-                await phone.shows(text)
-            times.append(took[0] * 1000)
-        cuts = quantiles(times[5:], n=100)
-        say(f"from POST to shown, {name}, one at a time", f"p50 {cuts[49]:.1f} ms   p99 {cuts[98]:.1f} ms")
-    for phone in phones:
-        await phone.close()
-
-
-async def bench(directory: Path) -> None:
+async def bench(directory: Path, themes: list[str]) -> None:
     say(
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "median of 3 (range)",
+        f"median of {RUNS} (range)",
     )
-    await seals()
-    async with running(directory) as stack:
-        await relay(stack)
-        say(
-            f"messages accepted durably over HTTP, SQLite, {CONNECTIONS} connections",
-            await rate(lambda: accepted(stack), stack.server),
-        )
-        await latency(stack, 205)
+    for theme in themes:
+        await THEMES[theme](directory / theme)
 
 
 def main() -> int:
-    argparse.ArgumentParser(prog="dev bench", description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(
+        prog="dev bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("themes", nargs="*", metavar="theme", help=f"of {', '.join(THEMES)}; default: all")
+    themes = parser.parse_args().themes or list(THEMES)
+    if unknown := set(themes) - THEMES.keys():
+        parser.error(f"no theme {', '.join(sorted(unknown))}; there are {', '.join(THEMES)}")
     with tempfile.TemporaryDirectory(prefix="hushpost-bench-") as directory:
         try:
-            asyncio.run(bench(Path(directory)))
+            asyncio.run(bench(Path(directory), themes))
         except (RuntimeError, aiohttp.ClientError, OSError) as error:
             sys.stderr.write(f"bench: {error}\n")
             return 1

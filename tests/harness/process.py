@@ -81,7 +81,7 @@ class Process:
                 env=environment(self.settings),
             )
         async with asyncio.timeout(START_SECONDS):
-            while not await self._answers(session):  # noqa: ASYNC110 - another process sets no event
+            while not await self._answers(session):
                 await asyncio.sleep(LOOK_SECONDS)
 
     async def kill(self) -> None:
