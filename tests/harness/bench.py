@@ -18,14 +18,21 @@ import aiohttp
 
 from tests.harness import bench_parts
 from tests.harness.bench_accept import accept
+from tests.harness.bench_fanout import fanout, fanout_large
 from tests.harness.bench_figures import RUNS, say
+from tests.harness.bench_workers import workers
 
 THEMES: dict[str, Callable[[Path], Awaitable[None]]] = {
     "seals": bench_parts.seals,
     "relay": bench_parts.relay,
     "accept": accept,
     "latency": bench_parts.latency,
+    "fanout": fanout,
+    "fanout-large": fanout_large,
+    "workers": workers,
 }
+LONG = frozenset({"fanout-large"})
+"""Only when they are named."""
 
 
 async def bench(directory: Path, themes: list[str]) -> None:
@@ -41,8 +48,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="dev bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("themes", nargs="*", metavar="theme", help=f"of {', '.join(THEMES)}; default: all")
-    themes = parser.parse_args().themes or list(THEMES)
+    parser.add_argument(
+        "themes",
+        nargs="*",
+        metavar="theme",
+        help=f"of {', '.join(THEMES)}; default: all but {', '.join(LONG)}",
+    )
+    themes = parser.parse_args().themes or [theme for theme in THEMES if theme not in LONG]
     if unknown := set(themes) - THEMES.keys():
         parser.error(f"no theme {', '.join(sorted(unknown))}; there are {', '.join(THEMES)}")
     with tempfile.TemporaryDirectory(prefix="hushpost-bench-") as directory:

@@ -45,6 +45,11 @@ class Stack:
     def database(self) -> Path:
         return self.directory / "server" / "hushpost.db"
 
+    @property
+    def key_id(self) -> str:
+        """What a relay knows the server by."""
+        return _key_id(self.directory)
+
     async def call(self, method: str, path: str, body: Any = None) -> Any:
         """Ask the native API as the stack's account; an answer that is a refusal raises `RuntimeError`."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
@@ -161,10 +166,15 @@ async def _configure(directory: Path, providers: Providers, database_url: str) -
     config = directory / "hushpost.toml"
     config.write_text(_settings(directory, providers, addresses, database_url, allowed=()))
     await asyncio.gather(_make_keys("server", config), _make_keys("relay", config))
-    keys = read_keys((directory / "server" / "keys" / "server.key").read_text())
-    allowed = tuple(key.public.id for key in keys if isinstance(key, IdentityKey))
+    allowed = (_key_id(directory),)
     config.write_text(_settings(directory, providers, addresses, database_url, allowed=allowed))
     return config, urls
+
+
+def _key_id(directory: Path) -> str:
+    keys = read_keys((directory / "server" / "keys" / "server.key").read_text())
+    [identity] = [key for key in keys if isinstance(key, IdentityKey)]
+    return identity.public.id
 
 
 async def _make_keys(kind: str, config: Path) -> None:
