@@ -1,0 +1,105 @@
+"""How a backup is made: a snapshot of the database in a work folder, then the archive, then its name.
+
+The archive gets its name when it is whole and on disk, so whatever stops the command leaves no half of one under it.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from server.cli import backup_archive as archive
+from server.cli.backup_archive import Content, Manifest, Table
+from server.cli.backup_work import work_folder
+from server.cli.files import relay_key_path, server_key_path, server_secret_path
+from server.cli.keyfiles import MAKE_RELAY, MAKE_SERVER, read_identity, read_private
+from server.cli.progress import rows_bar, steps_bar
+from server.cli.terminal import CommandError
+from server.config import Settings, database_url, keys_dir
+from server.domain.ports import DatabaseError
+from server.store import snapshot
+
+
+def make(settings: Settings, out: Path, now: datetime) -> Manifest:
+    """Write a backup to a name that is free. Servers may be running."""
+    if out.exists():
+        raise CommandError(f"{out}: is there already; name another file")
+    keys = dict(_keys(settings))
+    owner = read_identity(server_key_path(settings)).public.id
+    try:
+        with work_folder(out.parent) as work:
+            manifest = _make(settings, work, keys, owner, now)
+            (work / "archive").rename(out)
+            _sync(out.parent)
+    except OSError as error:
+        raise CommandError(f"{out}: cannot be written ({error.strerror}); nothing was kept of it") from None
+    return manifest
+
+
+def _make(settings: Settings, work: Path, keys: dict[str, Content], owner: str, now: datetime) -> Manifest:
+    database = work / archive.DATABASE
+    held = _snapshot(settings, database)
+    described = Manifest(
+        format=archive.FORMAT,
+        program=metadata.version("hushpost"),
+        taken_at=now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        engine=database_url(settings).partition(":")[0],
+        revision=held.revision or "",
+        server=owner,
+        tables={name: Table(one.rows, one.sum) for name, one in held.tables.items()},
+        members={},
+    )
+    contents = {archive.DATABASE: database, **keys, **dict(_attachments(settings))}
+    with steps_bar("writing the archive") as moved:
+        return archive.write(work / "archive", contents, described, moved)
+
+
+def _snapshot(settings: Settings, database: Path) -> snapshot.Contents:
+    with ExitStack() as bars:
+
+        async def take() -> None:
+            await snapshot.take(
+                database_url(settings),
+                database,
+                pages=bars.enter_context(steps_bar("copying the database")),
+                rows=lambda total: bars.enter_context(rows_bar(total)),
+            )
+
+        try:
+            asyncio.run(take())
+            bars.close()
+            held = snapshot.examine(database, bars.enter_context(rows_bar(snapshot.count_rows(database))))
+        except DatabaseError as error:
+            raise CommandError(
+                f"the database cannot be copied to {database.parent.parent}: {error}"
+            ) from None
+    if held.revision is None:
+        raise CommandError("the database has none of Hushpost's tables: there is nothing to back up")
+    return held
+
+
+def _keys(settings: Settings) -> Iterator[tuple[str, Content]]:
+    yield archive.SERVER_KEY, read_private(server_key_path(settings), hint=MAKE_SERVER).encode()
+    yield archive.SERVER_SECRET, read_private(server_secret_path(settings), hint=MAKE_SERVER).encode()
+    relay = relay_key_path(settings)
+    if relay.parent == keys_dir(settings) and relay.exists():
+        yield archive.RELAY_KEYS, read_private(relay, hint=MAKE_RELAY).encode()
+
+
+def _attachments(settings: Settings) -> Iterator[tuple[str, Content]]:
+    """What lies there after the snapshot was taken: each file that it knows of, unless it was deleted since."""
+    folder = Path(settings.server.data_dir) / archive.ATTACHMENTS
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            yield archive.ATTACHMENTS + path.relative_to(folder).as_posix(), path
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
