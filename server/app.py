@@ -35,13 +35,16 @@ from server.commands.derive import SESSIONS, derive, first_account_code
 from server.commands.devices import ServerAddress
 from server.commands.mint import Mint
 from server.commands.passwords import Passwords
+from server.commands.repeats import Repeats
 from server.commands.sealing import Sealer
+from server.commands.send import Sender
 from server.commands.sessions import SignInLimits
 from server.commands.signing import Signer
 from server.commands.usage import Usage
 from server.config import AccountSettings, Settings, is_for_this_machine, trusted_networks
 from server.domain.ports import Clock, Database, DatabaseError, Random
 from server.domain.throttle import Quota, Throttle
+from server.domain.turns import Turns
 
 # An account's own mistakes fit; guessing does not. An address may be an office's.
 SIGN_INS_BY_ACCOUNT = Quota("sign-in", 10, 300)
@@ -195,7 +198,7 @@ def _resources(
         auth=_auth(settings, pieces, mint, passwords),
         tokens=Tokens(db, clock, random),
         buckets=Buckets(db, clock, random),
-        messages=Messages(db, clock, random, wake),
+        messages=Messages(db, clock, random, wake, Sender(db, Turns(), Repeats(), random, wake)),
         devices=Devices(db, clock, random, wake, address, signer),
         device=Device(db, clock, random, wake, pieces.sealer),
         keys=Keys(address, signer, clock),

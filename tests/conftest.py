@@ -6,12 +6,17 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from server.domain.ports import Database, Random
 from server.store.database import open_database
 from server.store.migrations import migrate
 from tests.harness import databases
 from tests.harness.clock import SettableClock
+
+# No test fails for taking long: how fast the machine is, is not what is tested.
+settings.register_profile("hushpost", deadline=None)
+settings.load_profile("hushpost")
 
 # The processes that tests start keep their compiled modules: without them each start takes seconds longer.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

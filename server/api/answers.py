@@ -14,6 +14,7 @@ from server.domain.errors import (
     Fault,
     Forbidden,
     Gone,
+    InFlight,
     Invalid,
     Limited,
     NotFound,
@@ -38,6 +39,7 @@ STATUS: dict[type[Refusal], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
     TooSlow: HTTPStatus.REQUEST_TIMEOUT,
     Conflict: HTTPStatus.CONFLICT,
+    InFlight: HTTPStatus.CONFLICT,
     Gone: HTTPStatus.GONE,
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -114,6 +116,6 @@ def _headers(refusal: Refusal) -> dict[str, str]:
         return {"WWW-Authenticate": _CHALLENGE + (_BAD_TOKEN if refusal.reason in _OF_TOKENS else "")}
     if isinstance(refusal, Limited):
         return {"Retry-After": str(refusal.allowance.reset), **rate_limit(refusal.allowance)}
-    if isinstance(refusal, Unavailable):
+    if isinstance(refusal, Unavailable | InFlight):
         return {"Retry-After": str(refusal.retry_after)}
     return {}

@@ -1,5 +1,6 @@
 """`/api/v1/messages`: send, list, get, retract."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +10,13 @@ from aiohttp import web
 
 from server.api.answers import nothing, show
 from server.api.reading import Fields, Query, read_json
+from server.api.schedule import read_schedule
 from server.commands.messages import ListMessages, get_message, list_messages, retract
-from server.commands.send import send
+from server.commands.repeats import HEADER, LONGEST_KEY, KeyOfSend, key_of_send
+from server.commands.send import Sender, send
 from server.domain import rules
 from server.domain.account import LONGEST_NAME, Caller
+from server.domain.errors import invalid
 from server.domain.message import (
     LONGEST_BODY,
     LONGEST_LABEL,
@@ -32,6 +36,9 @@ from server.domain.times import show_time
 PAGE = 20
 LONGEST_PAGE = 100
 
+REPEATED = "Idempotency-Replayed"
+"""The header of an answer that was given before."""
+_KEY = re.compile(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}")
 _SHORTCUTS = {"imageUrl": MediaType.IMAGE, "videoUrl": MediaType.VIDEO, "gifUrl": MediaType.GIF}
 
 # Fields of the API that this server does not carry out. Passing over one would send something else than was asked for,
@@ -46,7 +53,6 @@ _NOT_CARRIED_OUT = (
     "snoozes",
     "postpones",
     "tags",
-    "scheduledSendAt",
     "ephemeral",
     "remindEveryMinutes",
     "maxReminders",
@@ -59,16 +65,17 @@ class Messages:
     clock: Clock
     random: Random
     wake: Callable[[], None]
+    sender: Sender
 
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
-        command = read_message(
-            await read_json(request),
-            bucket_known=caller.grant.only_bucket is not None,
-            idempotent="Idempotency-Key" in request.headers,
-        )
-        message = await send(self.db, caller, command, now=self.clock(), random=self.random, wake=self.wake)
-        location = {"Location": f"/api/v1/messages/{message.id}"}
-        return show(show_message(message), status=201, headers=location)
+        values, now = await read_json(request), self.clock()
+        key = read_key(request, caller, values)
+        command = read_message(values, bucket_known=caller.grant.only_bucket is not None, now=now)
+        sent = await send(self.sender, caller, command, key=key, now=now)
+        headers = {"Location": f"/api/v1/messages/{sent.message.id}"}
+        if sent.repeated:
+            headers[REPEATED] = "true"
+        return show(show_message(sent.message), status=201, headers=headers)
 
     async def list(self, request: web.Request, caller: Caller) -> web.Response:
         page = await list_messages(self.db, caller.user, read_list(Query(request)))
@@ -91,15 +98,27 @@ class Messages:
         return nothing()
 
 
-def read_message(values: dict[str, Any], *, bucket_known: bool, idempotent: bool) -> SendMessage:
-    """Read the body of a send.
+def read_key(request: web.Request, caller: Caller, values: dict[str, Any]) -> KeyOfSend | None:
+    """Read `Idempotency-Key`: any visible ASCII, with or without the quotes of a structured field (RFC 9651)."""
+    given = request.headers.getall(HEADER, [])
+    if not given:
+        return None
+    key = given[0].strip()
+    if len(key) > 1 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if len(given) > 1 or _KEY.fullmatch(key) is None:
+        raise invalid(
+            HEADER,
+            "is no key",
+            f"send one key of 1 to {LONGEST_KEY} visible ASCII characters, such as a UUID",
+        )
+    canonical = orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
+    return key_of_send(caller.user.id, "POST /api/v1/messages", key, canonical)
 
-    `bucket_known` lets a token that is bound to one bucket leave `bucketId` out. `idempotent` is the wish that a
-    repetition be recognised: a client that counts on it would send twice, so it is told.
-    """
+
+def read_message(values: dict[str, Any], *, bucket_known: bool, now: int) -> SendMessage:
+    """Read the body of a send; `bucket_known` lets a token that is bound to one bucket leave `bucketId` out."""
     fields = Fields(values)
-    if idempotent:
-        fields.fault("Idempotency-Key", "is not supported by this server yet", "leave the header out")
     bucket = fields.optional if bucket_known else fields.required
     command = SendMessage(
         bucket=bucket("bucketId", most=LONGEST_NAME),
@@ -114,6 +133,7 @@ def read_message(values: dict[str, Any], *, bucket_known: bool, idempotent: bool
         locale=fields.optional("locale", most=LONGEST_LABEL, rule=rules.language_tag),
         navigate_to=fields.optional("tapUrl", most=LONGEST_URL, rule=rules.tap_url),
         attachments=_read_shortcuts(fields),
+        send_at=read_schedule(fields, now),
         ttl=LONGEST_TTL,
     )
     _refuse_others(fields)
@@ -196,6 +216,7 @@ def show_message(message: Message) -> dict[str, Any]:
         "collapseId": content.get("collapseId"),
         "senderId": message.sender_id,
         "createdAt": show_time(message.created_at),
+        "scheduledSendAt": None if message.scheduled_at is None else show_time(message.scheduled_at),
         "expiresAt": show_time(message.expires_at),
         "notificationsCount": message.notifications,
     }

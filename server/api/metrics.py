@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from server.domain.delivery import Counts
+from server.domain.tally import Tally
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -42,14 +42,16 @@ class DeliveryGauges:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._by_state = Gauge("hushpost_deliveries", "Deliveries by state.", ("state",), registry=registry)
-        self._created = Gauge("hushpost_deliveries_created", "Deliveries that exist.", registry=registry)
+        self._created = Gauge(
+            "hushpost_deliveries_created", "Deliveries that were ever created.", registry=registry
+        )
         self._lost = Gauge(
             "hushpost_deliveries_lost", "Created, but in no known state: always 0.", registry=registry
         )
 
-    def set(self, counts: Counts) -> None:
+    def set(self, counts: Tally) -> None:
         """Show what the database holds."""
         for state, number in counts.by_state.items():
-            self._by_state.labels(state.value).set(number)
+            self._by_state.labels(state).set(number)
         self._created.set(counts.created)
         self._lost.set(counts.lost)

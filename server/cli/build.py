@@ -28,12 +28,13 @@ from server.store.bell import Bell
 from server.store.database import open_database
 from server.worker.dispatch import Dispatcher
 from server.worker.gateway import NoRelay, PushGateway
-from server.worker.metrics import OutboxMetrics
+from server.worker.metrics import OutboxMetrics, SchedulerMetrics
 from server.worker.outbox import Outbox, OutboxSettings
 from server.worker.pace import Pace
 from server.worker.pool import SealingPool, sealing_pool
 from server.worker.relay_client import RelayClient
 from server.worker.relay_keys import RelayKeys
+from server.worker.scheduler import Scheduler
 
 COLLAPSE = "collapse"  # the purpose of the key behind collapse values (PROTOCOL.md, section 2)
 _STOP_WITHIN = 10.0  # seconds that batches in flight are waited for
@@ -61,7 +62,17 @@ async def server_app(
     workers: dict[str, Worker] = {}
     if role is not Role.API:
         gateway = await _gateway(settings, keys, db, resources, log)
-        workers["outbox"] = _outbox(settings, keys, db, sealer, gateway, figures.counted, log)
+        outbox = _outbox(settings, keys, db, sealer, gateway, figures.counted, log)
+        workers["outbox"] = outbox
+        workers["scheduler"] = Scheduler(
+            db,
+            deliver=outbox.wake,
+            poll_seconds=settings.worker.poll_seconds,
+            metrics=SchedulerMetrics(figures.counted),
+            clock=now_ms,
+            random=secrets.token_bytes,
+            log=log,
+        )
 
     def wake_workers() -> None:
         for worker in workers.values():

@@ -18,7 +18,7 @@ from server.domain.errors import Forbidden, Invalid, NotFound
 from server.domain.ids import new_id
 from server.domain.ports import Database, Random, Transaction
 from server.domain.rules import Wrong
-from server.store import devices, outbox
+from server.store import devices, outbox, pruning
 
 _CODE_BYTES = 16
 _TOKEN_BYTES = 32
@@ -100,8 +100,14 @@ async def list_devices(db: Database, user: User) -> list[Device]:
 
 async def unpair(db: Database, user_id: str, device_id: str) -> None:
     """Delete a device with everything that waits for it; NotFound where this user has none of that id."""
-    if not await db.write(lambda tx: devices.delete_device(tx, device_id, user_id)):
-        raise NotFound("no such device")
+
+    async def job(tx: Transaction) -> None:
+        if await devices.find_device(tx, device_id, user_id) is None:
+            raise NotFound("no such device")
+        await pruning.drop_deliveries(tx, device_id)
+        await devices.delete_device(tx, device_id, user_id)
+
+    await db.write(job)
 
 
 async def renew_handle(

@@ -1,8 +1,8 @@
 """Looking at the server itself."""
 
-from server.domain.delivery import Counts
 from server.domain.ports import Database, DatabaseError
-from server.store import outbox
+from server.domain.tally import Audit, Tally
+from server.store import tallies
 from server.store.accounts import default_tenant
 
 
@@ -15,6 +15,11 @@ async def database_answers(db: Database) -> bool:
     return True
 
 
-async def count_deliveries(db: Database) -> Counts:
-    """Count the deliveries by state; reads the whole table."""
-    return await db.read(outbox.count)
+async def count_deliveries(db: Database) -> Tally:
+    """Return the book of deliveries."""
+    return await db.read(tallies.count)
+
+
+async def audit_deliveries(db: Database) -> Audit:
+    """Hold the book of deliveries against the rows; reads the whole table."""
+    return await db.read(tallies.audit)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from server.commands.send import draft_of
+from server.commands.spread import draft_of
 from server.domain.account import DEFAULT_BUCKET, User
 from server.domain.bucket import Bucket
 from server.domain.errors import NotFound
@@ -49,7 +49,7 @@ async def _send(db: Database, user: User, device_id: str, now: int, random: Rand
             raise NotFound("no such device")
         message = _test_message(user, bucket, device.name, now, random)
         await messages.add_message(tx, message)
-        draft = draft_of(message, user.id, device.id, random)
+        draft = draft_of(message, user.id, device.id, turn=now, now=now, random=random)
         await outbox.enqueue(tx, [draft], now)
         return await find_probe(tx, draft.id)
 
@@ -80,6 +80,7 @@ def _test_message(user: User, bucket: Bucket, device_name: str, now: int, random
         locale=None,
         navigate_to=None,
         attachments=(),
+        send_at=None,
         ttl=LIFETIME,
     )
     return Message(
@@ -91,6 +92,8 @@ def _test_message(user: User, bucket: Bucket, device_name: str, now: int, random
         collapse_id=None,
         content=content_of(command, bucket, now),
         created_at=now,
+        scheduled_at=None,
+        sent_at=now,
         expires_at=now + command.ttl,
         retracted_at=None,
         notifications=0,

@@ -1,49 +1,94 @@
-"""Sending: a message, its inbox items and its deliveries, in one transaction.
+"""Sending: a message, its inbox items, its deliveries and the record of its idempotency key, in one transaction.
 
-The caller is answered after the commit; the worker is woken then, and finds the rows by polling where it runs elsewhere.
+The caller is answered after the commit; the worker is woken then, and finds the rows by polling where it runs elsewhere. Of a
+message that is scheduled only the message and a task are written: at its time the same steps follow in the task's transaction.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
+from server.commands import spread
 from server.commands.buckets import find, only
+from server.commands.repeats import KeyOfSend, Repeats
 from server.domain.account import Caller
-from server.domain.audience import find_people, recipients
+from server.domain.audience import find_people
 from server.domain.bucket import Bucket, Permission
-from server.domain.delivery import Channel, Draft, Kind
 from server.domain.errors import Forbidden, Invalid, NotFound
-from server.domain.ids import new_id, new_push_id
-from server.domain.message import DeliveryType, Message, SendMessage, content_of
+from server.domain.ids import new_id
+from server.domain.message import Message, SendMessage, content_of
 from server.domain.ports import Database, Random, Transaction
-from server.store import buckets, messages, outbox
+from server.domain.task import Kind, Task
+from server.domain.turns import Turns
+from server.store import messages, tasks
 from server.store.accounts import find_people as people_named
-from server.store.devices import devices_of_members
+
+
+@dataclass(frozen=True)
+class Sender:
+    """What sending needs. `wake` has the worker look for what is due."""
+
+    db: Database
+    turns: Turns
+    repeats: Repeats
+    random: Random
+    wake: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """`repeated`: the message was there already, made by an earlier request with the same key."""
+
+    message: Message
+    repeated: bool
+    deliveries: int = field(default=0)  # that were written in the transaction
 
 
 async def send(
-    db: Database,
-    caller: Caller,
-    command: SendMessage,
-    *,
-    now: int,
-    random: Random,
-    wake: Callable[[], None],
-) -> Message:
-    """Send a message; NotFound for an unknown bucket or user, Conflict for an ambiguous name, Forbidden."""
+    sender: Sender, caller: Caller, command: SendMessage, *, key: KeyOfSend | None, now: int
+) -> Sent:
+    """Send a message; NotFound for an unknown bucket or user, Conflict for an ambiguous name or a key used before, Forbidden."""
+    flow = f"{caller.user.tenant_id} {caller.user.id}"
+    turn = sender.turns.take(flow, now)
 
-    async def job(tx: Transaction) -> Message:
-        bucket = await _bucket(tx, caller, command.bucket)
-        audience = await _audience(tx, caller, bucket, command.user_ids)
-        message = _new_message(command, caller, bucket, len(audience), now, random)
+    async def job(tx: Transaction) -> Sent:
+        earlier = await sender.repeats.find(tx, key, now)
+        if earlier is not None:
+            return Sent(earlier, repeated=True)
+        message, deliveries = await _send(tx, caller, command, turn=turn, now=now, random=sender.random)
+        await sender.repeats.keep(tx, key, message, now)
+        return Sent(message, repeated=False, deliveries=deliveries)
+
+    sent = await sender.repeats.once(key, lambda: sender.db.write(job))
+    sender.turns.count(flow, sent.deliveries, now)
+    sender.wake()
+    return sent
+
+
+async def release(tx: Transaction, task: Task, *, now: int, random: Random) -> None:
+    """Send a scheduled message, in the transaction of its task."""
+    message = await messages.load_message(tx, task.message_id or "")
+    if message is None or message.content is None:
+        return
+    audience = await spread.find_audience(tx, message.bucket_id, message.delivery_type, task.payload["only"])
+    await messages.mark_sent(tx, message.id, audience.users, now)
+    await spread.begin(tx, message, audience, turn=now, now=now, random=random)
+
+
+async def _send(
+    tx: Transaction, caller: Caller, command: SendMessage, *, turn: int, now: int, random: Random
+) -> tuple[Message, int]:
+    bucket = await _bucket(tx, caller, command.bucket)
+    wanted = await _wanted(tx, caller, command.user_ids)
+    if command.send_at is not None:
+        message = _new_message(command, caller, bucket, 0, now, random)
         await messages.add_message(tx, message)
-        await messages.add_inbox_items(
-            tx, message.id, [(new_id(now, random), user_id) for user_id in audience], now
-        )
-        await outbox.enqueue(tx, await _drafts(tx, message, audience, random), now)
-        return message
-
-    message = await db.write(job)
-    wake()
-    return message
+        task = Task(new_id(now, random), Kind.SEND, message.id, {"only": wanted}, command.send_at, 0, now)
+        await tasks.add_task(tx, task)
+        return message, 0
+    audience = await spread.find_audience(tx, bucket.id, command.delivery_type, wanted)
+    message = _new_message(command, caller, bucket, audience.users, now, random)
+    await messages.add_message(tx, message)
+    return message, await spread.begin(tx, message, audience, turn=turn, now=now, random=random)
 
 
 async def _bucket(tx: Transaction, caller: Caller, reference: str | None) -> Bucket:
@@ -63,22 +108,22 @@ async def _bucket(tx: Transaction, caller: Caller, reference: str | None) -> Buc
     return only(sendable)
 
 
-async def _audience(
-    tx: Transaction, caller: Caller, bucket: Bucket, named: Sequence[str] | None
-) -> list[str]:
-    wanted = None
-    if named is not None:
-        people = await people_named(tx, caller.user.tenant_id, named)
-        wanted, faults = find_people(named, people)
-        if faults:
-            detail = "; ".join(fault.reason for fault in faults)
-            raise NotFound(detail, code="user_not_found", faults=faults)
-    return recipients(await buckets.members_of(tx, bucket.id), wanted)
+async def _wanted(tx: Transaction, caller: Caller, named: Sequence[str] | None) -> list[str] | None:
+    """Return the ids of the users who are named; who of them may read in the bucket is seen when it is sent."""
+    if named is None:
+        return None
+    people = await people_named(tx, caller.user.tenant_id, named)
+    wanted, faults = find_people(named, people)
+    if faults:
+        detail = "; ".join(fault.reason for fault in faults)
+        raise NotFound(detail, code="user_not_found", faults=faults)
+    return wanted
 
 
 def _new_message(
     command: SendMessage, caller: Caller, bucket: Bucket, notifications: int, now: int, random: Random
 ) -> Message:
+    sent_at = now if command.send_at is None else command.send_at
     return Message(
         id=new_id(now, random),
         tenant_id=bucket.tenant_id,
@@ -86,39 +131,11 @@ def _new_message(
         sender_id=caller.user.id,
         delivery_type=command.delivery_type,
         collapse_id=command.collapse_id,
-        content=content_of(command, bucket, now),
+        content=content_of(command, bucket, sent_at),
         created_at=now,
-        expires_at=now + command.ttl,
+        scheduled_at=command.send_at,
+        sent_at=now if command.send_at is None else None,
+        expires_at=sent_at + command.ttl,
         retracted_at=None,
         notifications=notifications,
-    )
-
-
-async def _drafts(tx: Transaction, message: Message, audience: Sequence[str], random: Random) -> list[Draft]:
-    """Return a delivery to each recipient's inbox and, unless it is for the inbox only, to each of their devices."""
-    drafts = [draft_of(message, user_id, None, random) for user_id in audience]
-    if message.delivery_type is not DeliveryType.NO_PUSH:
-        receiving = set(audience)
-        drafts += [
-            draft_of(message, user_id, device_id, random)
-            for device_id, user_id in await devices_of_members(tx, message.bucket_id)
-            if user_id in receiving
-        ]
-    return drafts
-
-
-def draft_of(message: Message, user_id: str, device_id: str | None, random: Random) -> Draft:
-    """Return the delivery of a message to an inbox, or to a device."""
-    return Draft(
-        id=new_push_id(random),
-        message_id=message.id,
-        user_id=user_id,
-        device_id=device_id,
-        channel=Channel.IN_APP if device_id is None else Channel.PUSH,
-        kind=Kind.MESSAGE,
-        frame_id=message.id,
-        body=None,
-        suppressed=None,
-        due_at=message.created_at,
-        expires_at=message.expires_at,
     )

@@ -1,10 +1,9 @@
-"""Who receives a message: the members of the bucket who may read it, or those of them that the sender names."""
+"""Whom a sender means: users by any of the names under which they may be known."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.domain.account import matching_key
-from server.domain.bucket import Permission, holds
 from server.domain.errors import Fault
 
 
@@ -35,12 +34,3 @@ def find_people(named: Sequence[str], people: Sequence[Person]) -> tuple[list[st
         else:
             found[user_id] = None
     return list(found), faults
-
-
-def recipients(members: Mapping[str, frozenset[Permission]], wanted: Sequence[str] | None) -> list[str]:
-    """Return the ids of the members who receive: all who may READ, or those among `wanted`.
-
-    Who is named but is not a member is left out: membership is not a secret that a send should probe.
-    """
-    readers = [user_id for user_id, granted in members.items() if holds(granted, Permission.READ)]
-    return readers if wanted is None else [user_id for user_id in readers if user_id in set(wanted)]

@@ -35,8 +35,3 @@ class Bucket:
     def lets(self, permission: Permission) -> bool:
         """Say whether the member may do that."""
         return permission in self.permissions or Permission.ADMIN in self.permissions
-
-
-def holds(permissions: frozenset[Permission], wanted: Permission) -> bool:
-    """Say whether a list of permissions has one, ADMIN standing for all."""
-    return wanted in permissions or Permission.ADMIN in permissions

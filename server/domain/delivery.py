@@ -2,7 +2,7 @@
 
     queued -> leased -> accepted | gone | failed | expired | cancelled, and back to queued on a retry
 
-Every delivery is in exactly one state, so what was created is what was settled and what waits (`Counts`).
+Every delivery is in exactly one state, so what was created is what was settled and what waits: `domain/tally.py` keeps the book.
 """
 
 from collections.abc import Mapping
@@ -18,6 +18,7 @@ NO_HANDLE_WAIT = (
 )  # a new handle makes its deliveries due at once: this only finds the expired
 NO_HANDLE = "no_handle"  # the reason of what waits for one
 NOTICE_LIFETIME = 7 * 86_400 * SECOND  # of kinds 2 and 3: after that a device learns the same when it fetches
+DAYS_KEPT = 30  # of what is settled: longer than any device may ask for it
 NEWS_WINDOW = 28 * 86_400 * SECOND  # section 6: a fetch names what was retracted and read in this time
 WEB_HANDLE_LENGTH = (
     1410  # characters; section 3: only the claims of a Web Push handle are padded to 1024 bytes
@@ -65,13 +66,15 @@ class Event(StrEnum):
     EXPIRE = "expire"
     CANCEL = "cancel"
     NEW_HANDLE = "new_handle"
+    RELEASE = "release"  # its lease has run out, or was given back
+    REVIVE = "revive"  # an admin has it tried again
 
 
 TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.QUEUED, Event.CLAIM): State.LEASED,
     (State.QUEUED, Event.CANCEL): State.CANCELLED,
     (State.QUEUED, Event.NEW_HANDLE): State.QUEUED,  # due at once
-    (State.LEASED, Event.CLAIM): State.LEASED,  # its lease has run out
+    (State.LEASED, Event.RELEASE): State.QUEUED,
     (State.LEASED, Event.ACCEPT): State.ACCEPTED,
     (State.LEASED, Event.DEAD_HANDLE): State.GONE,
     (State.LEASED, Event.RETRY): State.QUEUED,
@@ -79,6 +82,8 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.LEASED, Event.EXPIRE): State.EXPIRED,
     (State.LEASED, Event.CANCEL): State.CANCELLED,
     (State.GONE, Event.NEW_HANDLE): State.QUEUED,
+    (State.GONE, Event.REVIVE): State.QUEUED,
+    (State.FAILED, Event.REVIVE): State.QUEUED,
 }
 WAITING = frozenset({State.QUEUED, State.LEASED})
 SETTLED = frozenset(State) - WAITING
@@ -110,6 +115,7 @@ class Draft:
     body: str | None = field(repr=False)
     suppressed: str | None
     due_at: int
+    turn: int  # of those that are due, the lowest goes first (`domain/turns.py`)
     expires_at: int
 
     @property
@@ -204,6 +210,7 @@ class Settlement:
     handle: str | None = field(default=None, repr=False)
     provider_id: str | None = None
     woken: bool = False
+    relayed: bool = False  # the relay was asked
 
     @property
     def hangs_on_handle(self) -> bool:
@@ -227,27 +234,6 @@ class Receipt:
     event: ReceiptEvent
     reason: str | None
     at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many deliveries are in each state; `created` counts the rows, whatever their state says."""
-
-    created: int
-    by_state: Mapping[State, int]
-
-    @property
-    def waiting(self) -> int:
-        return sum(self.by_state.get(state, 0) for state in WAITING)
-
-    @property
-    def settled(self) -> int:
-        return sum(self.by_state.get(state, 0) for state in SETTLED)
-
-    @property
-    def lost(self) -> int:
-        """Conservation: created = accepted + gone + expired + failed + cancelled + suppressed + waiting."""
-        return self.created - self.settled - self.waiting
 
 
 def backoff(attempts: int, jitter: float) -> int:

@@ -66,6 +66,16 @@ class Conflict(Refusal):
     code = "conflict"
 
 
+class InFlight(Conflict):
+    """The same request is being carried out; its answer is there after `retry_after` seconds."""
+
+    code = "idempotency_key_in_flight"
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
 class Gone(Refusal):
     code = "gone"
 

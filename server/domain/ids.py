@@ -19,6 +19,12 @@ def new_push_id(random: Random) -> str:
     return str(UUID(bytes=random(16), version=4))
 
 
+def first_id(at: int) -> str:
+    """Return a text that sorts after every UUIDv7 of an earlier time, and before those of this one."""
+    digits = f"{at:012x}"
+    return f"{digits[:8]}-{digits[8:]}"
+
+
 def id_time(text: str) -> int:
     """Return the milliseconds at which a UUIDv7 was made."""
     return UUID(text).int >> 80

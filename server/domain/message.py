@@ -18,6 +18,7 @@ LONGEST_LABEL = 100  # sound, groupId, collapseId
 LONGEST_URL = 2048
 MOST_RECIPIENTS_NAMED = 1000
 DAY = 86_400_000
+FURTHEST = 366 * DAY  # how far ahead a message may be scheduled
 LONGEST_TTL = 28 * DAY  # what a provider keeps, and the window in which a device refuses repeats
 
 
@@ -56,12 +57,13 @@ class SendMessage:
     locale: str | None
     navigate_to: str | None = field(repr=False)  # where a tap leads
     attachments: tuple[Attachment, ...]
-    ttl: int  # milliseconds, at most LONGEST_TTL
+    send_at: int | None  # None is now
+    ttl: int  # milliseconds from then, at most LONGEST_TTL
 
 
 @dataclass(frozen=True)
 class Message:
-    """A message as it is stored; `content` is None once it is retracted."""
+    """A message as it is stored; `content` is None once it is retracted, `sent_at` until a scheduled one is sent."""
 
     id: str
     tenant_id: str
@@ -71,13 +73,18 @@ class Message:
     collapse_id: str | None = field(repr=False)
     content: dict[str, Any] | None = field(repr=False)
     created_at: int
+    scheduled_at: int | None
+    sent_at: int | None
     expires_at: int
     retracted_at: int | None
-    notifications: int  # how many users it went to
+    notifications: int  # how many users it goes to; 0 while it is scheduled
 
 
-def content_of(command: SendMessage, bucket: Bucket, created_at: int) -> dict[str, Any]:
-    """Return the content of a new message: only what is set, in the order in which a reader looks for it."""
+def content_of(command: SendMessage, bucket: Bucket, sent_at: int) -> dict[str, Any]:
+    """Return the content of a new message: only what is set, in the order in which a reader looks for it.
+
+    To its readers a message is as old as its sending, so that is its `createdAt`.
+    """
     everything = {
         "title": command.title,
         "subtitle": command.subtitle,
@@ -90,7 +97,7 @@ def content_of(command: SendMessage, bucket: Bucket, created_at: int) -> dict[st
         "locale": command.locale,
         "attachments": [{"mediaType": a.media_type.value, "url": a.url} for a in command.attachments] or None,
         "tapAction": {"type": "NAVIGATE", "value": command.navigate_to} if command.navigate_to else None,
-        "createdAt": show_time(created_at),
+        "createdAt": show_time(sent_at),
     }
     return _set(everything)
 

@@ -66,14 +66,6 @@ async def find_own_bucket(tx: Transaction, user_id: str, name: str) -> Bucket | 
     return None if row is None else _bucket_of(row)
 
 
-async def members_of(tx: Transaction, bucket_id: str) -> dict[str, frozenset[Permission]]:
-    """Return the permissions of each member, by user id."""
-    rows = await tx.all(
-        "SELECT user_id, permissions FROM bucket_members WHERE bucket_id = $1 ORDER BY user_id", bucket_id
-    )
-    return {row["user_id"]: _permissions(row["permissions"]) for row in rows}
-
-
 @lru_cache(maxsize=64)  # there are sixteen, and one is read for each member of each send
 def _permissions(text: str) -> frozenset[Permission]:
     return frozenset(Permission(word) for word in json.loads(text))

@@ -60,16 +60,6 @@ async def find_address(tx: Transaction, device_id: str) -> Address | None:
     )
 
 
-async def devices_of_members(tx: Transaction, bucket_id: str) -> list[tuple[str, str]]:
-    """Return (device id, user id) of the devices of a bucket's members, in order of device ids."""
-    rows = await tx.all(
-        "SELECT d.id, d.user_id FROM bucket_members m JOIN devices d ON d.user_id = m.user_id"
-        " WHERE m.bucket_id = $1 ORDER BY d.id",
-        bucket_id,
-    )
-    return [(row["id"], row["user_id"]) for row in rows]
-
-
 async def set_handle(tx: Transaction, device_id: str, handle: str, now: int) -> None:
     await tx.run(
         "UPDATE devices SET handle = $2, handle_set_at = $3, handle_fault = NULL WHERE id = $1",
@@ -90,7 +80,7 @@ async def set_key(tx: Transaction, device_id: str, suite: int, public_key: bytes
 
 
 async def delete_device(tx: Transaction, device_id: str, user_id: str) -> bool:
-    """Delete a device with its deliveries and claims; False where this user has none of that id."""
+    """Delete a device with its claims; False where this user has none of that id. Its deliveries go before it (`pruning`)."""
     return await tx.run("DELETE FROM devices WHERE id = $1 AND user_id = $2", device_id, user_id) == 1
 
 

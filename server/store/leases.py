@@ -1,29 +1,37 @@
 """The outbox as the worker sees it: claim a batch under a lease, read it, settle it.
 
-A claim gives a batch a fresh lease and writes the end of the lease into `due_at`, so that one condition (`due_at` has
-come) finds what was never tried, what is to be tried again, and what a dead worker left. It stands in the outer WHERE
-too: on PostgreSQL a row that another worker took between the two looks is not taken twice. Outcomes are written only
-where the row is still under the lease that they belong to, and a handle is retired only while it is the one that was used.
+A claim takes what is due in the order of turns and writes the end of its lease into `due_at`. A device is never in two batches at once,
+so that its deliveries go out in their order; one that waits for a retry does not hold up those behind it. What a dead worker left
+is taken back by anybody once its lease has ended. Outcomes are written only where the row is still under the lease that they
+belong to, and a handle is retired only while it is the one that was used.
+
+Several processes may claim at the same time on PostgreSQL: each skips the rows that another has locked, deliveries and devices,
+and looks for leased ones in a statement after the locks, which sees what others have committed until then.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from server.domain.delivery import Address, Event, Parcel, Settlement, State, after
+from server.domain.delivery import LEASE, Address, Event, Parcel, Settlement, State, after
 from server.domain.ports import Row, Transaction
+from server.domain.tally import moved
+from server.domain.turns import SPREAD
 from server.store.dialect import chunks, holes
 from server.store.parcels import PARCEL, contents_of, parcel_of
+from server.store.tallies import note
 
-_DUE = "state IN ('queued', 'leased') AND due_at <= $3"
-_CLAIM = (  # WITH, because PostgreSQL may run a LIMIT inside IN more than once
-    f"WITH due AS (SELECT id FROM deliveries WHERE {_DUE} ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED)"
-    " UPDATE deliveries SET state = 'leased', lease = $1, due_at = $2, attempts = attempts + 1"
-    f" WHERE id IN (SELECT id FROM due) AND {_DUE}"
+_CANDIDATES = (  # what is not due has a turn as late as that, so few are looked at in vain
+    "SELECT id, device_id FROM deliveries WHERE state = 'queued' AND turn <= $2 AND due_at <= $1"
+    " ORDER BY turn, due_at LIMIT $3 FOR UPDATE SKIP LOCKED"
 )
 _SETTLE = (
-    "UPDATE deliveries SET state = $3, reason = $4, due_at = $5, provider_id = COALESCE($6, provider_id),"
-    " settled_at = $7, lease = NULL WHERE id = $1 AND lease = $2"
+    "UPDATE deliveries SET state = $1, reason = $2, due_at = $3, turn = $3, provider_id = COALESCE($4, provider_id),"
+    " settled_at = $5, sealed_at = COALESCE($6, sealed_at), relayed_at = COALESCE($7, relayed_at), lease = NULL"
 )
+# Nobody is given a lease as long as that: the clock was put back since.
+_OVERDUE = "state = 'leased' AND (due_at <= $1 OR due_at > $2)"
+_ALIKE = 8  # from so many on, settlements that say the same are written in one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +42,45 @@ class Batch:
     addresses: Mapping[str, Address]  # by device id
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When what was sent of a batch was sealed, and when the relay was asked; None where it was not."""
+
+    sealed_at: int | None
+    relayed_at: int | None
+
+
 async def claim(tx: Transaction, lease: str, *, now: int, until: int, limit: int) -> int:
-    """Put up to `limit` due deliveries under a lease, the longest due first, and return how many."""
-    return await tx.run(_CLAIM, lease, until, now, limit)
+    """Put up to `limit` due deliveries under a lease, those whose turn it is first, and return how many."""
+    candidates = await tx.all(_CANDIDATES, now, now + SPREAD, limit)
+    devices = sorted({row["device_id"] for row in candidates})
+    free: set[str] = set()
+    for chunk in chunks(devices):
+        locked = await tx.all(
+            f"SELECT id FROM devices WHERE id IN ({holes(len(chunk))}) FOR NO KEY UPDATE SKIP LOCKED", *chunk
+        )
+        free.update(row["id"] for row in locked)
+    for chunk in chunks(sorted(free)):
+        busy = await tx.all(
+            f"SELECT DISTINCT device_id FROM deliveries WHERE state = 'leased' AND device_id IN ({holes(len(chunk))})",
+            *chunk,
+        )
+        free.difference_update(row["device_id"] for row in busy)
+    claimed = 0
+    for chunk in chunks([row["id"] for row in candidates if row["device_id"] in free]):
+        claimed += await tx.run(
+            "UPDATE deliveries SET state = 'leased', lease = $1, due_at = $2, attempts = attempts + 1"
+            f" WHERE id IN ({holes(len(chunk), after=2)})",
+            lease,
+            until,
+            *chunk,
+        )
+    return claimed
+
+
+async def extend(tx: Transaction, lease: str, until: int) -> int:
+    """Move the end of a lease and return how many deliveries are still under it."""
+    return await tx.run("UPDATE deliveries SET due_at = $2 WHERE lease = $1", lease, until)
 
 
 async def read_batch(tx: Transaction, lease: str) -> Batch:
@@ -49,33 +93,75 @@ async def read_batch(tx: Transaction, lease: str) -> Batch:
 
 
 async def settle(
-    tx: Transaction, lease: str, settlements: Sequence[Settlement], now: int
+    tx: Transaction, lease: str, settlements: Sequence[Settlement], now: int, times: Times
 ) -> list[Settlement]:
     """Write what became of a lease's deliveries; return those that were still under it, as they were written.
 
     What a handle held up goes out again at once where the device has another one by now: a handle that came while the
     delivery was leased could not hasten it.
     """
+    matched = await _match_handles(tx, settlements, now)  # devices first, as everybody who locks both
     held = await tx.all("SELECT id FROM deliveries WHERE lease = $1 ORDER BY id FOR UPDATE", lease)
     ids = {row["id"] for row in held}
-    ours = await _match_handles(tx, [s for s in settlements if s.id in ids], now)
-    await tx.many(_SETTLE, [_values(settlement, lease, now) for settlement in ours])
+    ours = [settlement for settlement in matched if settlement.id in ids]
+    await _write(tx, ours, now, times)
+    states = Counter(after(State.LEASED, settlement.event) for settlement in ours)
+    await note(tx, moved({State.LEASED: len(ours)}, states))
     woken = sorted({settlement.device_id for settlement in ours if settlement.woken})
     await tx.many("UPDATE devices SET last_woken_at = $2 WHERE id = $1", [(id_, now) for id_ in woken])
     return ours
 
 
+async def _write(tx: Transaction, settlements: Sequence[Settlement], now: int, times: Times) -> None:
+    """Write what says the same in one statement for all of them: mostly, everything was accepted."""
+    alike: dict[tuple[object, ...], list[str]] = defaultdict(list)
+    for settlement in settlements:
+        alike[_values(settlement, now, times)].append(settlement.id)
+    single = []
+    for values, ids in alike.items():
+        if len(ids) < _ALIKE:
+            single += [(*values, id_) for id_ in ids]
+            continue
+        for chunk in chunks(ids):
+            await tx.run(f"{_SETTLE} WHERE id IN ({holes(len(chunk), after=len(values))})", *values, *chunk)
+    await tx.many(f"{_SETTLE} WHERE id = $8", single)
+
+
 async def release(tx: Transaction, now: int) -> int:
     """Take every lease back, when nobody can be holding one: at the start of the only process."""
     return await tx.run(
-        "UPDATE deliveries SET state = 'queued', lease = NULL, due_at = $1 WHERE state = 'leased'", now
+        "UPDATE deliveries SET state = 'queued', lease = NULL, due_at = $1, turn = $1 WHERE state = 'leased'",
+        now,
+    )
+
+
+async def recover(tx: Transaction, now: int) -> int:
+    """Take back what is under leases that have ended: whoever held them is dead, or too late."""
+    return await tx.run(
+        "UPDATE deliveries SET state = 'queued', lease = NULL, due_at = $1, turn = $1 WHERE id IN"
+        f" (SELECT id FROM deliveries WHERE {_OVERDUE} FOR UPDATE SKIP LOCKED)",
+        now,
+        now + 2 * LEASE,
+    )
+
+
+async def any_overdue(tx: Transaction, now: int) -> bool:
+    """Say whether a lease has ended."""
+    row = await tx.one(f"SELECT id FROM deliveries WHERE {_OVERDUE} LIMIT 1", now, now + 2 * LEASE)
+    return row is not None
+
+
+async def advance(tx: Transaction, now: int) -> int:
+    """Make due at once what waits for a later time: the clock by which that was set was put back."""
+    return await tx.run(
+        "UPDATE deliveries SET due_at = $1, turn = $1 WHERE state = 'queued' AND due_at > $1", now
     )
 
 
 async def give_back(tx: Transaction, lease: str, now: int) -> int:
     """Let go of a lease of which nothing is known: its deliveries are due again at once, and may have been sent."""
     return await tx.run(
-        "UPDATE deliveries SET state = 'queued', lease = NULL, due_at = $2 WHERE lease = $1",
+        "UPDATE deliveries SET state = 'queued', lease = NULL, due_at = $2, turn = $2 WHERE lease = $1",
         lease,
         now,
     )
@@ -85,7 +171,7 @@ async def waiting(tx: Transaction, now: int) -> tuple[int, int]:
     """Return how many deliveries are due or leased, and for how many milliseconds the oldest of them has waited."""
     row = await tx.one(
         "SELECT COUNT(*) AS n, MIN(created_at) AS oldest FROM deliveries"
-        " WHERE state IN ('queued', 'leased') AND (due_at <= $1 OR state = 'leased')",
+        " WHERE (state = 'queued' AND due_at <= $1) OR state = 'leased'",
         now,
     )
     if row is None or row["oldest"] is None:
@@ -119,16 +205,17 @@ def _again_with_new_handle(settlement: Settlement, current: str | None, now: int
     return replace(settlement, event=Event.RETRY, reason="handle_replaced", due_at=now)
 
 
-def _values(settlement: Settlement, lease: str, now: int) -> tuple[object, ...]:
+def _values(settlement: Settlement, now: int, times: Times) -> tuple[object, ...]:
     state = after(State.LEASED, settlement.event)
+    waits = state is State.QUEUED
     return (
-        settlement.id,
-        lease,
         state.value,
         settlement.reason,
-        settlement.due_at,
+        settlement.due_at if waits else now,
         settlement.provider_id,
-        None if state is State.QUEUED else now,
+        None if waits else now,
+        times.sealed_at if settlement.relayed else None,
+        times.relayed_at if settlement.relayed else None,
     )
 
 

@@ -36,7 +36,8 @@ NEWEST = "g"  # sorts after every id
 async def add_message(tx: Transaction, message: Message) -> None:
     await tx.run(
         "INSERT INTO messages (id, tenant_id, bucket_id, sender_id, delivery_type, collapse_id, content,"
-        " notifications, created_at, sent_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)",
+        " notifications, created_at, scheduled_at, sent_at, expires_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         message.id,
         message.tenant_id,
         message.bucket_id,
@@ -46,8 +47,23 @@ async def add_message(tx: Transaction, message: Message) -> None:
         json.dumps(message.content, ensure_ascii=False, separators=(",", ":")),
         message.notifications,
         message.created_at,
+        message.scheduled_at,
+        message.sent_at,
         message.expires_at,
     )
+
+
+async def mark_sent(tx: Transaction, message_id: str, notifications: int, now: int) -> None:
+    """Note that a scheduled message goes out now, and to how many users."""
+    await tx.run(
+        "UPDATE messages SET sent_at = $2, notifications = $3 WHERE id = $1", message_id, now, notifications
+    )
+
+
+async def load_message(tx: Transaction, message_id: str) -> Message | None:
+    """Return a message for the server's own work, whoever may see it."""
+    row = await tx.one(f"{_MESSAGE} WHERE m.id = $1", message_id)
+    return None if row is None else _message_of(row)
 
 
 async def add_inbox_items(
@@ -103,6 +119,8 @@ def _message_of(row: Row) -> Message:
         collapse_id=row["collapse_id"],
         content=content,
         created_at=row["created_at"],
+        scheduled_at=row["scheduled_at"],
+        sent_at=row["sent_at"],
         expires_at=row["expires_at"],
         retracted_at=row["retracted_at"],
         notifications=row["notifications"],

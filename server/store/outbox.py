@@ -1,8 +1,8 @@
 """The outbox as the commands see it: deliveries are written, withdrawn, listed and counted here.
 
 Written in the transaction of the use case that causes them, so that a message and its deliveries exist together or not
-at all. The worker's side (leases and outcomes) is `server/store/leases.py`; what a device asks
-for and reports is `parcels.py` and `receipts.py`.
+at all, and noted in the book (`tallies.py`) in the same one. The worker's side (leases and outcomes) is `leases.py`; what a
+device asks for and reports is `parcels.py` and `receipts.py`; how deliveries end is `pruning.py`.
 
 Locks on PostgreSQL are taken in the order of device ids by everything that numbers deliveries: two senders to the
 same devices wait for each other, they do not deadlock.
@@ -17,7 +17,6 @@ from server.domain.delivery import (
     NOTICE_LIFETIME,
     WEB_HANDLE_LENGTH,
     Channel,
-    Counts,
     Delivery,
     Draft,
     Kind,
@@ -25,7 +24,9 @@ from server.domain.delivery import (
 )
 from server.domain.ids import new_id, new_push_id
 from server.domain.ports import Random, Row, Transaction
+from server.domain.tally import moved, written
 from server.store.dialect import chunks, holes
+from server.store.tallies import note
 
 _IDS_IN_A_NOTICE = 40  # 39 bytes each: fits the least room that the largest envelope has (1696)
 # As `Address.is_web` has it: Web Push has no background pushes.
@@ -33,7 +34,7 @@ _NOT_WEB = f" AND v.platform <> 'web' AND (v.handle IS NULL OR LENGTH(v.handle) 
 _INSERT = (
     "INSERT INTO deliveries (id, message_id, user_id, device_id, channel, kind, frame_id, body, sequence, state,"
     " reason, attempts, created_at, due_at, turn, expires_at, settled_at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $13, $14, $15)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14, $15, $16)"
 )
 
 
@@ -42,17 +43,20 @@ async def enqueue(tx: Transaction, drafts: Sequence[Draft], now: int) -> list[De
 
     A device that was deleted meanwhile gets none. IN_APP is accepted at once, what is suppressed says why.
     """
+    if not drafts:
+        return []
     numbers = await _number(tx, Counter(d.device_id for d in drafts if d.numbered and d.device_id))
-    written = []
+    deliveries = []
     for draft in drafts:
         sequence = None
         if draft.numbered:
             sequence = next(numbers.get(draft.device_id or "", iter(())), None)
             if sequence is None:
                 continue
-        written.append((draft, _delivery(draft, sequence, now)))
-    await tx.many(_INSERT, [_values(delivery, draft.body) for draft, delivery in written])
-    return [delivery for _, delivery in written]
+        deliveries.append((draft, _delivery(draft, sequence, now)))
+    await tx.many(_INSERT, [_values(draft, delivery) for draft, delivery in deliveries])
+    await note(tx, written(Counter(delivery.state for _, delivery in deliveries)))
+    return [delivery for _, delivery in deliveries]
 
 
 async def withdraw(tx: Transaction, message_id: str, *, now: int, random: Random) -> list[Delivery]:
@@ -61,11 +65,12 @@ async def withdraw(tx: Transaction, message_id: str, *, now: int, random: Random
     What a worker holds right now is not cancelled: it may be on its way. So may be what was tried before, whatever came of
     that, and what a device has reported, it has fetched. Call it when the content is blanked.
     """
-    await tx.run(
+    cancelled = await tx.run(
         "UPDATE deliveries SET state = 'cancelled', settled_at = $2 WHERE message_id = $1 AND state = 'queued'",
         message_id,
         now,
     )
+    await note(tx, moved({State.QUEUED: cancelled}, {State.CANCELLED: cancelled}))
     reached = await tx.all(
         "SELECT d.device_id, d.user_id, d.frame_id FROM deliveries d JOIN devices v ON v.id = d.device_id"
         " WHERE d.message_id = $1 AND d.channel = 'PUSH' AND (d.attempts > 0 OR d.state IN ('leased', 'accepted')"
@@ -99,11 +104,25 @@ async def tell_read(
 async def hasten(tx: Transaction, device_id: str, now: int) -> None:
     """Make a device's deliveries due at once, those too whose handle was dead: it has a new handle."""
     await tx.run(
-        "UPDATE deliveries SET state = 'queued', due_at = $2, reason = NULL, settled_at = NULL"
-        " WHERE device_id = $1 AND state IN ('queued', 'gone') AND expires_at > $2",
+        "UPDATE deliveries SET due_at = $2, turn = $2, reason = NULL WHERE device_id = $1 AND state = 'queued'",
         device_id,
         now,
     )
+    revived = await tx.run(
+        "UPDATE deliveries SET state = 'queued', due_at = $2, turn = $2, reason = NULL, settled_at = NULL"
+        " WHERE device_id = $1 AND state = 'gone' AND expires_at > $2",
+        device_id,
+        now,
+    )
+    await note(tx, moved({State.GONE: revived}, {State.QUEUED: revived}))
+
+
+async def is_untried(tx: Transaction, delivery_id: str) -> bool:
+    """Say whether a delivery still waits for its first attempt."""
+    row = await tx.one(
+        "SELECT id FROM deliveries WHERE id = $1 AND state = 'queued' AND attempts = 0", delivery_id
+    )
+    return row is not None
 
 
 async def list_deliveries(tx: Transaction, message_id: str) -> list[Delivery]:
@@ -114,18 +133,10 @@ async def list_deliveries(tx: Transaction, message_id: str) -> list[Delivery]:
     return [_delivery_of(row) for row in rows]
 
 
-async def count(tx: Transaction) -> Counts:
-    """Count the deliveries by state; reads the whole table."""
-    rows = await tx.all("SELECT state, COUNT(*) AS n FROM deliveries GROUP BY state")
-    total = await tx.one("SELECT COUNT(*) AS n FROM deliveries")
-    known = {row["state"]: int(row["n"]) for row in rows}
-    return Counts(int(total["n"]) if total else 0, {state: known.get(state.value, 0) for state in State})
-
-
 async def _number(tx: Transaction, wanted: Mapping[str, int]) -> dict[str, Iterator[int]]:
     """Raise the heads of devices and return the numbers that each was given."""
     ids = sorted(wanted)
-    for chunk in chunks(ids):
+    for chunk in chunks(ids) if len(ids) > 1 else ():  # a single one is locked by its update
         await tx.all(
             f"SELECT id FROM devices WHERE id IN ({holes(len(chunk))}) ORDER BY id FOR NO KEY UPDATE", *chunk
         )
@@ -161,6 +172,7 @@ def _notices(kind: Kind, reached: Sequence[Row], now: int, random: Random) -> It
                 body=json.dumps({"ids": ids}, separators=(",", ":")),
                 suppressed=None,
                 due_at=now,
+                turn=now,
                 expires_at=now + NOTICE_LIFETIME,
             )
 
@@ -186,7 +198,7 @@ def _delivery(draft: Draft, sequence: int | None, now: int) -> Delivery:
     )
 
 
-def _values(delivery: Delivery, body: str | None) -> tuple[object, ...]:
+def _values(draft: Draft, delivery: Delivery) -> tuple[object, ...]:
     return (
         delivery.id,
         delivery.message_id,
@@ -195,12 +207,13 @@ def _values(delivery: Delivery, body: str | None) -> tuple[object, ...]:
         delivery.channel.value,
         delivery.kind.value,
         delivery.frame_id,
-        body,
+        draft.body,
         delivery.sequence,
         delivery.state.value,
         delivery.reason,
         delivery.created_at,
         delivery.due_at,
+        draft.turn,
         delivery.expires_at,
         delivery.settled_at,
     )

@@ -239,25 +239,24 @@ _of_deliveries("leased", deliveries.c.state == "leased", "device_id", "due_at")
 _of_deliveries("lease", deliveries.c.lease.is_not(None), "lease")
 _of_deliveries("dead", deliveries.c.state.in_(("failed", "expired", "gone")), "settled_at", "id")
 
-delivery_tallies = (
-    Table(  # how deliveries were created and moved: one row of differences for each transaction
-        "delivery_tallies",  # without a key: the rows are added up and replaced by their sum
-        metadata,
-        Column("book", Text, nullable=False),  # "live", or "pruned": what was deleted, by its last state
-        *(
-            Column(name, BigInteger, nullable=False)
-            for name in (
-                "created",
-                "waiting",
-                "accepted",
-                "gone",
-                "expired",
-                "failed",
-                "cancelled",
-                "suppressed",
-            )
-        ),
-    )
+# How deliveries were created and moved: one row of differences for each transaction.
+delivery_tallies = Table(
+    "delivery_tallies",  # without a key: the rows are added up and replaced by their sum
+    metadata,
+    Column("book", Text, nullable=False),  # "live", or "pruned": what was deleted, by its last state
+    *(
+        Column(name, BigInteger, nullable=False)
+        for name in (
+            "created",
+            "waiting",
+            "accepted",
+            "gone",
+            "expired",
+            "failed",
+            "cancelled",
+            "suppressed",
+        )
+    ),
 )
 
 tasks = Table(  # what is to be done at some time: run, and rescheduled or deleted, in one transaction

@@ -1,31 +1,32 @@
 """One batch: read what its lease holds, seal, ask the relay, settle.
 
 Keys, handles and contents are read as they are now, so what was retracted a moment ago is not sent. Every outcome of the
-batch is written in one transaction, as far as the lease still covers it. Whatever goes wrong on the way leaves the
-deliveries leased, and they come back when the lease ends. A delivery keeps its push id, frame id and number at every
-attempt, so one that is sent twice is shown once.
+batch is written in one transaction, as far as the lease still covers it, and again if the database was away: what the provider
+has need not go out a second time. Whatever else goes wrong on the way leaves the deliveries leased, and they come back when the
+lease ends. A delivery keeps its push id, frame id and number at every attempt, so one that is sent twice is shown once.
 """
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from relay.wire import Outcome
 from server.commands.sealing import Sealer, seal_parcels
-from server.domain.delivery import SECOND, Settlement, jitter_of
-from server.domain.ports import Database
+from server.domain.delivery import LEASE, SECOND, Settlement, jitter_of
+from server.domain.ports import Database, DatabaseUnavailable, Transaction
 from server.store import leases
-from server.store.leases import Batch
+from server.store.leases import Batch, Times
 from server.worker.gateway import GatewayFault, PushGateway
 from server.worker.metrics import OutboxMetrics
 from server.worker.pace import Pace
 from server.worker.pushes import Plan, Sending, not_sealed, plan, push_for, settled, unsettled
 
 _ANSWER = 15 * SECOND  # PROTOCOL.md, section 4: how long a request may take
+_WRITE_AGAIN = 0.5  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +73,22 @@ class Dispatcher:
         todo = plan(batch.parcels, batch.addresses, self._sealer.clock())
         with self._timed("seal"):
             sendings, unsealed = await self._seal(todo, batch)
-        settlements = todo.over + unsealed
-        if sendings and self._sealer.clock() > lease.until - _ANSWER:
-            settlements += self._later(sendings, "lease_too_short", self._sealer.clock())
-        elif sendings:
+        settlements, times = todo.over + unsealed, Times(None, None)
+        if sendings:
+            sealed_at = self._sealer.clock()
+            lease = await self._long_enough(lease, sealed_at)
+            times = Times(sealed_at, self._sealer.clock())
             settlements += await self._send(sendings, batch)
         with self._timed("settle"):
-            await self._settle(lease, batch, settlements)
+            await self._settle(lease, batch, settlements, times)
+
+    async def _long_enough(self, lease: Lease, now: int) -> Lease:
+        """Extend a lease that might end before the relay answers: sealing can be slow."""
+        if now <= lease.until - _ANSWER:
+            return lease
+        longer = Lease(lease.id, now + LEASE)
+        await self._db.write(lambda tx: leases.extend(tx, longer.id, longer.until))
+        return longer
 
     async def _seal(self, todo: Plan, batch: Batch) -> tuple[list[Sending], list[Settlement]]:
         envelopes = await seal_parcels(self._db, todo.seal, batch.addresses, self._sealer)
@@ -112,10 +122,25 @@ class Dispatcher:
             for settlement in settled(sending, outcome, batch.addresses, now=now, jitter=self._jitter())
         ]
 
-    async def _settle(self, lease: Lease, batch: Batch, settlements: Sequence[Settlement]) -> None:
+    async def _settle(
+        self, lease: Lease, batch: Batch, settlements: Sequence[Settlement], times: Times
+    ) -> None:
         now = self._sealer.clock()
-        written = await self._db.write(lambda tx: leases.settle(tx, lease.id, settlements, now))
+        written = await self._persist(lease, lambda tx: leases.settle(tx, lease.id, settlements, now, times))
         self._metrics.settled(written, {parcel.id: parcel.created_at for parcel in batch.parcels}, now)
+
+    async def _persist(
+        self, lease: Lease, job: Callable[[Transaction], Awaitable[list[Settlement]]]
+    ) -> list[Settlement]:
+        """Write outcomes, again and again while the database is away and the lease lasts."""
+        while True:
+            try:
+                return await self._db.write(job)
+            except DatabaseUnavailable:
+                if self._sealer.clock() >= lease.until:
+                    raise
+                self._log.warning("outcomes cannot be written yet")
+            await asyncio.sleep(_WRITE_AGAIN)
 
     def _later(self, sendings: Sequence[Sending], reason: str, due_at: int) -> list[Settlement]:
         return [settlement for sending in sendings for settlement in unsettled(sending, reason, due_at)]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from server.domain.delivery import Event, Settlement
+from server.domain.task import Task
 
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
 _WAITS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
@@ -65,3 +66,19 @@ class OutboxMetrics:
         """Show how many wait and for how many milliseconds the oldest has."""
         self._depth.set(depth)
         self._age.set(age / 1000)
+
+
+class SchedulerMetrics:
+    """What the scheduler did, and how late."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._late = Histogram(
+            "hushpost_task_late_seconds",
+            "Time between when a task was due and when it ran.",
+            ("kind",),
+            buckets=_WAITS,
+            registry=registry,
+        )
+
+    def ran(self, task: Task, now: int) -> None:
+        self._late.labels(task.kind.value).observe(max(now - task.due_at, 0) / 1000)

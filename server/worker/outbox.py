@@ -1,8 +1,8 @@
 """The outbox's loop: what is due is claimed under a lease and dispatched, a few batches at a time.
 
 It is woken after commits of its own process, and looks by itself every so often for those of others and for what becomes
-due. While the relay cannot be asked, nothing is claimed. A failure of the database or of a batch costs that batch's
-lease, never the loop.
+due. Once a second it takes back what dead workers left. While the relay cannot be asked, nothing is claimed. A failure of the
+database or of a batch costs that batch's lease, never the loop.
 """
 
 import asyncio
@@ -19,6 +19,8 @@ from server.worker.metrics import OutboxMetrics
 from server.worker.pace import Pace
 
 _COUNT_EVERY = 10 * SECOND
+_RECOVER_EVERY = 1 * SECOND
+_PUT_BACK = 1 * SECOND  # a clock that loses more than this at once was set
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class Outbox:
         self._bell = asyncio.Event()
         self._in_flight: set[asyncio.Task[None]] = set()
         self._counted: int | None = None
+        self._recovered = 0
+        self._seen = 0
 
     def wake(self) -> None:
         """Look for due deliveries now."""
@@ -74,6 +78,7 @@ class Outbox:
                 self._bell.clear()
                 try:
                     released = released or await self._release()
+                    await self._tidy()
                     busy = await self._look()
                 except DatabaseError as error:
                     self._log.error("the outbox cannot use the database", error=type(error).__name__)
@@ -93,10 +98,26 @@ class Outbox:
             self._log.info("deliveries taken back that were under way at the last stop", deliveries=number)
         return True
 
+    async def _tidy(self) -> None:
+        """Do what is done every so often: count, take back, and look at the clock."""
+        now = self._clock()
+        if now < self._seen - _PUT_BACK:
+            number = await self._db.write(lambda tx: leases.advance(tx, now))
+            self._log.warning(
+                "the clock was put back; what waited for a later time is due", deliveries=number
+            )
+        self._seen = now
+        await self._count(now)
+        if not 0 <= now - self._recovered < _RECOVER_EVERY:
+            self._recovered = now
+            if await self._db.read(lambda tx: leases.any_overdue(tx, now)):
+                number = await self._db.write(lambda tx: leases.recover(tx, now))
+                self._log.warning("leases ended before their batches did", deliveries=number)
+
     async def _look(self) -> bool:
         """Claim a batch and send it on its way; False where there is none or no time for it."""
-        await self._count()
-        if len(self._in_flight) >= self._settings.in_flight:
+        most = 1 if self._pace.is_trying else self._settings.in_flight
+        if len(self._in_flight) >= most:
             await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
         if not self._pace.is_open(self._clock()):
             return False
@@ -106,8 +127,13 @@ class Outbox:
         if claimed:
             task = asyncio.create_task(self._dispatch(lease), name="outbox-batch")
             self._in_flight.add(task)
-            task.add_done_callback(self._in_flight.discard)
+            task.add_done_callback(self._done)
         return claimed > 0
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        """Look again: what came for the same devices meanwhile was passed over."""
+        self._in_flight.discard(task)
+        self._bell.set()
 
     async def _claim(self, lease: Lease, now: int) -> int:
         try:
@@ -128,8 +154,7 @@ class Outbox:
         except Exception as error:  # noqa: BLE001 - one batch must not end the outbox; its text may quote content
             self._log.error("a batch failed, its lease runs out", error=type(error).__name__)
 
-    async def _count(self) -> None:
-        now = self._clock()
+    async def _count(self, now: int) -> None:
         if self._counted is None or not 0 <= now - self._counted < _COUNT_EVERY:
             self._counted = now
             self._metrics.queue(*await self._db.read(lambda tx: leases.waiting(tx, now)))

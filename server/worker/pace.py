@@ -1,6 +1,7 @@
 """When to ask the relay again after it could not be asked: one decision for all deliveries, since it concerns them all.
 
-Without it a relay that is down would cost every waiting delivery an attempt, over and over.
+Without it a relay that is down would cost every waiting delivery an attempt, over and over. After a pause a single batch
+tries first; only when that one was answered do others go out beside it.
 """
 
 from server.domain.delivery import SECOND, backoff
@@ -23,6 +24,11 @@ class Pace:
 
     def is_open(self, now: int) -> bool:
         return not 0 < self._until - now <= LONGEST_ASKED
+
+    @property
+    def is_trying(self) -> bool:
+        """Say whether the last request failed, so that one at a time is enough to see whether the next will."""
+        return self._failures > 0
 
     def succeeded(self) -> None:
         self._failures = 0

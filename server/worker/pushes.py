@@ -7,7 +7,7 @@ of two priorities, alert or background, and a collapse value that tells them not
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from msgspec import UNSET
@@ -115,8 +115,9 @@ def settled(
             reason=_word(outcome.reason),
             due_at=_retry_at(parcel, now, outcome.retryAfter, jitter),
             handle=addresses[parcel.device_id].handle,
-            provider_id=_identifier(outcome.providerId),
+            provider_id=_identifier(outcome.providerId, parcel.id),
             woken=woken,
+            relayed=True,
         )
         for parcel in sending.parcels
     ]
@@ -125,7 +126,7 @@ def settled(
 def unsettled(sending: Sending, reason: str, due_at: int) -> list[Settlement]:
     """Return what it means for deliveries that nothing is known about their push: they go again at `due_at`."""
     return [
-        _settlement(parcel, Event.RETRY, _word(reason), min(due_at, parcel.expires_at))
+        replace(_settlement(parcel, Event.RETRY, _word(reason), min(due_at, parcel.expires_at)), relayed=True)
         for parcel in sending.parcels
     ]
 
@@ -176,6 +177,9 @@ def _word(reason: str | None) -> str | None:
     return None if reason is None else reason if _REASON.fullmatch(reason) else "other"
 
 
-def _identifier(text: str | None) -> str | None:
-    """Keep to what an id looks like: a single NUL would keep PostgreSQL from settling the batch, which then goes out again."""
-    return text if text is not None and _PROVIDER_ID.fullmatch(text) else None
+def _identifier(text: str | None, push_id: str) -> str | None:
+    """Keep to what an id looks like: a single NUL would keep PostgreSQL from settling the batch, which then goes out again.
+
+    APNs answers with the push id: that is known already.
+    """
+    return text if text is not None and text.lower() != push_id and _PROVIDER_ID.fullmatch(text) else None

@@ -108,6 +108,7 @@ class Seeded:
             body=None if message_id else '{"ids":[]}',
             suppressed=suppressed,
             due_at=self.clock(),
+            turn=self.clock(),
             expires_at=expires_at,
         )
 

@@ -25,6 +25,7 @@ from server.domain.bucket import Permission
 from server.domain.delivery import Event, Settlement
 from server.domain.ports import Database, Random, Transaction
 from server.store import leases
+from server.store.leases import Times
 from server.store.buckets import add_member
 from tests.harness.clock import SettableClock
 from tests.harness.native import Native, Reply, Wakes, listening
@@ -124,7 +125,7 @@ class House:
             settled = [
                 Settlement(parcel.id, parcel.device_id, Event.ACCEPT, None, now) for parcel in batch.parcels
             ]
-            return len(await leases.settle(tx, "lease", settled, now))
+            return len(await leases.settle(tx, "lease", settled, now, Times(now, now)))
 
         return await self.pieces.db.write(job)
 

@@ -190,11 +190,3 @@ async def test_a_failure_nobody_expected_shows_nothing_of_itself(house: House, a
     assert failed["error"] == "JSONDecodeError"
     assert "accounts.py" in failed["at"]
     assert "SECRET" not in str(house.log.entries)
-
-
-async def test_a_wish_that_is_not_granted_is_refused(house: House, admin: Person) -> None:
-    """Whoever counts on repetitions being recognised would send twice."""
-    bucket = await house.bucket(admin)
-    body = {"title": "Hello", "bucketId": bucket, "deliveryType": "NORMAL"}
-    answer = await admin.api.call("POST", PATH, body, headers={"Idempotency-Key": "1"})
-    assert answer.faults.keys() == {"Idempotency-Key"}

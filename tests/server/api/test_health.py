@@ -43,7 +43,7 @@ async def test_metrics_show_that_no_delivery_is_lost(house: House, admin: Person
     await admin.api.get(f"/api/v1/buckets/{bucket}")
     text = (await admin.api.get("/metrics")).body.decode()
     figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-    assert figures['hushpost_deliveries{state="queued"}'] == "2.0"
+    assert figures['hushpost_deliveries{state="waiting"}'] == "2.0"
     assert figures['hushpost_deliveries{state="accepted"}'] == "1.0"
     assert figures["hushpost_deliveries_created"] == "3.0"
     assert figures["hushpost_deliveries_lost"] == "0.0"

@@ -45,6 +45,7 @@ async def test_a_message_is_answered_flat_after_its_shortcuts(house: House, admi
         "tapAction": {"type": "NAVIGATE", "value": urls["tapUrl"]},
         "senderId": admin.id,
         "createdAt": "2027-01-15T08:00:00.000Z",
+        "scheduledSendAt": None,
         "expiresAt": "2027-02-12T08:00:00.000Z",
         "notificationsCount": 1,
     }
@@ -64,6 +65,7 @@ async def test_what_is_left_out_has_its_documented_default(house: House, admin: 
         "sound",
         "locale",
         "collapseId",
+        "scheduledSendAt",
     ]
 
 

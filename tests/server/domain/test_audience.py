@@ -1,13 +1,9 @@
 """Who receives a message."""
 
-from server.domain.audience import Person, find_people, recipients
-from server.domain.bucket import Permission
+from server.domain.audience import Person, find_people
 
 ANN = Person("0190d1f0-0000-7000-8000-00000000000a", "ext-1", "ann")
 BOB = Person("0190d1f0-0000-7000-8000-00000000000b", None, "ext-1")
-READ, WRITE, ADMIN = (
-    frozenset({permission}) for permission in (Permission.READ, Permission.WRITE, Permission.ADMIN)
-)
 
 
 def test_the_external_id_goes_before_the_username() -> None:
@@ -23,11 +19,3 @@ def test_every_unknown_name_is_a_fault_at_its_place() -> None:
         ("userIds[1]", "no such user: nobody"),
         ("userIds[2]", "no such user: nothing"),
     ]
-
-
-def test_members_who_may_read_receive() -> None:
-    """Who is named and is no member is left out, as is who may only write."""
-    members = {"r": READ, "w": WRITE, "a": ADMIN}
-    assert recipients(members, None) == ["r", "a"]
-    assert recipients(members, ["a", "w", "stranger"]) == ["a"]
-    assert recipients(members, []) == []

@@ -9,7 +9,6 @@ from server.domain.delivery import (
     SETTLED,
     TRANSITIONS,
     WAITING,
-    Counts,
     Event,
     State,
     after,
@@ -32,21 +31,17 @@ def test_every_transition_leads_where_the_table_says() -> None:
                     after(state, event)
 
 
-def test_what_is_settled_stays_so_except_for_a_dead_handle() -> None:
+def test_what_is_settled_stays_so_but_for_a_dead_handle_and_an_admins_wish() -> None:
     assert {(state, event) for state, event in TRANSITIONS if state in SETTLED} == {
-        (State.GONE, Event.NEW_HANDLE)
+        (State.GONE, Event.NEW_HANDLE),
+        (State.GONE, Event.REVIVE),
+        (State.FAILED, Event.REVIVE),
     }
 
 
 def test_every_state_waits_or_is_settled() -> None:
     assert set(State) == WAITING | SETTLED
     assert not WAITING & SETTLED
-
-
-@given(st.dictionaries(st.sampled_from(State), st.integers(0, 1000)), st.integers(0, 5))
-def test_what_was_created_is_settled_waiting_or_shown_as_lost(states: dict[State, int], lost: int) -> None:
-    counts = Counts(sum(states.values()) + lost, states)
-    assert (counts.settled + counts.waiting, counts.lost) == (sum(states.values()), lost)
 
 
 @given(st.integers(-1, 10_000), JITTER)

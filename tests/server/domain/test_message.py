@@ -22,9 +22,10 @@ def test_a_message_does_not_show_what_it_says() -> None:
         locale=None,
         navigate_to=CANARY,
         attachments=(Attachment(MediaType.IMAGE, CANARY),),
+        send_at=None,
         ttl=1,
     )
     content = content_of(command, BUCKET, 0)
-    message = Message("m", "t", "b", "u", DeliveryType.NORMAL, CANARY, content, 0, 1, None, 1)
+    message = Message("m", "t", "b", "u", DeliveryType.NORMAL, CANARY, content, 0, None, 0, 1, None, 1)
     assert CANARY in str(content)
     assert CANARY not in f"{command!r} {command.attachments!r} {message!r}"

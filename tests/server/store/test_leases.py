@@ -11,8 +11,12 @@ from server.domain.delivery import LEASE, Event, Settlement
 from server.domain.ports import Database, Random
 from server.store import leases
 from server.store.claims import find_blob, find_claims, keep_claims
+from server.store.leases import Times
+from server.store.tallies import audit
 from tests.harness.clock import SettableClock
 from tests.harness.rows import Seeded
+
+NEVER = Times(None, None)
 
 
 @pytest.fixture
@@ -26,30 +30,39 @@ async def claim(seeded: Seeded, lease: str, limit: int = 500) -> int:
 
 
 async def settle(seeded: Seeded, lease: str, *settlements: Settlement) -> list[Settlement]:
-    return await seeded.db.write(lambda tx: leases.settle(tx, lease, settlements, seeded.clock()))
+    return await seeded.db.write(lambda tx: leases.settle(tx, lease, settlements, seeded.clock(), NEVER))
 
 
 def settlement(id_: str, device: str, event: Event = Event.ACCEPT, **more: Any) -> Settlement:
     return Settlement(**{"id": id_, "device_id": device, "event": event, "reason": None, "due_at": 9} | more)
 
 
-async def test_sixteen_workers_never_hold_the_same_delivery(seeded: Seeded) -> None:
-    devices = [await seeded.device() for _ in range(4)]
-    for _ in range(50):
+async def test_sixteen_workers_never_hold_the_same_delivery_nor_the_same_device(seeded: Seeded) -> None:
+    devices = [await seeded.device() for _ in range(40)]
+    for _ in range(5):
         await seeded.message(devices, title="x")
-    held: dict[str, str] = {}
+    done: set[str] = set()
+    held: set[str] = set()
 
     async def worker(number: int) -> None:
         turn = 0
-        while await claim(seeded, lease := f"{number}-{turn}", limit=7):
+        while len(done) < 200:
+            lease, turn = f"{number}-{turn}", turn + 1
+            if not await claim(seeded, lease, limit=7):
+                continue
             batch = await seeded.db.read(lambda tx, lease=lease: leases.read_batch(tx, lease))  # type: ignore[misc]  # a lambda with a default
             assert len(batch.parcels) <= 7
-            for parcel in batch.parcels:
-                assert held.setdefault(parcel.id, lease) == lease
-            turn += 1
+            taken = {parcel.device_id for parcel in batch.parcels}
+            assert not taken & held
+            held.update(taken)
+            assert done.isdisjoint(parcel.id for parcel in batch.parcels)
+            done.update(parcel.id for parcel in batch.parcels)
+            held.difference_update(taken)
+            await settle(seeded, lease, *(settlement(p.id, p.device_id) for p in batch.parcels))
 
     await asyncio.gather(*(worker(number) for number in range(16)))
-    assert len(held) == 200
+    assert len(done) == 200
+    assert (await seeded.db.read(audit)).holds
 
 
 async def test_a_lease_ends_and_its_outcome_comes_too_late(seeded: Seeded, clock: SettableClock) -> None:
@@ -58,7 +71,10 @@ async def test_a_lease_ends_and_its_outcome_comes_too_late(seeded: Seeded, clock
     assert await claim(seeded, "first") == 1
     assert await claim(seeded, "second") == 0
     clock.advance(LEASE)
+    assert await seeded.db.read(lambda tx: leases.any_overdue(tx, clock()))
+    assert await seeded.db.write(lambda tx: leases.recover(tx, clock())) == 1
     assert await claim(seeded, "second") == 1
+    assert not await seeded.db.read(lambda tx: leases.any_overdue(tx, clock()))
     assert await settle(seeded, "first", settlement(delivery.id, device)) == []
     assert (await seeded.row(delivery.id))["state"] == "leased"
     done = settlement(delivery.id, device, provider_id="p")

@@ -6,7 +6,8 @@ import pytest
 
 from server.domain.delivery import Channel, Delivery, Kind, Receipt, ReceiptEvent, State
 from server.domain.ports import Database, Random, Transaction
-from server.store import outbox, parcels, receipts
+from server.domain.tally import Tally
+from server.store import outbox, parcels, receipts, tallies
 from tests.harness.clock import SettableClock
 from tests.harness.rows import DAY, Seeded
 
@@ -77,8 +78,9 @@ async def test_states_and_numbers_of_what_is_written(seeded: Seeded) -> None:
         (Channel.PUSH, State.QUEUED, None, None),
     ]
     assert [d.settled_at is None for d in written] == [False, False, True]
-    counts = await seeded.db.read(outbox.count)
-    assert (counts.created, counts.waiting, counts.settled, counts.lost) == (4, 2, 2, 0)
+    audit = await seeded.db.read(tallies.audit)
+    assert audit.book == Tally(created=4, waiting=2, accepted=1, suppressed=1)
+    assert audit.holds
 
 
 async def test_a_device_that_is_gone_gets_nothing_and_stops_nobody(seeded: Seeded) -> None:

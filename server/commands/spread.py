@@ -1,0 +1,139 @@
+"""A message's way to its recipients' inboxes and devices: a page in the transaction that makes it, the rest by tasks.
+
+Most messages fit into one page and are whole with the first commit. Of a larger one the scheduler writes page after page, each in a
+transaction of its own that also moves the cursor, so nothing is written twice or left out, memory stays flat, and the database
+is never held for long. It pauses while what it wrote before still waits for its turn: the queue holds no more of one
+message than keeps the worker busy, and others get in between.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from server.domain.delivery import Channel, Delivery, Draft, Kind
+from server.domain.ids import new_id, new_push_id
+from server.domain.message import DeliveryType, Message
+from server.domain.ports import Random, Transaction
+from server.domain.task import Kind as TaskKind
+from server.domain.task import Task
+from server.domain.turns import bulk_turn, critical_turn
+from server.store import messages, outbox, tasks
+from server.store.audience import START, Place, count_readers, reached
+
+PAGE = 500  # users and devices
+AHEAD = 4  # pages of one message that wait at the same time
+HELD = 5_000  # milliseconds: the longest that a page is held back, since an inbox should not wait for a relay
+_LOOK_AGAIN = 50  # milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """The first page of whom a message reaches, and how many users that are altogether."""
+
+    only: Sequence[str] | None  # user ids, None for all of the bucket
+    first: Sequence[Place]
+    users: int
+
+
+async def find_audience(
+    tx: Transaction, bucket_id: str, delivery_type: DeliveryType, only: Sequence[str] | None
+) -> Audience:
+    """Look at whom a message to a bucket would reach."""
+    devices = delivery_type is not DeliveryType.NO_PUSH
+    first = await reached(tx, bucket_id, only=only, devices=devices, after=START, limit=PAGE)
+    whole = len(first) < PAGE
+    users = len({place.user_id for place in first}) if whole else await count_readers(tx, bucket_id, only)
+    return Audience(only, first, users)
+
+
+async def begin(
+    tx: Transaction, message: Message, audience: Audience, *, turn: int, now: int, random: Random
+) -> int:
+    """Write the first page, and a task for the rest where there is one; return how many deliveries were written."""
+    written = await _write(
+        tx, message, audience.first, START, turn=_turn(message, turn, now), now=now, random=random
+    )
+    if len(audience.first) == PAGE:
+        payload = _payload(audience.first[-1], audience.only, _gate([], written), now)
+        task = Task(new_id(now, random), TaskKind.FANOUT, message.id, payload, now, 0, now)
+        await tasks.add_task(tx, task)
+    return len(written)
+
+
+async def go_on(tx: Transaction, task: Task, *, now: int, random: Random) -> Task | None:
+    """Write the next page of a message, if its turn has come; return the task as it goes on, None where all is written."""
+    message = await messages.load_message(tx, task.message_id or "")
+    if message is None or message.content is None:
+        return None
+    gates: list[str] = task.payload["gates"]
+    if (
+        len(gates) == AHEAD
+        and 0 <= now - task.payload["since"] < HELD
+        and await outbox.is_untried(tx, gates[0])
+    ):
+        return task.at(now + _LOOK_AGAIN)
+    only, after = task.payload["only"], Place(*task.payload["after"])
+    devices = message.delivery_type is not DeliveryType.NO_PUSH
+    page = await reached(tx, message.bucket_id, only=only, devices=devices, after=after, limit=PAGE)
+    turn = _turn(message, bulk_turn(now), now)
+    written = await _write(tx, message, page, after, turn=turn, now=now, random=random)
+    if len(page) < PAGE:
+        return None
+    return task.at(now, _payload(page[-1], only, _gate(gates, written), now))
+
+
+async def _write(
+    tx: Transaction,
+    message: Message,
+    page: Sequence[Place],
+    after: Place,
+    *,
+    turn: int,
+    now: int,
+    random: Random,
+) -> list[Delivery]:
+    """Write a page's inbox items and deliveries; who was on the page before has an item already."""
+    users = [user_id for user_id in dict.fromkeys(p.user_id for p in page) if user_id != after.user_id]
+    items = [(new_id(now, random), user_id) for user_id in users]
+    await messages.add_inbox_items(tx, message.id, items, now)
+    drafts = [draft_of(message, user_id, None, turn=turn, now=now, random=random) for user_id in users]
+    drafts += [
+        draft_of(message, place.user_id, place.device_id, turn=turn, now=now, random=random)
+        for place in page
+        if place.device_id
+    ]
+    return await outbox.enqueue(tx, drafts, now)
+
+
+def draft_of(
+    message: Message, user_id: str, device_id: str | None, *, turn: int, now: int, random: Random
+) -> Draft:
+    """Return the delivery of a message to an inbox, or to a device."""
+    return Draft(
+        id=new_push_id(random),
+        message_id=message.id,
+        user_id=user_id,
+        device_id=device_id,
+        channel=Channel.IN_APP if device_id is None else Channel.PUSH,
+        kind=Kind.MESSAGE,
+        frame_id=message.id,
+        body=None,
+        suppressed=None,
+        due_at=now,
+        turn=turn,
+        expires_at=message.expires_at,
+    )
+
+
+def _turn(message: Message, turn: int, now: int) -> int:
+    return critical_turn(now) if message.delivery_type is DeliveryType.CRITICAL else turn
+
+
+def _payload(after: Place, only: Sequence[str] | None, gates: Sequence[str], since: int) -> Mapping[str, Any]:
+    return {"after": [after.user_id, after.device_id], "only": only, "gates": gates, "since": since}
+
+
+def _gate(gates: Sequence[str], written: Sequence[Delivery]) -> Sequence[str]:
+    """Add a page's last delivery to a device to the last ones of the pages before, the oldest of which is waited for."""
+    pushes = [delivery.id for delivery in written if delivery.device_id is not None]
+    return [*gates, *pushes[-1:]][-AHEAD:]

@@ -1,0 +1,43 @@
+"""How deliveries come to an end beside being settled: with their device, and by age. What is deleted is noted in the book.
+
+A device may fetch whatever can still be shown, 28 days at the longest (PROTOCOL.md, section 2); what is older and settled tells
+nobody anything, and goes.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from server.domain.delivery import WAITING, State
+from server.domain.ids import first_id
+from server.domain.ports import Row, Transaction
+from server.domain.tally import moved, written
+from server.store.tallies import note, note_pruned
+
+
+async def drop_deliveries(tx: Transaction, device_id: str) -> None:
+    """Delete a device's deliveries before the device: what waited is cancelled."""
+    await tx.all("SELECT id FROM devices WHERE id = $1 FOR UPDATE", device_id)  # none is written after this
+    states = _states(await tx.all("DELETE FROM deliveries WHERE device_id = $1 RETURNING state", device_id))
+    waited = {state: number for state, number in states.items() if state in WAITING}
+    await note(tx, moved(waited, {State.CANCELLED: sum(waited.values())}))
+    ended = Counter(states)
+    for state in waited:
+        ended[State.CANCELLED] += ended.pop(state)
+    await note_pruned(tx, written(ended))
+
+
+async def prune(tx: Transaction, before: int, limit: int) -> int:
+    """Delete at most so many deliveries that were settled before a time, the oldest first; return how many."""
+    rows = await tx.all(
+        "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE frame_id < $1"
+        " AND state NOT IN ('queued', 'leased') AND settled_at < $2 ORDER BY frame_id LIMIT $3) RETURNING state",
+        first_id(before),  # nothing is settled before it has an id, and an id is a time
+        before,
+        limit,
+    )
+    await note_pruned(tx, written(_states(rows)))
+    return len(rows)
+
+
+def _states(rows: Sequence[Row]) -> Counter[State]:
+    return Counter(State(row["state"]) for row in rows)

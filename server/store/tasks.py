@@ -1,0 +1,88 @@
+"""Tasks: what is to be done at some time, each run in the transaction that also deletes or reschedules it.
+
+So a task is done exactly once, whatever dies when. On PostgreSQL a row lock keeps it from other schedulers for as long as that
+transaction lasts, and no longer: there is no lease that could be stale, and nobody to be elected.
+"""
+
+import json
+from collections.abc import Sequence
+
+from server.domain.ports import Row, Transaction
+from server.domain.task import Kind, Task
+
+
+async def add_task(tx: Transaction, task: Task) -> None:
+    await tx.run(
+        "INSERT INTO tasks (id, kind, message_id, payload, due_at, attempts, created_at)"
+        " VALUES ($1, $2, $3, $4, $5, 0, $6)",
+        task.id,
+        task.kind.value,
+        task.message_id,
+        _text(task),
+        task.due_at,
+        task.created_at,
+    )
+
+
+async def ensure_tasks(tx: Transaction, tasks: Sequence[Task]) -> None:
+    """Add the tasks that are not there yet. One that is there keeps its time."""
+    for task in tasks:
+        await tx.run(
+            "INSERT INTO tasks (id, kind, payload, due_at, attempts, created_at) VALUES ($1, $2, $3, $4, 0, $5)"
+            " ON CONFLICT (id) DO NOTHING",
+            task.id,
+            task.kind.value,
+            _text(task),
+            task.due_at,
+            task.created_at,
+        )
+
+
+async def take_due(tx: Transaction, now: int) -> Task | None:
+    """Return the task that has been due the longest, locked until the end of the transaction."""
+    row = await tx.one(
+        "SELECT * FROM tasks WHERE due_at <= $1 ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED", now
+    )
+    return None if row is None else _task_of(row)
+
+
+async def finish_task(tx: Transaction, task_id: str) -> None:
+    await tx.run("DELETE FROM tasks WHERE id = $1", task_id)
+
+
+async def reschedule(tx: Transaction, task: Task) -> None:
+    """Write a task's new time, payload and number of failures."""
+    await tx.run(
+        "UPDATE tasks SET due_at = $2, payload = $3, attempts = $4 WHERE id = $1",
+        task.id,
+        task.due_at,
+        _text(task),
+        task.attempts,
+    )
+
+
+async def drop_tasks(tx: Transaction, message_id: str) -> int:
+    """Delete what is still to be done for a message; one that runs now ends first."""
+    return await tx.run("DELETE FROM tasks WHERE message_id = $1", message_id)
+
+
+async def next_due(tx: Transaction) -> int | None:
+    """Return when the next task is due."""
+    row = await tx.one("SELECT MIN(due_at) AS due_at FROM tasks")
+    return None if row is None or row["due_at"] is None else int(row["due_at"])
+
+
+def _text(task: Task) -> str:
+    return json.dumps(task.payload, ensure_ascii=False, separators=(",", ":"))
+
+
+def _task_of(row: Row) -> Task:
+    return Task(
+        id=row["id"],
+        kind=Kind(row["kind"]),
+        message_id=row["message_id"],
+        payload=json.loads(row["payload"]),
+        due_at=row["due_at"],
+        attempts=row["attempts"],
+        created_at=row["created_at"],
+    )

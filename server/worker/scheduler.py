@@ -1,0 +1,89 @@
+"""The scheduler's loop: what is due at some time is done at that time, one task after the other.
+
+It sleeps until the next task is due, or until it is woken, and looks by itself every so often for what other processes have
+added. It knows times only by the clock on the wall: a clock that is set makes what has come due by it happen at once, and nothing
+happen twice. Any number of them may run on one database (`server/commands/due.py`).
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from server.commands.due import next_due, prepare_tasks, run_due
+from server.domain.ports import Clock, Database, DatabaseError, Random
+from server.domain.task import Kind
+from server.worker.metrics import SchedulerMetrics
+
+_WRITES = frozenset({Kind.SEND, Kind.FANOUT})
+
+
+class Scheduler:
+    """Run it as one task; cancelling that ends it. `deliver` has the outbox look; `log` is a structlog logger."""
+
+    def __init__(
+        self,
+        db: Database,
+        *,
+        deliver: Callable[[], None],
+        poll_seconds: float,
+        metrics: SchedulerMetrics,
+        clock: Clock,
+        random: Random,
+        log: Any,
+    ) -> None:
+        self._db = db
+        self._deliver = deliver
+        self._poll_seconds = poll_seconds
+        self._metrics = metrics
+        self._clock = clock
+        self._random = random
+        self._log = log
+        self._bell = asyncio.Event()
+        self._prepared = False
+
+    def wake(self) -> None:
+        """Look for tasks now."""
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Work until cancelled; a task that is running is then committed or rolled back as a whole."""
+        while True:
+            self._bell.clear()
+            wait = self._poll_seconds
+            try:
+                if not await self._step():
+                    wait = await self._wait()
+                else:
+                    continue
+            except DatabaseError as error:
+                self._log.error("the scheduler cannot use the database", error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - nobody would start it again: what it is, it may pass
+                self._log.error("the scheduler failed and goes on", error=type(error).__name__)
+            await self._idle(wait)
+
+    async def _step(self) -> bool:
+        """Run the task that has been due the longest; False where there is none."""
+        now = self._clock()
+        if not self._prepared:
+            await prepare_tasks(self._db, now)
+            self._prepared = True
+        task = await run_due(self._db, now=now, random=self._random, log=self._log)
+        if task is None:
+            return False
+        self._metrics.ran(task, now)
+        if task.kind in _WRITES:
+            self._deliver()
+        return True
+
+    async def _wait(self) -> float:
+        """Return how long nothing is due, at most until the next look, in seconds."""
+        due_at = await next_due(self._db)
+        if due_at is None:
+            return self._poll_seconds
+        return min(max(due_at - self._clock(), 0) / 1000, self._poll_seconds)
+
+    async def _idle(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._bell.wait()
