@@ -1,14 +1,18 @@
 """PostgreSQL: a pool of connections, one transaction for each job.
 
 Writes run at READ COMMITTED with row locks where they matter; reads see one snapshot (REPEATABLE READ, read only). A job
-that the database ends for a deadlock or a serialization failure runs again, a few times. Everything has a deadline, so
-that a lost connection or a stuck lock is an error and not a silence.
+that the database ends for a deadlock or a serialization failure runs again, a few times. A job has one deadline, from the
+wait for a connection to the answer to its COMMIT, so that a lost connection or a stuck lock is an error and not a silence. A
+connection of which anything is in doubt is thrown away at once, without a word to the other end: it may not be listening.
+
+What becomes of a job whose COMMIT is not answered, nobody knows: that is `DatabaseUnavailable` too, and who tries
+again must be able to.
 """
 
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar, cast
 
 import asyncpg
@@ -26,16 +30,18 @@ T = TypeVar("T")
 
 SCHEMES = ("postgresql://", "postgres://")
 CONNECTIONS = 10
+PATIENCE = 12.0  # seconds that a job may take
 _TRIES = 5
 _CONNECT_SECONDS = 10
-_CLOSE_SECONDS = 30
-_COMMAND_SECONDS = 30
-_SETTINGS = {
+_CLOSE_SECONDS = 5
+_SETTINGS = {  # what the database does by itself to a job that was given up, in milliseconds: its locks go with it
     "application_name": "hushpost",
-    "statement_timeout": "25000",
-    "lock_timeout": "10000",
-    "idle_in_transaction_session_timeout": "30000",
+    "statement_timeout": "11000",
+    "lock_timeout": "8000",
+    "idle_in_transaction_session_timeout": "15000",
 }
+_BEGIN_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
+_BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _RUN_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 _AWAY = (
     OSError,
@@ -87,7 +93,7 @@ class PostgresTransaction:
         try:
             return await call(*args)
         except _FAULTS as error:
-            self._fault = translated(error)
+            self._fault = _cut() if _is_closed(self._connection) else translated(error)
         raise self._fault
 
 
@@ -109,67 +115,128 @@ def translated(error: Exception) -> Exception:
     )
 
 
+def _cut() -> DatabaseUnavailable:
+    return DatabaseUnavailable("PostgreSQL: the connection is closed")
+
+
 class PostgresDatabase:
     exclusive = False
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self, pool: Any, *, patience: float) -> None:
         self._pool = pool
+        self._patience = patience
+        self._jobs = 0
         self._closed = False
+        self._drained = asyncio.Event()
 
     async def write(self, job: Callable[[Transaction], Awaitable[T]]) -> T:
-        for attempt in range(_TRIES):
-            try:
-                async with self._transaction() as transaction:
-                    value = await job(transaction)
-                    transaction.check()
-            except _RunAgain:
-                await asyncio.sleep(0.01 * 2**attempt)
-            else:
-                return value
+        async with self._in_time():
+            for attempt in range(_TRIES):
+                try:
+                    return await self._run(job, _BEGIN_WRITE)
+                except _RunAgain:
+                    await asyncio.sleep(0.01 * 2**attempt)
         raise DatabaseUnavailable("PostgreSQL: too many writers at the same rows")
 
     async def read(self, job: Callable[[Transaction], Awaitable[T]]) -> T:
-        try:
-            async with self._transaction(isolation="repeatable_read", readonly=True) as transaction:
-                return await job(transaction)
-        except _RunAgain:
-            raise DatabaseUnavailable("PostgreSQL: the snapshot was lost") from None
+        async with self._in_time():
+            try:
+                return await self._run(job, _BEGIN_READ)
+            except _RunAgain:
+                raise DatabaseUnavailable("PostgreSQL: the snapshot was lost") from None
 
     async def close(self) -> None:
+        """Refuse new jobs, let those end that were asked for (each has its deadline), then let go."""
         self._closed = True
-        try:
-            await asyncio.wait_for(self._pool.close(), _CLOSE_SECONDS)
-        except TimeoutError:
-            self._pool.terminate()
+        if self._jobs:
+            await self._drained.wait()
+        with suppress(*_FAULTS):
+            await asyncio.wait_for(
+                self._pool.close(), _CLOSE_SECONDS
+            )  # ends them by force where that takes longer
 
     @asynccontextmanager
-    async def _transaction(self, **options: Any) -> AsyncIterator[PostgresTransaction]:
+    async def _in_time(self) -> AsyncIterator[None]:
         if self._closed:
             raise DatabaseUnavailable("the database is closed")
+        self._jobs += 1
+        deadline = asyncio.timeout(self._patience)
         try:
-            async with (
-                self._pool.acquire(timeout=_CONNECT_SECONDS) as connection,
-                connection.transaction(**options),
-            ):
-                yield PostgresTransaction(connection)
+            async with deadline:
+                yield
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise DatabaseUnavailable("PostgreSQL: no answer in time") from None
+        finally:
+            self._jobs -= 1
+            if self._closed and not self._jobs:
+                self._drained.set()
+
+    async def _run(self, job: Callable[[Transaction], Awaitable[T]], begin: str) -> T:
+        connection = await self._acquire()
+        ended = False  # in a way that leaves nothing in doubt
+        try:
+            await _say(connection, begin)
+            transaction = PostgresTransaction(connection)
+            try:
+                value = await job(transaction)
+                transaction.check()
+            except Exception:
+                with suppress(DatabaseError):  # what the job failed with matters more
+                    await _say(connection, "ROLLBACK")
+                    ended = True
+                raise
+            await _say(connection, "COMMIT")
+            ended = True
+            return value
+        finally:
+            if not ended and not _is_closed(connection):
+                connection.terminate()
+            await self._pool.release(connection)
+
+    async def _acquire(self) -> Any:
+        try:
+            return await self._pool.acquire()
         except asyncpg.InterfaceError:
-            raise DatabaseUnavailable("PostgreSQL: the connection is closed") from None
+            raise _cut() from None
         except _FAULTS as error:
-            # from BEGIN, COMMIT or the pool: what a statement raises is translated already
             raise translated(error) from None
 
 
-async def open_postgres(url: str) -> PostgresDatabase:
+def _is_closed(connection: Any) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True  # its end was noticed, and the pool has taken it back already
+
+
+async def _say(connection: Any, sql: str) -> None:
+    try:
+        await connection.execute(sql)
+    except asyncpg.InterfaceError:
+        raise _cut() from None
+    except _FAULTS as error:
+        raise translated(error) from None
+
+
+async def _as_it_is(_connection: Any) -> None:
+    """Leave a connection as the job before left it: no job changes anything about a session."""
+
+
+async def open_postgres(
+    url: str, *, connections: int = CONNECTIONS, patience: float = PATIENCE
+) -> PostgresDatabase:
     """Connect; the user, password, TLS and so on are part of the URL (`?sslmode=verify-full`)."""
     try:
         pool = await asyncpg.create_pool(
             url,
             min_size=1,
-            max_size=CONNECTIONS,
+            max_size=connections,
             timeout=_CONNECT_SECONDS,
-            command_timeout=_COMMAND_SECONDS,
+            reset=_as_it_is,  # by default each release costs a round trip
             server_settings=_SETTINGS,
         )
     except _FAULTS as error:
         raise DatabaseUnavailable(f"PostgreSQL cannot be reached: {type(error).__name__}") from None
-    return PostgresDatabase(pool)
+    return PostgresDatabase(pool, patience=patience)
