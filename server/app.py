@@ -31,6 +31,7 @@ from server.api.reading import MAX_BODY
 from server.api.routes import Resources, install, operators_routes, routes
 from server.api.tokens import Tokens
 from server.commands.accounts import AccountRules, prepare
+from server.commands.callers import Callers
 from server.commands.derive import SESSIONS, derive, first_account_code
 from server.commands.devices import ServerAddress
 from server.commands.mint import Mint
@@ -173,7 +174,7 @@ def _mint(pieces: ServerPieces) -> Mint:
 
 
 def _gate(pieces: ServerPieces, mint: Mint, usage: Usage) -> Gate:
-    return Gate(pieces.db, mint, usage, pieces.clock)
+    return Gate(Callers(pieces.db, mint, usage), pieces.clock)
 
 
 def _health(pieces: ServerPieces, running: Running) -> Health:

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from server.commands.callers import find_caller, find_device
-from server.commands.mint import Mint
-from server.commands.usage import Usage
+from server.commands.callers import Callers
 from server.domain.account import Caller, CallingDevice
 from server.domain.errors import Forbidden, Unauthenticated
-from server.domain.ports import Clock, Database
+from server.domain.ports import Clock
 from server.domain.scopes import Need
 
 Answer = Awaitable[web.StreamResponse]
@@ -50,9 +48,7 @@ Route = Open | ForUser | ForDevice
 class Gate:
     """Finds out who calls and compares it with what the route needs."""
 
-    db: Database
-    mint: Mint
-    usage: Usage
+    callers: Callers
     clock: Clock
 
     def guard(self, route: Route) -> Callable[[web.Request], Answer]:
@@ -65,9 +61,7 @@ class Gate:
 
     def _for_user(self, route: ForUser) -> Callable[[web.Request], Answer]:
         async def guarded(request: web.Request) -> web.StreamResponse:
-            caller = await find_caller(
-                self.db, credential(request), mint=self.mint, usage=self.usage, now=self.clock()
-            )
+            caller = await self.callers.user(credential(request), self.clock())
             if not caller.grant.meets(route.need):
                 raise Forbidden(_lacking(route.need, caller), code="scope_missing")
             _refuse_acting_for_others(request)
@@ -77,7 +71,7 @@ class Gate:
 
     def _for_device(self, route: ForDevice) -> Callable[[web.Request], Answer]:
         async def guarded(request: web.Request) -> web.StreamResponse:
-            device = await find_device(self.db, credential(request), usage=self.usage, now=self.clock())
+            device = await self.callers.device(credential(request), self.clock())
             return await route.handler(request, device)
 
         return guarded

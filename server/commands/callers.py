@@ -1,19 +1,28 @@
-"""Who is calling: from a credential in a request to the user or the device behind it."""
+"""Who is calling: from a credential in a request to the user or the device behind it.
 
+What was found of users' credentials is remembered where this process would know of any change: the database's
+`credentials_version` rises with each commit that changes or deletes users, sessions or access tokens, before
+that commit is answered. What was remembered, or read, under another version is not used, so a credential ends at the
+next request, as if it were looked up for each. Where other processes write too, it is looked up for each.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from hashlib import sha256
 
 from server.commands.mint import Mint
 from server.commands.usage import Usage
-from server.domain.account import AccessToken, Caller, CallingDevice, Role, User
+from server.domain.account import Caller, CallingDevice, Role, User
 from server.domain.errors import Unauthenticated
-from server.domain.ports import Database
+from server.domain.ports import Database, Transaction
 from server.domain.scopes import Grant
 from server.store.devices import find_calling_device
-from server.store.sessions import find_session_user
+from server.store.sessions import find_session
 from server.store.tokens import find_token
 
 ACCESS_TOKEN = "zat_"  # noqa: S105 - a prefix
 DEVICE_TOKEN = "hpd_"  # noqa: S105 - a prefix
+_REMEMBERED = 10_000
 
 
 def token_hash(token: str) -> bytes:
@@ -21,45 +30,90 @@ def token_hash(token: str) -> bytes:
     return sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
-async def find_caller(db: Database, credential: str, *, mint: Mint, usage: Usage, now: int) -> Caller:
-    """Return the user behind an access token or a JWT; Unauthenticated."""
-    if credential.startswith(ACCESS_TOKEN):
-        return await _owner(db, credential, usage, now)
-    if credential.startswith(DEVICE_TOKEN):
-        raise Unauthenticated(
-            "a device's token is good for /api/v1/device only; use an access token", code="token_invalid"
-        )
-    return await _person(db, credential, mint, now)
+@dataclass(frozen=True)
+class _Known:
+    caller: Caller
+    expires_at: int | None
+
+    def is_good(self, now: int) -> bool:
+        return self.expires_at is None or self.expires_at > now
 
 
-async def find_device(db: Database, credential: str, *, usage: Usage, now: int) -> CallingDevice:
-    """Return the device behind a device token; Unauthenticated, also for anything that is not one."""
-    device = None
-    if credential.startswith(DEVICE_TOKEN):
-        device = await db.read(lambda tx: find_calling_device(tx, token_hash(credential)))
-    if device is None:
-        raise Unauthenticated("no device has this token; pair it again", code="device_token_invalid")
-    usage.note_device(device.id, now)
-    return device
+class Callers:
+    """Finds out who calls."""
+
+    def __init__(self, db: Database, mint: Mint, usage: Usage) -> None:
+        self._db = db
+        self._mint = mint
+        self._usage = usage
+        self._known: dict[bytes | str, _Known] = {}
+        self._version = db.credentials_version
+
+    async def user(self, credential: str, now: int) -> Caller:
+        """Return the user behind an access token or a JWT; Unauthenticated."""
+        if credential.startswith(ACCESS_TOKEN):
+            return await self._owner(token_hash(credential), now)
+        if credential.startswith(DEVICE_TOKEN):
+            raise Unauthenticated(
+                "a device's token is good for /api/v1/device only; use an access token", code="token_invalid"
+            )
+        return await self._person(self._mint.read_access(credential, now), now)
+
+    async def device(self, credential: str, now: int) -> CallingDevice:
+        """Return the device behind a device token; Unauthenticated, also for anything that is not one."""
+        device = None
+        if credential.startswith(DEVICE_TOKEN):
+            device = await self._db.read(lambda tx: find_calling_device(tx, token_hash(credential)))
+        if device is None:
+            raise Unauthenticated("no device has this token; pair it again", code="device_token_invalid")
+        self._usage.note_device(device.id, now)
+        return device
+
+    async def _person(self, session_id: str, now: int) -> Caller:
+        caller = await self._find(session_id, lambda tx: _session(tx, session_id, now), now)
+        if caller is None:
+            raise Unauthenticated("the session has ended; sign in again", code="session_ended")
+        return caller
+
+    async def _owner(self, hashed: bytes, now: int) -> Caller:
+        caller = await self._find(hashed, lambda tx: _token(tx, hashed, now), now)
+        if caller is None or caller.token_id is None:
+            raise Unauthenticated("the access token is unknown, deleted or expired", code="token_invalid")
+        self._usage.note_token(caller.token_id, now)
+        return caller
+
+    async def _find(
+        self, key: bytes | str, read: Callable[[Transaction], Awaitable[_Known | None]], now: int
+    ) -> Caller | None:
+        version = self._db.credentials_version
+        if version != self._version or len(self._known) >= _REMEMBERED:
+            self._known.clear()
+            self._version = version
+        known = self._known.get(key)
+        if known is None or not known.is_good(now):
+            known = await self._db.read(read)
+            # What was read may be older than a change that was committed meanwhile.
+            if known is not None and version is not None and version == self._db.credentials_version:
+                self._known[key] = known
+        return None if known is None else known.caller
 
 
-async def _person(db: Database, credential: str, mint: Mint, now: int) -> Caller:
-    session_id = mint.read_access(credential, now)
-    user = await db.read(lambda tx: find_session_user(tx, session_id, now))
-    if user is None:
-        raise Unauthenticated("the session has ended; sign in again", code="session_ended")
-    return Caller(user, Grant(None, _operates(user)), session_id, None)
-
-
-async def _owner(db: Database, credential: str, usage: Usage, now: int) -> Caller:
-    found: tuple[AccessToken, User] | None = await db.read(
-        lambda tx: find_token(tx, token_hash(credential), now)
-    )
+async def _session(tx: Transaction, session_id: str, now: int) -> _Known | None:
+    found = await find_session(tx, session_id, now)
     if found is None:
-        raise Unauthenticated("the access token is unknown, deleted or expired", code="token_invalid")
+        return None
+    user, expires_at = found
+    return _Known(Caller(user, Grant(None, _operates(user)), session_id, None), expires_at)
+
+
+async def _token(tx: Transaction, hashed: bytes, now: int) -> _Known | None:
+    found = await find_token(tx, hashed, now)
+    if found is None:
+        return None
     token, user = found
-    usage.note_token(token.id, now)
-    return Caller(user, Grant(frozenset(token.scopes), _operates(user)), None, token.id)
+    return _Known(
+        Caller(user, Grant(frozenset(token.scopes), _operates(user)), None, token.id), token.expires_at
+    )
 
 
 def _operates(user: User) -> bool:

@@ -115,7 +115,8 @@ async def refresh(db: Database, refresh_token: str, *, mint: Mint, now: int) -> 
             expires_at=now + REFRESH_SECONDS * 1000,
         )
         if rotated:
-            return await sessions.find_session_user(tx, session_id, now)
+            found = await sessions.find_session(tx, session_id, now)
+            return None if found is None else found[0]
         await sessions.end_session(tx, session_id)  # committed: the refusal is raised after it
         return None
 

@@ -43,6 +43,14 @@ class Database(Protocol):
         """Whether no other process can be using it: what looks taken at the start is left over from before."""
         ...
 
+    @property
+    def credentials_version(self) -> int | None:
+        """A number that rises with each commit that changed or deleted users, sessions or access tokens.
+
+        It does so before anybody is told of that commit. None where other processes may change them too.
+        """
+        ...
+
     async def write(self, job: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run the job and return its value once it is committed durably; if it raises, nothing of it is kept.
 

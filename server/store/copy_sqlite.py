@@ -7,8 +7,9 @@ from pathlib import Path
 
 from server.domain.ports import DatabaseError
 from server.store.copy_ends import BATCH, Batches
-from server.store.sqlite import connect, translated
+from server.store.sqlite import connect
 from server.store.sqlite_file import SqliteFile
+from server.store.sqlite_transaction import translated
 
 
 class SqliteEnd:

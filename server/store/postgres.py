@@ -121,6 +121,7 @@ def _cut() -> DatabaseUnavailable:
 
 class PostgresDatabase:
     exclusive = False
+    credentials_version = None
 
     def __init__(self, pool: Any, *, patience: float) -> None:
         self._pool = pool

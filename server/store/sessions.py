@@ -21,14 +21,15 @@ async def add_session(
     )
 
 
-async def find_session_user(tx: Transaction, session_id: str, now: int) -> User | None:
-    """Return the user of a sign-in that has not ended."""
+async def find_session(tx: Transaction, session_id: str, now: int) -> tuple[User, int] | None:
+    """Return the user of a sign-in that has not ended, and when it will."""
     row = await tx.one(
-        "SELECT u.* FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1 AND s.expires_at > $2",
+        "SELECT u.*, s.expires_at FROM sessions s JOIN users u ON u.id = s.user_id"
+        " WHERE s.id = $1 AND s.expires_at > $2",
         session_id,
         now,
     )
-    return None if row is None else user_of(row)
+    return None if row is None else (user_of(row), row["expires_at"])
 
 
 async def rotate(

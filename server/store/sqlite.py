@@ -15,22 +15,16 @@ import sqlite3
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from server.domain.ports import (
-    DatabaseError,
-    DatabaseUnavailable,
-    NotUnique,
-    ReferenceMissing,
-    Row,
-    Transaction,
-)
-from server.store.dialect import for_sqlite
+from server.domain.ports import DatabaseError, DatabaseUnavailable, Transaction
 from server.store.sqlite_file import SqliteFile
+from server.store.sqlite_transaction import SqliteTransaction, drive, translated
 
 T = TypeVar("T")
 
@@ -38,7 +32,7 @@ GROUP_JOBS = 512
 GROUP_SECONDS = 0.05  # a group stops growing here, so that the first of it does not wait for the last
 READERS = 3
 _STATEMENTS = 512
-_UNIQUE = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY})
+_CREDENTIALS = ("users", "sessions", "access_tokens")
 _PRAGMAS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
@@ -48,76 +42,6 @@ _PRAGMAS = (
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA secure_delete = FAST",  # what was retracted is overwritten where that costs no extra writing
 )
-
-
-class SqliteTransaction:
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._fault: DatabaseError | None = None
-
-    async def all(self, sql: str, *args: object) -> Sequence[Row]:
-        return self._execute(sql, args).fetchall()
-
-    async def one(self, sql: str, *args: object) -> Row | None:
-        cursor = self._execute(sql, args)
-        row = cast("Row | None", cursor.fetchone())
-        cursor.close()  # an unfinished statement would keep the savepoint from being released
-        return row
-
-    async def run(self, sql: str, *args: object) -> int:
-        count = self._execute(sql, args).rowcount
-        if count >= 0:
-            return count
-        if not sql.startswith("WITH"):
-            return 0
-        return int(
-            self._connection.execute("SELECT changes()").fetchone()[0]
-        )  # the driver does not count these
-
-    async def many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
-        if rows:
-            self._call(self._connection.executemany, sql, rows)
-
-    def check(self) -> None:
-        """Refuse to keep a transaction of which a statement failed, as PostgreSQL does."""
-        if self._fault is not None:
-            raise self._fault
-
-    def _execute(self, sql: str, args: Sequence[object]) -> sqlite3.Cursor:
-        return self._call(self._connection.execute, sql, args)
-
-    def _call(self, call: Callable[[str, Any], sqlite3.Cursor], sql: str, args: object) -> sqlite3.Cursor:
-        self.check()
-        try:
-            return call(for_sqlite(sql), args)
-        except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
-            self._fault = translated(error)
-        raise self._fault
-
-
-def translated(error: Exception) -> DatabaseError:
-    """Return the error that both engines raise; SQLite's texts name tables and columns, not values."""
-    code = getattr(error, "sqlite_errorcode", None)
-    if code in _UNIQUE:
-        return NotUnique(str(error).rpartition(": ")[2])
-    if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
-        return ReferenceMissing("a row that this one refers to is not there")
-    if isinstance(error, sqlite3.OperationalError) and code not in (None, sqlite3.SQLITE_ERROR):
-        return DatabaseUnavailable(f"SQLite: {error}")
-    return DatabaseError(f"SQLite: {error}")
-
-
-def drive(job: Callable[[Transaction], Awaitable[T]], transaction: SqliteTransaction) -> T:
-    """Run a job to its end without an event loop."""
-    steps = job(transaction).__await__()
-    try:
-        next(steps)
-    except StopIteration as done:
-        transaction.check()
-        return cast("T", done.value)
-    with suppress(RuntimeError):
-        cast("Any", steps).close()
-    raise DatabaseError("a job awaited something other than its transaction; do that before or after it")
 
 
 @dataclass(slots=True, eq=False)
@@ -188,6 +112,32 @@ class _Reader(_Thread):
 
 
 class _Writer(_Thread):
+    """`credentials_version` is as `server.domain.ports.Database` has it."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        jobs: queue.SimpleQueue[_Job | None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.credentials_version = 0
+        self._credentials_changed = False
+        self._watch(connection)
+        super().__init__("sqlite-writer", connection, jobs, loop)
+
+    def _watch(self, connection: sqlite3.Connection) -> None:
+        """Let SQLite itself say when credentials change, whatever statement or cascade does it."""
+
+        def note() -> None:
+            self._credentials_changed = True
+
+        connection.create_function("credentials_changed", 0, note)
+        for table, change in product(_CREDENTIALS, ("UPDATE", "DELETE")):
+            connection.execute(
+                f"CREATE TEMP TRIGGER {change}_{table} AFTER {change} ON main.{table}"
+                " BEGIN SELECT credentials_changed(); END"
+            )
+
     def _take(self, first: _Job) -> list[_Job]:
         group: list[_Job] = []
         try:
@@ -196,6 +146,9 @@ class _Writer(_Thread):
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._abandon(group or [first], translated(error))
+        if self._credentials_changed:
+            self._credentials_changed = False
+            self.credentials_version += 1
         return group or [first]
 
     def _fill(self, group: list[_Job], first: _Job) -> None:
@@ -249,11 +202,15 @@ class SqliteDatabase:
         self._writes: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._reads: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         # The writer's connection comes first: it makes the WAL, which the read-only connections need.
-        self._writer = _Writer("sqlite-writer", connect(file.path), self._writes, loop)
+        self._writer = _Writer(connect(file.path), self._writes, loop)
         self._readers = [
             _Reader(f"sqlite-reader-{i}", connect(file.path, read_only=True), self._reads, loop)
             for i in range(READERS)
         ]
+
+    @property
+    def credentials_version(self) -> int:
+        return self._writer.credentials_version
 
     async def write(self, job: Callable[[Transaction], Awaitable[T]]) -> T:
         return await self._ask(self._writes, job)

@@ -25,6 +25,10 @@ class Announced:
     def exclusive(self) -> bool:
         return self._behind.exclusive
 
+    @property
+    def credentials_version(self) -> int | None:
+        return self._behind.credentials_version
+
     async def write(self, job: Callable[[Transaction], Awaitable[T]]) -> T:
         fault, self.fail_once = self.fail_once, None
         if fault is not None:

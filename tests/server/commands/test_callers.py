@@ -1,0 +1,169 @@
+"""Credentials end at the next request, however often and wherever they were good before."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+import pytest
+
+from server.commands.accounts import prepare
+from server.commands.callers import Callers, token_hash
+from server.commands.mint import Mint
+from server.commands.usage import Usage
+from server.domain.account import AccessToken, Role, User
+from server.domain.errors import Unauthenticated
+from server.domain.ports import Database, Random, Transaction
+from server.store import sessions, tokens
+from server.store.accounts import add_user, default_tenant
+from server.store.database import open_database
+from tests.harness.clock import SettableClock
+
+T = TypeVar("T")
+TOKEN = "zat_" + "a" * 43
+LIFETIME = 60_000
+
+
+class Paused:
+    """Passes everything on to a database, and does something else after a read, before its reader knows."""
+
+    exclusive = True
+
+    def __init__(self, behind: Database, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        self._behind = behind
+        self._meanwhile = meanwhile
+        self.reads = 0
+
+    @property
+    def credentials_version(self) -> int | None:
+        return self._behind.credentials_version
+
+    async def write(self, job: Callable[[Transaction], Awaitable[T]]) -> T:
+        return await self._behind.write(job)
+
+    async def read(self, job: Callable[[Transaction], Awaitable[T]]) -> T:
+        value = await self._behind.read(job)
+        self.reads += 1
+        await self._meanwhile()
+        return value
+
+    async def close(self) -> None:
+        await self._behind.close()
+
+
+async def nothing() -> None:
+    pass
+
+
+@pytest.fixture
+async def person(database: Database, clock: SettableClock, random: Random) -> User:
+    """Somebody with a token and a session."""
+    await prepare(database, now=clock(), random=random)
+
+    async def job(tx: Transaction) -> User:
+        now = clock()
+        user = User("u1", await default_tenant(tx), None, "ada", None, Role.ADMIN, {}, now)
+        await add_user(tx, user, password_hash=None)
+        token = AccessToken("t1", user.id, "CI", ("admin",), now, now + LIFETIME, None)
+        await tokens.add_token(tx, token, token_hash=token_hash(TOKEN))
+        await sessions.add_session(tx, "s1", user.id, refresh_hash=b"r", now=now, expires_at=now + LIFETIME)
+        return user
+
+    return await database.write(job)
+
+
+@pytest.fixture
+def mint(random: Random) -> Mint:
+    return Mint(bytes(32), "issuer", random)
+
+
+@pytest.fixture
+def callers(database: Database, mint: Mint) -> Callers:
+    return Callers(database, mint, Usage())
+
+
+ENDS = {
+    "the token is deleted": "DELETE FROM access_tokens",
+    "the session is ended": "DELETE FROM sessions",
+    "the account is deleted, and with it all it has": "DELETE FROM users",
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_credential_that_was_good_ends_at_once(
+    database: Database, callers: Callers, mint: Mint, person: User, clock: SettableClock, end: str
+) -> None:
+    """For this process's requests, and for those of others on the same database."""
+    given = {"access_tokens": TOKEN, "sessions": mint.access("s1", clock()), "users": TOKEN}
+    credential = given[ENDS[end].rpartition(" ")[2]]
+    others = Callers(database, mint, Usage())
+    for known in (callers, others, callers):
+        assert (await known.user(credential, clock())).user == person
+    await database.write(lambda tx: tx.run(ENDS[end]))
+    for known in (callers, others):
+        with pytest.raises(Unauthenticated):
+            await known.user(credential, clock())
+
+
+@pytest.mark.usefixtures("person")
+async def test_a_change_of_role_or_scopes_holds_at_once(
+    database: Database, callers: Callers, clock: SettableClock
+) -> None:
+    assert (await callers.user(TOKEN, clock())).grant.operator
+    await database.write(lambda tx: tx.run("UPDATE users SET role = 'user'"))
+    assert not (await callers.user(TOKEN, clock())).grant.operator
+    await database.write(lambda tx: tx.run("UPDATE access_tokens SET scopes = '[]'"))
+    assert (await callers.user(TOKEN, clock())).grant.scopes == frozenset()
+
+
+async def test_what_is_remembered_expires_when_it_says(
+    callers: Callers, mint: Mint, person: User, clock: SettableClock
+) -> None:
+    session = mint.access("s1", clock())
+    for credential in (TOKEN, session):
+        assert (await callers.user(credential, clock() + LIFETIME - 1)).user == person
+        with pytest.raises(Unauthenticated):
+            await callers.user(credential, clock() + LIFETIME)
+
+
+async def test_what_was_read_before_a_change_is_not_remembered_after_it(
+    database: Database, mint: Mint, person: User, clock: SettableClock
+) -> None:
+    """The read had begun when the token was good, so it may pass; the next does not."""
+    paused = Paused(database, lambda: database.write(lambda tx: tx.run("DELETE FROM access_tokens")))
+    callers = Callers(paused, mint, Usage())
+    assert (await callers.user(TOKEN, clock())).user == person
+    with pytest.raises(Unauthenticated):
+        await callers.user(TOKEN, clock())
+
+
+@pytest.mark.usefixtures("person")
+async def test_a_credential_is_read_once_where_nobody_else_can_change_it(
+    database: Database, mint: Mint, clock: SettableClock
+) -> None:
+    """Writes of other things do not make it read again."""
+    paused = Paused(database, nothing)
+    callers = Callers(paused, mint, Usage())
+    for _ in range(5):
+        await callers.user(TOKEN, clock())
+        await database.write(lambda tx: tx.run("UPDATE tenants SET name = name"))
+    assert paused.reads == (5 if database.credentials_version is None else 1)
+
+
+@pytest.fixture
+async def second(database_url: str, database: Database) -> AsyncIterator[Database]:
+    """The same database as another server sees it; SQLite has no other, and a file no second process."""
+    if database.exclusive:
+        yield database
+        return
+    opened = await open_database(database_url)
+    yield opened
+    await opened.close()
+
+
+async def test_a_server_knows_at_once_what_another_one_ended(
+    database: Database, second: Database, mint: Mint, person: User, clock: SettableClock
+) -> None:
+    callers = Callers(database, mint, Usage())
+    assert (await callers.user(TOKEN, clock())).user == person
+    await second.write(lambda tx: tokens.delete_token(tx, "t1", person.id))
+    with pytest.raises(Unauthenticated):
+        await callers.user(TOKEN, clock())
