@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from tests.harness import second, second_http
+from tests.harness.conservation import read_books
 from tests.harness.foreign_client import (
     PASSWORD,
     Http,
@@ -54,6 +55,12 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield opened
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
+async def admin(up: Running, session: aiohttp.ClientSession) -> Http:
+    """The first account: it may see the metrics."""
+    return await sign_up(session, up.url)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def account(up: Running, session: aiohttp.ClientSession) -> Http:
     """One for all tests: how many an address may make in an hour is limited."""
@@ -61,11 +68,13 @@ async def account(up: Running, session: aiohttp.ClientSession) -> Http:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def person(account: Http) -> AsyncIterator[Http]:
-    """The account, which has no devices before a test and none after it."""
+async def person(account: Http, admin: Http) -> AsyncIterator[Http]:
+    """The account, which has no devices before a test and none after it; conservation holds after each."""
     yield account
     for device in (await account.call("GET", "/api/v1/devices")).json["devices"]:
         assert (await account.call("DELETE", f"/api/v1/devices/{device['id']}")).status == 204
+    books = read_books((await admin.call("GET", "/metrics")).body.decode())
+    assert books.balanced, books
 
 
 @pytest_asyncio.fixture(loop_scope="module", params=SUITES)

@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from tests.harness import second
+from tests.harness.conservation import read_books
 from tests.harness.foreign_answers import BAD, ids
 from tests.harness.foreign_client import Http, Phone, new_link, pair, send, sign_up
 from tests.harness.foreign_process import Running, free_port, until
@@ -85,11 +86,13 @@ async def account(server: Running) -> AsyncIterator[Http]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def person(account: Http, relay: Relay) -> AsyncIterator[Http]:
-    """The account, which has no devices before a test and none after it."""
+    """The account, which has no devices before a test and none after it; conservation holds after each."""
     yield account
     assert relay.arrivals.empty()
     for device in (await account.call("GET", "/api/v1/devices")).json["devices"]:
         assert (await account.call("DELETE", f"/api/v1/devices/{device['id']}")).status == 204
+    books = read_books((await account.call("GET", "/metrics")).body.decode())
+    assert books.balanced, books
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.harness.hushpost import LIGHT, environment, hushpost, start
+from tests.harness.conservation import read_books
+from tests.harness.hushpost import LIGHT, environment, get_text, hushpost, start
 
 
 @contextmanager
@@ -61,3 +62,5 @@ def test_a_phone_is_paired_listed_tested_and_deleted(tmp_path: Path) -> None:
                 assert "the test push is failed" in tested.err
                 assert devices("delete", device).code == 0
                 assert devices("list").err.startswith("no device is paired yet")
+                books = read_books(get_text(f"{url}/metrics", settings["HUSHPOST_TOKEN"]))
+                assert books.balanced, books

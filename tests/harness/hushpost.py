@@ -60,12 +60,17 @@ def start(*arguments: str, folder: Path, settings: Mapping[str, str]) -> "subpro
 
 def get(url: str, token: str | None = None) -> Any:
     """The decoded JSON of an answer, which must be 200."""
+    return json.loads(get_text(url, token))
+
+
+def get_text(url: str, token: str | None = None) -> str:
+    """The text of an answer, which must be 200."""
     parts = urlsplit(url)
     connection = HTTPConnection(parts.netloc, timeout=10)
     try:
         connection.request("GET", parts.path, headers={"Authorization": f"Bearer {token}"} if token else {})
         answer = connection.getresponse()
         assert answer.status == 200
-        return json.load(answer)
+        return answer.read().decode()
     finally:
         connection.close()
