@@ -17,9 +17,10 @@ from server.store.copy import Report, copy, require_empty, require_newest, rows_
 from server.store.copy_ends import BATCH
 from server.store.copy_sums import Summing, TableSum
 from server.store.migrations import migrate
-from server.store.sqlite import connect, translated
+from server.store.sqlite import connect
 from server.store.sqlite_file import SCHEME as SQLITE
 from server.store.sqlite_file import sqlite_path
+from server.store.sqlite_transaction import translated
 
 Pages = Callable[[int, int], None]
 """Told how many pages are copied, and of how many."""
