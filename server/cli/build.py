@@ -168,7 +168,6 @@ def _outbox(
             poll_seconds=worker.poll_seconds,
             stop_seconds=_STOP_WITHIN,
         ),
-        metrics=metrics,
         clock=now_ms,
         random=secrets.token_bytes,
         log=log,

@@ -5,7 +5,7 @@ message that is scheduled only the message and a task are written: at its time t
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from server.commands import spread
 from server.commands.buckets import find, only
@@ -13,6 +13,7 @@ from server.commands.repeats import KeyOfSend, Repeats
 from server.domain.account import Caller
 from server.domain.audience import find_people
 from server.domain.bucket import Bucket, Permission
+from server.domain.delivery import Delivery
 from server.domain.errors import Forbidden, Invalid, NotFound
 from server.domain.ids import new_id
 from server.domain.message import Message, SendMessage, content_of
@@ -25,7 +26,7 @@ from server.store.accounts import find_people as people_named
 
 @dataclass(frozen=True)
 class Sender:
-    """What sending needs. `wake` has the worker look for what is due."""
+    """What sending needs. `wake` has the workers look for what is due."""
 
     db: Database
     turns: Turns
@@ -40,7 +41,12 @@ class Sent:
 
     message: Message
     repeated: bool
-    deliveries: int = field(default=0)  # that were written in the transaction
+    deliveries: Sequence[Delivery] = ()  # that were written in the transaction
+
+    @property
+    def is_work(self) -> bool:
+        """Say whether there is something for the workers."""
+        return any(delivery.device_id is not None for delivery in self.deliveries)
 
 
 async def send(
@@ -59,8 +65,9 @@ async def send(
         return Sent(message, repeated=False, deliveries=deliveries)
 
     sent = await sender.repeats.once(key, lambda: sender.db.write(job))
-    sender.turns.count(flow, sent.deliveries, now)
-    sender.wake()
+    sender.turns.count(flow, len(sent.deliveries), now)
+    if sent.is_work:
+        sender.wake()
     return sent
 
 
@@ -76,7 +83,7 @@ async def release(tx: Transaction, task: Task, *, now: int, random: Random) -> N
 
 async def _send(
     tx: Transaction, caller: Caller, command: SendMessage, *, turn: int, now: int, random: Random
-) -> tuple[Message, int]:
+) -> tuple[Message, Sequence[Delivery]]:
     bucket = await _bucket(tx, caller, command.bucket)
     wanted = await _wanted(tx, caller, command.user_ids)
     if command.send_at is not None:
@@ -84,7 +91,7 @@ async def _send(
         await messages.add_message(tx, message)
         task = Task(new_id(now, random), Kind.SEND, message.id, {"only": wanted}, command.send_at, 0, now)
         await tasks.add_task(tx, task)
-        return message, 0
+        return message, ()
     audience = await spread.find_audience(tx, bucket.id, command.delivery_type, wanted)
     message = _new_message(command, caller, bucket, audience.users, now, random)
     await messages.add_message(tx, message)

@@ -48,8 +48,8 @@ async def find_audience(
 
 async def begin(
     tx: Transaction, message: Message, audience: Audience, *, turn: int, now: int, random: Random
-) -> int:
-    """Write the first page, and a task for the rest where there is one; return how many deliveries were written."""
+) -> Sequence[Delivery]:
+    """Write the first page, and a task for the rest where there is one; return the deliveries that were written."""
     written = await _write(
         tx, message, audience.first, START, turn=_turn(message, turn, now), now=now, random=random
     )
@@ -57,7 +57,7 @@ async def begin(
         payload = _payload(audience.first[-1], audience.only, _gate([], written), now)
         task = Task(new_id(now, random), TaskKind.FANOUT, message.id, payload, now, 0, now)
         await tasks.add_task(tx, task)
-    return len(written)
+    return written
 
 
 async def go_on(tx: Transaction, task: Task, *, now: int, random: Random) -> Task | None:

@@ -1,13 +1,13 @@
 """What the outbox counts. Labels are our own words, never an id.
 
-How many deliveries are in which state, and that none is lost, the database knows: that is exported with the health of the
-API (`hushpost_deliveries`), here stands what happens over time.
+How many deliveries are in which state, how many wait, and that none is lost, the database knows: that is read when it is asked
+for (`server/api/metrics.py`), here stands what happens over time.
 """
 
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from server.domain.delivery import Event, Settlement
 from server.domain.task import Task
@@ -42,8 +42,6 @@ class OutboxMetrics:
             buckets=_WAITS,
             registry=registry,
         )
-        self._depth = Gauge("hushpost_outbox_due", "Deliveries that are due or leased.", registry=registry)
-        self._age = Gauge("hushpost_outbox_oldest_seconds", "Age of the oldest of these.", registry=registry)
 
     def step(self, name: str, seconds: float) -> None:
         self._steps[name].observe(seconds)
@@ -61,11 +59,6 @@ class OutboxMetrics:
                 self._waited.observe((now - created[settlement.id]) / 1000)
         for (event, reason), number in tally.items():
             self._outcomes.labels(event, reason).inc(number)
-
-    def queue(self, depth: int, age: int) -> None:
-        """Show how many wait and for how many milliseconds the oldest has."""
-        self._depth.set(depth)
-        self._age.set(age / 1000)
 
 
 class SchedulerMetrics:

@@ -15,10 +15,8 @@ from server.domain.ids import new_id
 from server.domain.ports import Clock, Database, DatabaseError, Random
 from server.store import leases
 from server.worker.dispatch import Dispatcher, Lease
-from server.worker.metrics import OutboxMetrics
 from server.worker.pace import Pace
 
-_COUNT_EVERY = 10 * SECOND
 _RECOVER_EVERY = 1 * SECOND
 _PUT_BACK = 1 * SECOND  # a clock that loses more than this at once was set
 
@@ -47,7 +45,6 @@ class Outbox:
         *,
         pace: Pace,
         settings: OutboxSettings,
-        metrics: OutboxMetrics,
         clock: Clock,
         random: Random,
         log: Any,
@@ -56,13 +53,11 @@ class Outbox:
         self._dispatcher = dispatcher
         self._pace = pace
         self._settings = settings
-        self._metrics = metrics
         self._clock = clock
         self._random = random
         self._log = log
         self._bell = asyncio.Event()
         self._in_flight: set[asyncio.Task[None]] = set()
-        self._counted: int | None = None
         self._recovered = 0
         self._seen = 0
 
@@ -99,7 +94,7 @@ class Outbox:
         return True
 
     async def _tidy(self) -> None:
-        """Do what is done every so often: count, take back, and look at the clock."""
+        """Do what is done every so often: look at the clock, and take back what dead workers left."""
         now = self._clock()
         if now < self._seen - _PUT_BACK:
             number = await self._db.write(lambda tx: leases.advance(tx, now))
@@ -107,7 +102,6 @@ class Outbox:
                 "the clock was put back; what waited for a later time is due", deliveries=number
             )
         self._seen = now
-        await self._count(now)
         if not 0 <= now - self._recovered < _RECOVER_EVERY:
             self._recovered = now
             if await self._db.read(lambda tx: leases.any_overdue(tx, now)):
@@ -117,9 +111,7 @@ class Outbox:
     async def _look(self) -> bool:
         """Claim a batch and send it on its way; False where there is none or no time for it."""
         most = 1 if self._pace.is_trying else self._settings.in_flight
-        if len(self._in_flight) >= most:
-            await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
-        if not self._pace.is_open(self._clock()):
+        if len(self._in_flight) >= most or not self._pace.is_open(self._clock()):
             return False
         now = self._clock()
         lease = Lease(new_id(now, self._random), now + LEASE)
@@ -153,11 +145,6 @@ class Outbox:
             self._log.error("a batch could not be settled, its lease runs out", error=type(error).__name__)
         except Exception as error:  # noqa: BLE001 - one batch must not end the outbox; its text may quote content
             self._log.error("a batch failed, its lease runs out", error=type(error).__name__)
-
-    async def _count(self, now: int) -> None:
-        if self._counted is None or not 0 <= now - self._counted < _COUNT_EVERY:
-            self._counted = now
-            self._metrics.queue(*await self._db.read(lambda tx: leases.waiting(tx, now)))
 
     async def _idle(self) -> None:
         with suppress(TimeoutError):

@@ -15,6 +15,7 @@ from server.domain.ports import Clock, Database, DatabaseError, Random
 from server.domain.task import Kind
 from server.worker.metrics import SchedulerMetrics
 
+_TOGETHER = 0.01  # seconds: whoever sends much wakes often
 _WRITES = frozenset({Kind.SEND, Kind.FANOUT})
 
 
@@ -50,24 +51,30 @@ class Scheduler:
         """Work until cancelled; a task that is running is then committed or rolled back as a whole."""
         while True:
             self._bell.clear()
-            wait = self._poll_seconds
             try:
-                if not await self._step():
-                    wait = await self._wait()
-                else:
-                    continue
+                wait = await self._look()
             except DatabaseError as error:
                 self._log.error("the scheduler cannot use the database", error=type(error).__name__)
+                wait = self._poll_seconds
             except Exception as error:  # noqa: BLE001 - nobody would start it again: what it is, it may pass
                 self._log.error("the scheduler failed and goes on", error=type(error).__name__)
-            await self._idle(wait)
+                wait = self._poll_seconds
+            if wait:
+                await self._idle(wait)
+
+    async def _look(self) -> float:
+        """Run a task if one is due; return for how many seconds there is nothing to do, at most until the next look."""
+        if not self._prepared:
+            await prepare_tasks(self._db, self._clock())
+            self._prepared = True
+        due_at, now = await next_due(self._db), self._clock()
+        if due_at is None or due_at > now:
+            return self._poll_seconds if due_at is None else min((due_at - now) / 1000, self._poll_seconds)
+        return 0 if await self._step() else _TOGETHER  # another process has it
 
     async def _step(self) -> bool:
-        """Run the task that has been due the longest; False where there is none."""
+        """Run the task that has been due the longest; False where there is none to be had."""
         now = self._clock()
-        if not self._prepared:
-            await prepare_tasks(self._db, now)
-            self._prepared = True
         task = await run_due(self._db, now=now, random=self._random, log=self._log)
         if task is None:
             return False
@@ -76,14 +83,8 @@ class Scheduler:
             self._deliver()
         return True
 
-    async def _wait(self) -> float:
-        """Return how long nothing is due, at most until the next look, in seconds."""
-        due_at = await next_due(self._db)
-        if due_at is None:
-            return self._poll_seconds
-        return min(max(due_at - self._clock(), 0) / 1000, self._poll_seconds)
-
     async def _idle(self, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._bell.wait()
+                await asyncio.sleep(_TOGETHER)

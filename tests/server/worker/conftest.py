@@ -220,7 +220,6 @@ async def make_world(
             Dispatcher(db, gateway, sealer, collapse_key=SECRET, pace=pace, metrics=metrics, log=logger),
             pace=pace,
             settings=OutboxSettings(batch=500, in_flight=2, poll_seconds=0.02, stop_seconds=stop_seconds),
-            metrics=metrics,
             clock=clock,
             random=random,
             log=logger,
