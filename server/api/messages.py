@@ -113,7 +113,7 @@ def read_key(request: web.Request, caller: Caller, values: dict[str, Any]) -> Ke
             f"send one key of 1 to {LONGEST_KEY} visible ASCII characters, such as a UUID",
         )
     canonical = orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
-    return key_of_send(caller.user.id, "POST /api/v1/messages", key, canonical)
+    return key_of_send(caller.user, "POST /api/v1/messages", key, canonical)
 
 
 def read_message(values: dict[str, Any], *, bucket_known: bool, now: int) -> SendMessage:

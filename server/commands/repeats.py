@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TypeVar
 
+from server.domain.account import User
 from server.domain.errors import Conflict, Fault, Gone, InFlight
 from server.domain.message import DAY, Message
 from server.domain.ports import NotUnique, Transaction
@@ -26,15 +27,15 @@ _IN_FLIGHT_SECONDS = 1
 
 @dataclass(frozen=True, slots=True)
 class KeyOfSend:
-    """`hash` names user, route and key; `fingerprint` what was asked for, however it was written."""
+    """`hash` names tenant, user, route and key; `fingerprint` what was asked for, however it was written."""
 
     hash: bytes = field(repr=False)
     fingerprint: bytes = field(repr=False)
 
 
-def key_of_send(user_id: str, route: str, key: str, canonical_body: bytes) -> KeyOfSend:
+def key_of_send(user: User, route: str, key: str, canonical_body: bytes) -> KeyOfSend:
     """Return what is kept of a key: hashes, since it may be anything, and the body is content."""
-    named = f"{user_id}\0{route}\0{key}".encode("utf-8", "surrogateescape")
+    named = f"{user.tenant_id}\0{user.id}\0{route}\0{key}".encode("utf-8", "surrogateescape")
     return KeyOfSend(sha256(named).digest(), sha256(canonical_body).digest())
 
 
