@@ -41,6 +41,7 @@ from server.commands.sealing import Sealer
 from server.commands.send import Sender
 from server.commands.sessions import SignInLimits
 from server.commands.signing import Signer
+from server.commands.spread import PAGE
 from server.commands.usage import Usage
 from server.config import AccountSettings, Settings, is_for_this_machine, trusted_networks
 from server.domain.ports import Clock, Database, DatabaseError, Random
@@ -199,7 +200,7 @@ def _resources(
         auth=_auth(settings, pieces, mint, passwords),
         tokens=Tokens(db, clock, random),
         buckets=Buckets(db, clock, random),
-        messages=Messages(db, clock, random, wake, Sender(db, Turns(), Repeats(), random, wake)),
+        messages=Messages(db, clock, random, wake, Sender(db, Turns(), Repeats(), random, wake, PAGE)),
         devices=Devices(db, clock, random, wake, address, signer),
         device=Device(db, clock, random, wake, pieces.sealer),
         keys=Keys(address, signer, clock),

@@ -26,13 +26,14 @@ from server.store.accounts import find_people as people_named
 
 @dataclass(frozen=True)
 class Sender:
-    """What sending needs. `wake` has the workers look for what is due."""
+    """What sending needs; `page` is how many recipients are written at once. `wake` has the workers look for what is due."""
 
     db: Database
     turns: Turns
     repeats: Repeats
     random: Random
     wake: Callable[[], None]
+    page: int
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,13 @@ class Sent:
 
     @property
     def is_work(self) -> bool:
-        """Say whether there is something for the workers."""
-        return any(delivery.device_id is not None for delivery in self.deliveries)
+        """Say whether there is something for the workers: a push, or a task for a later time or for the rest."""
+        if self.repeated:
+            return False
+        inboxes = sum(delivery.device_id is None for delivery in self.deliveries)
+        return (
+            len(self.deliveries) > inboxes or self.message.notifications > inboxes or not self.message.sent_at
+        )
 
 
 async def send(
@@ -60,7 +66,9 @@ async def send(
         earlier = await sender.repeats.find(tx, key, now)
         if earlier is not None:
             return Sent(earlier, repeated=True)
-        message, deliveries = await _send(tx, caller, command, turn=turn, now=now, random=sender.random)
+        message, deliveries = await _send(
+            tx, caller, command, turn=turn, now=now, random=sender.random, page=sender.page
+        )
         await sender.repeats.keep(tx, key, message, now)
         return Sent(message, repeated=False, deliveries=deliveries)
 
@@ -76,23 +84,25 @@ async def release(tx: Transaction, task: Task, *, now: int, random: Random) -> N
     message = await messages.load_message(tx, task.message_id or "")
     if message is None or message.content is None:
         return
-    audience = await spread.find_audience(tx, message.bucket_id, message.delivery_type, task.payload["only"])
+    only, page = task.payload["only"], task.payload["page"]
+    audience = await spread.find_audience(tx, message.bucket_id, message.delivery_type, only, page)
     await messages.mark_sent(tx, message.id, audience.users, now)
     await spread.begin(tx, message, audience, turn=now, now=now, random=random)
 
 
 async def _send(
-    tx: Transaction, caller: Caller, command: SendMessage, *, turn: int, now: int, random: Random
+    tx: Transaction, caller: Caller, command: SendMessage, *, turn: int, now: int, random: Random, page: int
 ) -> tuple[Message, Sequence[Delivery]]:
     bucket = await _bucket(tx, caller, command.bucket)
     wanted = await _wanted(tx, caller, command.user_ids)
     if command.send_at is not None:
         message = _new_message(command, caller, bucket, 0, now, random)
         await messages.add_message(tx, message)
-        task = Task(new_id(now, random), Kind.SEND, message.id, {"only": wanted}, command.send_at, 0, now)
+        payload = {"only": wanted, "page": page}
+        task = Task(new_id(now, random), Kind.SEND, message.id, payload, command.send_at, 0, now)
         await tasks.add_task(tx, task)
         return message, ()
-    audience = await spread.find_audience(tx, bucket.id, command.delivery_type, wanted)
+    audience = await spread.find_audience(tx, bucket.id, command.delivery_type, wanted, page)
     message = _new_message(command, caller, bucket, audience.users, now, random)
     await messages.add_message(tx, message)
     return message, await spread.begin(tx, message, audience, turn=turn, now=now, random=random)

@@ -20,7 +20,7 @@ from server.domain.turns import bulk_turn, critical_turn
 from server.store import messages, outbox, tasks
 from server.store.audience import START, Place, count_readers, reached
 
-PAGE = 500  # users and devices
+PAGE = 500  # users and devices: what a server writes at once
 AHEAD = 4  # pages of one message that wait at the same time
 HELD = 5_000  # milliseconds: the longest that a page is held back, since an inbox should not wait for a relay
 _LOOK_AGAIN = 50  # milliseconds
@@ -33,17 +33,18 @@ class Audience:
     only: Sequence[str] | None  # user ids, None for all of the bucket
     first: Sequence[Place]
     users: int
+    page: int  # how many places a page has, this one and those to come
 
 
 async def find_audience(
-    tx: Transaction, bucket_id: str, delivery_type: DeliveryType, only: Sequence[str] | None
+    tx: Transaction, bucket_id: str, delivery_type: DeliveryType, only: Sequence[str] | None, page: int
 ) -> Audience:
     """Look at whom a message to a bucket would reach."""
     devices = delivery_type is not DeliveryType.NO_PUSH
-    first = await reached(tx, bucket_id, only=only, devices=devices, after=START, limit=PAGE)
-    whole = len(first) < PAGE
+    first = await reached(tx, bucket_id, only=only, devices=devices, after=START, limit=page)
+    whole = len(first) < page
     users = len({place.user_id for place in first}) if whole else await count_readers(tx, bucket_id, only)
-    return Audience(only, first, users)
+    return Audience(only, first, users, page)
 
 
 async def begin(
@@ -53,8 +54,12 @@ async def begin(
     written = await _write(
         tx, message, audience.first, START, turn=_turn(message, turn, now), now=now, random=random
     )
-    if len(audience.first) == PAGE:
-        payload = _payload(audience.first[-1], audience.only, _gate([], written), now)
+    if len(audience.first) == audience.page:
+        payload = {
+            "only": audience.only,
+            "page": audience.page,
+            **_cursor(audience.first[-1], _gate([], written), now),
+        }
         task = Task(new_id(now, random), TaskKind.FANOUT, message.id, payload, now, 0, now)
         await tasks.add_task(tx, task)
     return written
@@ -72,14 +77,14 @@ async def go_on(tx: Transaction, task: Task, *, now: int, random: Random) -> Tas
         and await outbox.is_untried(tx, gates[0])
     ):
         return task.at(now + _LOOK_AGAIN)
-    only, after = task.payload["only"], Place(*task.payload["after"])
+    only, limit, after = task.payload["only"], task.payload["page"], Place(*task.payload["after"])
     devices = message.delivery_type is not DeliveryType.NO_PUSH
-    page = await reached(tx, message.bucket_id, only=only, devices=devices, after=after, limit=PAGE)
+    page = await reached(tx, message.bucket_id, only=only, devices=devices, after=after, limit=limit)
     turn = _turn(message, bulk_turn(now), now)
     written = await _write(tx, message, page, after, turn=turn, now=now, random=random)
-    if len(page) < PAGE:
+    if len(page) < limit:
         return None
-    return task.at(now, _payload(page[-1], only, _gate(gates, written), now))
+    return task.at(now, {**task.payload, **_cursor(page[-1], _gate(gates, written), now)})
 
 
 async def _write(
@@ -129,8 +134,8 @@ def _turn(message: Message, turn: int, now: int) -> int:
     return critical_turn(now) if message.delivery_type is DeliveryType.CRITICAL else turn
 
 
-def _payload(after: Place, only: Sequence[str] | None, gates: Sequence[str], since: int) -> Mapping[str, Any]:
-    return {"after": [after.user_id, after.device_id], "only": only, "gates": gates, "since": since}
+def _cursor(after: Place, gates: Sequence[str], since: int) -> Mapping[str, Any]:
+    return {"after": [after.user_id, after.device_id], "gates": gates, "since": since}
 
 
 def _gate(gates: Sequence[str], written: Sequence[Delivery]) -> Sequence[str]:
