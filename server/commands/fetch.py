@@ -62,9 +62,9 @@ async def fetch(db: Database, device: CallingDevice, command: Fetch, *, sealer: 
     found = await db.read(lambda tx: _find(tx, device, command, now))
     page = found.parcels[: command.limit]
     alive = [parcel for parcel in page if _dead(parcel, now) is None]
-    envelopes = await seal_parcels(db, alive, {device.id: found.address}, sealer)
+    sealed = await seal_parcels(db, alive, {device.id: found.address}, sealer)
     keyless = found.address.public_key is None
-    named = [_name(parcel, envelopes, now, keyless=keyless) for parcel in page]
+    named = [_name(parcel, sealed.envelopes, now, keyless=keyless) for parcel in page]
     return Fetched(named, found.retracted, found.read, found.head, len(found.parcels) > command.limit)
 
 
@@ -102,7 +102,7 @@ def _name(parcel: Parcel, envelopes: Mapping[str, bytes], now: int, *, keyless: 
     dead, envelope = _dead(parcel, now), envelopes.get(parcel.id)
     shown = keyless and dead is None
     if envelope is None and not shown:
-        dead = dead or State.CANCELLED  # retracted while it was being sealed
+        dead = dead or State.CANCELLED  # retracted while it was being sealed, or its key is none
     return Named(
         sequence=parcel.sequence,
         message_id=parcel.frame_id,

@@ -1,5 +1,7 @@
 """Sealing: a delivery's content becomes an envelope for one device, whatever its size.
 
+A key that is none (a row that was damaged, a key of a suite that this version does not know) costs its own delivery, never the batch.
+
 What does not fit the largest envelope goes as a preview: the title and as much of the text as there is room for, with a
 claim on the whole body, which is sealed once for each frame and device and stored before the preview leaves. Every
 attempt, and every fetch, names the same claim. Nothing is cut off silently.
@@ -13,6 +15,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from functools import partial
 from hashlib import sha256
 from itertools import chain
@@ -22,7 +25,7 @@ from uuid import UUID
 from crypto.claim import seal_claim
 from crypto.encoding import b64u
 from crypto.envelope import LARGEST_WEB_PUSH, SIZES, fits, seal
-from crypto.errors import TooLarge
+from crypto.errors import CryptoError, TooLarge
 from crypto.frame import Frame
 from crypto.keys import DevicePublicKey, IdentityKey, Suite
 from server.domain.claim import Claim, StoredClaim
@@ -78,27 +81,42 @@ class Letter:
     claim: Claim | None
 
 
+class Unsealed(Enum):
+    """Why there is no envelope for a letter."""
+
+    TOO_LARGE = auto()
+    BAD_KEY = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Envelopes by delivery id, and the deliveries to keys that nothing can be sealed for.
+
+    What is in neither was retracted while this ran, or is of a kind that has no preview.
+    """
+
+    envelopes: Mapping[str, bytes] = field(repr=False)
+    bad_keys: frozenset[str]
+
+
 async def seal_parcels(
     db: Database, parcels: Sequence[Parcel], addresses: Mapping[str, Address], sealer: Sealer
-) -> dict[str, bytes]:
-    """Return envelopes by delivery id, for devices that have a key and content that is still there.
-
-    What is missing from the answer could not be sealed: retracted while this ran, or of a kind that has no preview.
-    """
+) -> Sealed:
+    """Seal for devices that have a key what has content that is still there."""
     open_ = [p for p in parcels if p.body is not None and addresses[p.device_id].public_key is not None]
     bodies = {parcel.frame_id: body_of(parcel) for parcel in open_}
     letters = {p.id: letter_for(p, addresses[p.device_id], bodies[p.frame_id]) for p in open_}
-    envelopes = await _seal(letters, sealer)
-    large = [parcel for parcel in open_ if parcel.id not in envelopes and parcel.message_id is not None]
+    done = await _seal(letters, sealer)
+    large = [p for p in open_ if done[p.id] is Unsealed.TOO_LARGE and p.message_id is not None]
     if not large:
-        return envelopes
+        return _sealed(done)
     claims = await _claims_for(db, large, letters, sealer)
     previews = {
         p.id: _with_claim(letters[p.id], claims[p.frame_id, p.device_id])
         for p in large
         if (p.frame_id, p.device_id) in claims
     }
-    return envelopes | await _seal(previews, sealer)
+    return _sealed(done | await _seal(previews, sealer))
 
 
 def body_of(parcel: Parcel) -> bytes:
@@ -126,8 +144,8 @@ def letter_for(parcel: Parcel, address: Address, body: bytes) -> Letter:
     )
 
 
-def seal_letters(identity: IdentityKey, letters: Sequence[Letter]) -> list[bytes | None]:
-    """Seal each; None where its body does not fit."""
+def seal_letters(identity: IdentityKey, letters: Sequence[Letter]) -> list[bytes | Unsealed]:
+    """Seal each, or say why that cannot be."""
     return [_seal_one(identity, letter) for letter in letters]
 
 
@@ -173,18 +191,21 @@ def write_json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-async def _seal(letters: Mapping[str, Letter], sealer: Sealer) -> dict[str, bytes]:
+def _sealed(done: Mapping[str, bytes | Unsealed]) -> Sealed:
+    return Sealed(
+        {id_: envelope for id_, envelope in done.items() if isinstance(envelope, bytes)},
+        frozenset(id_ for id_, envelope in done.items() if envelope is Unsealed.BAD_KEY),
+    )
+
+
+async def _seal(letters: Mapping[str, Letter], sealer: Sealer) -> dict[str, bytes | Unsealed]:
     """Seal a few at a time, so that one batch is shared by all processes."""
     todo = list(letters.values())
     pieces = [todo[start : start + _AT_ONCE] for start in range(0, len(todo), _AT_ONCE)]
     sealed = await asyncio.gather(
         *(_compute(sealer, seal_letters, sealer.identity, piece) for piece in pieces)
     )
-    return {
-        id_: envelope
-        for id_, envelope in zip(letters, chain.from_iterable(sealed), strict=True)
-        if envelope is not None
-    }
+    return dict(zip(letters, chain.from_iterable(sealed), strict=True))
 
 
 async def _claims_for(
@@ -219,23 +240,26 @@ def _make_claims(letters: Sequence[tuple[Letter, str]], now: int, random: Random
     return [make_claim(letter, message_id, now=now, random=random) for letter, message_id in letters]
 
 
-def _seal_one(identity: IdentityKey, letter: Letter) -> bytes | None:
-    suite = Suite(letter.suite)
+def _seal_one(identity: IdentityKey, letter: Letter) -> bytes | Unsealed:
+    try:
+        device = DevicePublicKey(Suite(letter.suite), letter.public_key)
+    except (CryptoError, ValueError):  # ValueError: of a suite that is unknown
+        return Unsealed.BAD_KEY
     body, smallest = letter.body, SIZES[0]
     if letter.claim is not None:  # the size must not tell how much of it is text
-        body, smallest = preview(body, letter.claim, suite, letter.largest), letter.largest
+        body, smallest = preview(body, letter.claim, device.suite, letter.largest), letter.largest
     frame = Frame(UUID(letter.frame_id), letter.sequence, letter.sent_at, letter.kind, body)
     try:
         return seal(
             frame,
             signer=identity,
-            device=DevicePublicKey(suite, letter.public_key),
+            device=device,
             device_id=UUID(letter.device_id),
             largest=letter.largest,
             smallest=smallest,
         )
     except TooLarge:
-        return None
+        return Unsealed.TOO_LARGE
 
 
 def _with_claim(letter: Letter, claim: Claim) -> Letter:

@@ -91,14 +91,18 @@ class Dispatcher:
         return longer
 
     async def _seal(self, todo: Plan, batch: Batch) -> tuple[list[Sending], list[Settlement]]:
-        envelopes = await seal_parcels(self._db, todo.seal, batch.addresses, self._sealer)
+        sealed = await seal_parcels(self._db, todo.seal, batch.addresses, self._sealer)
+        if sealed.bad_keys:
+            self._log.error(
+                "devices have keys that are none; pair them anew", deliveries=len(sealed.bad_keys)
+            )
         now = self._sealer.clock()
         sendings, unsealed = [], []
         for parcels in [*([parcel] for parcel in todo.seal), *todo.wake]:
             first, address = parcels[0], batch.addresses[parcels[0].device_id]
-            envelope = envelopes.get(first.id)
+            envelope = sealed.envelopes.get(first.id)
             if envelope is None and address.public_key is not None:
-                unsealed.append(not_sealed(first, now))
+                unsealed.append(not_sealed(first, now, bad_key=first.id in sealed.bad_keys))
                 continue
             push = push_for(first, address, envelope, now=now, collapse_key=self._collapse_key)
             sendings.append(Sending(push, parcels))

@@ -131,8 +131,10 @@ def unsettled(sending: Sending, reason: str, due_at: int) -> list[Settlement]:
     ]
 
 
-def not_sealed(parcel: Parcel, now: int) -> Settlement:
-    """Settle what could not be sealed: retracted at the last moment, which the next look finds, or too large for a notice."""
+def not_sealed(parcel: Parcel, now: int, *, bad_key: bool = False) -> Settlement:
+    """Settle what could not be sealed: retracted at the last moment, which the next look finds, or not to be sealed ever."""
+    if bad_key:
+        return _settlement(parcel, Event.REJECT, "bad_key", now)
     if parcel.message_id is not None:
         return _settlement(parcel, Event.RETRY, "not_sealed", now)
     return _settlement(parcel, Event.REJECT, "too_large", now)

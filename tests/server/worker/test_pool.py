@@ -42,6 +42,7 @@ async def test_sealing_goes_on_after_one_of_its_processes_was_killed(
     sealer = Sealer(IDENTITY, pool, lambda: 5, secrets.token_bytes)
     process = await asyncio.wrap_future(pool.submit(os.getpid))
     os.kill(process, signal.SIGKILL)
-    assert list(await seal_parcels(database, [parcel], {device: address}, sealer)) == ["p"]
+    sealed = await seal_parcels(database, [parcel], {device: address}, sealer)
+    assert list(sealed.envelopes) == ["p"]
     assert await asyncio.wrap_future(pool.submit(os.getpid)) != process
     assert [entry["log_level"] for entry in log.entries] == ["error"]

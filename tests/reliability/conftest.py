@@ -1,0 +1,18 @@
+"""What goes wrong around a server: worlds of an outbox, a real relay and simulated providers, and whole servers as processes."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from server.domain.ports import Database, Random
+from tests.harness.clock import SettableClock
+from tests.server.worker.conftest import World, make_world
+
+
+@pytest.fixture
+async def world(
+    database: Database, clock: SettableClock, random: Random, tmp_path: Path
+) -> AsyncIterator[World]:
+    async with make_world(database, clock, random, tmp_path, stop_seconds=5) as made:
+        yield made
