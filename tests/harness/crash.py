@@ -15,7 +15,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,14 @@ from rich.table import Table
 from simulator.phone import Phone
 from tests.harness.crash_kills import Kills
 from tests.harness.crash_senders import Choices, Ledger, Senders
-from tests.harness.crash_verdict import Judgement, judge, keep_evidence, wait_for_all, wait_for_books
+from tests.harness.crash_verdict import (
+    Judgement,
+    errors_logged,
+    judge,
+    keep_evidence,
+    wait_for_all,
+    wait_for_books,
+)
 from tests.harness.databases import postgres_database
 from tests.harness.process import Process
 from tests.harness.stack import EVERYTHING, Stack, running
@@ -67,7 +74,7 @@ async def crash(directory: Path, plan: Plan, database_url: str) -> tuple[Judgeme
         await wait_for_all(phones, senders.ledger)
         books = await wait_for_books(stack)
         verdicts = [judge(name, phone, senders.ledger) for name, phone in phones.items()]
-        judgement = Judgement(verdicts, books, senders.ledger.faults)
+        judgement = Judgement(verdicts, books, senders.ledger.faults, errors_logged(directory))
         for phone in phones.values():
             await phone.close()
         if not judgement.clean:
@@ -130,6 +137,7 @@ def report(judgement: Judgement, ledger: Ledger, kills: Kills, seconds: float) -
     console.print(f"conservation: {judgement.books}")
     console.print(f"messages: {len(ledger.answered)} answered, {_listed(ledger.counts)}")
     console.print(f"killed, in which phase: {_listed(kills.counts)}")
+    console.print(f"errors in the logs: {_listed(judgement.errors) or 'none'}")
     console.print(f"took {seconds / 60:.1f} minutes")
     for fault in judgement.faults:
         console.print(f"[bold]fault:[/] {fault}", highlight=False)
@@ -138,7 +146,7 @@ def report(judgement: Judgement, ledger: Ledger, kills: Kills, seconds: float) -
             console.print(f"{one.phone}: {', '.join(sorted(one.wrong))}")
 
 
-def _listed(counts: dict[str, int]) -> str:
+def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {name}" for name, number in sorted(counts.items()))
 
 

@@ -101,6 +101,8 @@ class Kills:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
+        elif not process.alive:
+            raise RuntimeError(f"{name} has ended by itself; see {process.log}")
         await process.kill()
         self._note(number, name, phase, time.monotonic() - self._up_since[name], senders)
         self._starting[name] = asyncio.create_task(self._start(process))

@@ -4,7 +4,8 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ class Verdict:
 class Judgement:
     verdicts: Sequence[Verdict]
     books: Books
-    faults: Sequence[str] = field(default=())
+    faults: Sequence[str]
+    errors: Mapping[str, int]
 
     @property
     def clean(self) -> bool:
@@ -79,6 +81,18 @@ async def wait_for_books(stack: Stack) -> Books:
         await asyncio.sleep(LOOK_SECONDS)
         books = await stack.books()
     return books
+
+
+def errors_logged(directory: Path) -> Counter[str]:
+    """What the processes logged as errors, which an operator would look into."""
+    counts: Counter[str] = Counter()
+    for log in directory.glob("*.log"):
+        for line in log.read_text(errors="replace").splitlines():
+            with suppress(ValueError):
+                entry = json.loads(line)
+                if entry.get("level") == "error":
+                    counts[f"{entry.get('event')} ({log.stem.partition('-')[0]})"] += 1
+    return counts
 
 
 def judge(name: str, phone: Phone, ledger: Ledger) -> Verdict:
