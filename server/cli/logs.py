@@ -4,13 +4,15 @@ Nobody logs content, tokens, handles or keys; `redact` is the second net under t
 replaces them wherever they stand in a line, so that a mistake elsewhere costs a line of the log and not a secret.
 """
 
+import json
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any, TextIO, cast
 
+import orjson
 import structlog
 from aiohttp.http import HttpProcessingError
 
@@ -25,6 +27,7 @@ _SHAPES = re.compile(
     # Handles, envelopes, push tokens. A key id has 43 characters and may be logged.
     r"|[A-Za-z0-9_+/-]{60,}={0,2}"
 )
+_SHORTEST = 12  # characters: none of the shapes is shorter
 _HIDDEN = "[hidden]"
 _LIBRARIES = logging.WARNING
 
@@ -39,7 +42,7 @@ def redact(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> Mutabl
 def _clean(value: Any) -> Any:
     match value:
         case str():
-            return _SHAPES.sub(_HIDDEN, value)
+            return value if len(value) < _SHORTEST else _SHAPES.sub(_HIDDEN, value)
         case bytes():
             return _HIDDEN
         case dict():
@@ -58,9 +61,9 @@ def start_logging(settings: LogSettings, stream: TextIO) -> None:
     as_json = settings.format is LogFormat.JSON or (settings.format is LogFormat.AUTO and not stream.isatty())
     structlog.configure(
         processors=[
+            redact,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            redact,
             _renderer(as_json=as_json, colors=stream.isatty()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -89,8 +92,16 @@ class _Unfailing:
 
 def _renderer(*, as_json: bool, colors: bool) -> Any:
     if as_json:
-        return structlog.processors.JSONRenderer(ensure_ascii=False)
+        return structlog.processors.JSONRenderer(_json)
     return structlog.dev.ConsoleRenderer(colors=colors)
+
+
+def _json(line: Mapping[str, Any], **_options: Any) -> str:
+    """Write a line; what is no text (a lone surrogate) is escaped by the slower of the two writers."""
+    try:
+        return orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS).decode()
+    except orjson.JSONEncodeError:
+        return json.dumps(line)
 
 
 class _ToStructlog(logging.Handler):

@@ -62,6 +62,16 @@ def test_what_is_no_secret_stays() -> None:
 
 
 @pytest.mark.usefixtures("restored")
+def test_a_line_is_written_even_of_what_is_no_text() -> None:
+    """A lone surrogate, which stands for a byte of an argument or a file's name that is not UTF-8."""
+    stream = io.StringIO()
+    start_logging(LogSettings(level=LogLevel.INFO, format=LogFormat.JSON), stream)
+    structlog.get_logger("server").info("odd", file="\udcff", name="Zoë", counts={1: 2})
+    [line] = stream.getvalue().splitlines()
+    assert json.loads(line).items() >= {"file": "\udcff", "name": "Zoë", "counts": {"1": 2}}.items()
+
+
+@pytest.mark.usefixtures("restored")
 def test_lines_are_json_from_their_level_on_and_libraries_end_in_them() -> None:
     stream = io.StringIO()
     start_logging(LogSettings(level=LogLevel.WARNING, format=LogFormat.JSON), stream)
