@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from multidict import CIMultiDict
 
 from server.api.reading import TooSlow, UnsupportedMedia
 from server.domain.errors import (
@@ -48,15 +49,17 @@ STATUS: dict[type[Refusal], HTTPStatus] = {
 }
 
 # Answers hold what only their reader may see, and nothing here is a page: no cache, no framing, no guessing of types.
-SECURITY_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "Server": "hushpost",  # and not which versions of what
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
+SECURITY_HEADERS = CIMultiDict(
+    {
+        "Cache-Control": "no-store",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Referrer-Policy": "no-referrer",
+        "Server": "hushpost",  # and not which versions of what
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+    }
+)
 
 
 def show(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

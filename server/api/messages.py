@@ -180,7 +180,7 @@ def _split(text: str) -> Any:
 
 
 def _refuse_others(fields: Fields) -> None:
-    for name in _NOT_CARRIED_OUT:
+    for name in fields.among(_NOT_CARRIED_OUT):
         if fields.value(name) not in (None, False, [], ""):
             fields.fault(name, "is not supported by this server yet", "leave it out")
 

@@ -47,8 +47,7 @@ class Outer:
             began = self.monotonic()
             response = await self._answer(request, handler)
             if not response.prepared:
-                for name, value in SECURITY_HEADERS.items():
-                    response.headers.setdefault(name, value)
+                response.headers.merge(SECURITY_HEADERS)  # without those that it has
             self._note(request, response.status, self.monotonic() - began)
             return response
 

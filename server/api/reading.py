@@ -45,6 +45,8 @@ async def read_body(request: web.Request, *, seconds: float = BODY_SECONDS) -> b
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise UnsupportedMedia("send the body without a Content-Encoding", code="encoding_unsupported")
     try:
+        if request.content.is_eof():  # all of it came with the head: nothing to wait for
+            return await request.read()
         async with asyncio.timeout(seconds):
             return await request.read()
     except TimeoutError:
@@ -90,6 +92,10 @@ class Fields:
     def fault(self, name: str, reason: str, fix: str) -> None:
         self.faults.append(Fault(self._where + name, reason, fix))
 
+    def among(self, names: Sequence[str]) -> list[str]:
+        """Return those of some names that are there, whatever they hold."""
+        return [name for name in names if name in self._values]
+
     def value(self, name: str) -> Any:
         """Return a field as it came, None where it is left out."""
         return self._values.get(name)
@@ -116,15 +122,15 @@ class Fields:
     def choice(self, name: str, choices: type[Choice]) -> Choice:
         """Return one of a few words that must be there."""
         value = self._values.get(name)
-        words = [choice.value for choice in choices]
-        fix = f"send one of {', '.join(words)}"
-        if value is None:
-            self.fault(name, "is missing", fix)
-        elif value not in words:
-            self.fault(
-                name, "is none of the known words" if isinstance(value, str) else f"is {_kind(value)}", fix
-            )
-        return choices(value) if isinstance(value, str) and value in words else next(iter(choices))
+        if isinstance(value, str):
+            try:
+                return choices(value)
+            except ValueError:
+                reason = "is none of the known words"
+        else:
+            reason = "is missing" if value is None else f"is {_kind(value)}"
+        self.fault(name, reason, f"send one of {', '.join(choice.value for choice in choices)}")
+        return next(iter(choices))
 
     def flag(self, name: str) -> bool:
         """Return true or false; false where it is left out."""
@@ -206,14 +212,15 @@ class Query(Fields):
 
 
 def _wrong_text(value: Any, least: int, most: int, rule: Rule) -> Wrong | None:
-    fix = f"send a text of {least} to {most} characters"
     if not isinstance(value, str):
-        return f"is {_kind(value)}", fix
-    if least and not value.strip():
-        return "is empty", fix
-    if not least <= len(value) <= most:
-        return f"has {len(value)} characters", fix
-    return rule(value)
+        reason = f"is {_kind(value)}"
+    elif least and not value.strip():
+        reason = "is empty"
+    elif not least <= len(value) <= most:
+        reason = f"has {len(value)} characters"
+    else:
+        return rule(value)
+    return reason, f"send a text of {least} to {most} characters"
 
 
 def _kind(value: Any) -> str:

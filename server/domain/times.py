@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 # Python reads more: weeks, commas, years that only an offset brings within the calendar.
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE)
@@ -10,9 +11,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def show_time(at: int) -> str:
     """Return milliseconds since the epoch as `2025-01-01T12:00:00.000Z`."""
-    return (_EPOCH + timedelta(milliseconds=at)).isoformat(timespec="milliseconds").removesuffix(
-        "+00:00"
-    ) + "Z"
+    second, milliseconds = divmod(at, 1000)
+    return f"{_show_second(second)}.{milliseconds:03}Z"
+
+
+@lru_cache(maxsize=1024)  # the same second is shown for every message of it
+def _show_second(second: int) -> str:
+    return (_EPOCH + timedelta(seconds=second)).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 def read_time(text: str) -> int:
