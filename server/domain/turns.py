@@ -9,8 +9,8 @@ from the time of writing, so that nothing starves.
 
 from collections import OrderedDict
 
-SPREAD = 10_000  # milliseconds: the most that anything stands back
-BULK = 5_000  # how far the rest of a large message stands back
+SPREAD = 60_000  # milliseconds: the most that anything stands back
+BULK = 30_000  # how far the rest of a large message stands back
 _STEP = 1  # milliseconds for each delivery: a sender below a thousand a second stands back for nobody
 _FLOWS = 10_000
 

@@ -50,9 +50,12 @@ class Times:
     relayed_at: int | None
 
 
-async def claim(tx: Transaction, lease: str, *, now: int, until: int, limit: int) -> int:
-    """Put up to `limit` due deliveries under a lease, those whose turn it is first, and return how many."""
-    candidates = await tx.all(_CANDIDATES, now, now + SPREAD, limit)
+async def claim(tx: Transaction, lease: str, *, now: int, until: int, limit: int, ahead: int = SPREAD) -> int:
+    """Put up to `limit` due deliveries under a lease, the lowest turn first, and return how many.
+
+    `ahead` is how far from now their turns may be, in milliseconds: 0 leaves out what stands back for others.
+    """
+    candidates = await tx.all(_CANDIDATES, now, now + ahead, limit)
     devices = sorted({row["device_id"] for row in candidates})
     free: set[str] = set()
     for chunk in chunks(devices):

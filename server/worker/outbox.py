@@ -13,6 +13,7 @@ from typing import Any
 from server.domain.delivery import LEASE, SECOND
 from server.domain.ids import new_id
 from server.domain.ports import Clock, Database, DatabaseError, Random
+from server.domain.turns import SPREAD
 from server.store import leases
 from server.worker.dispatch import Dispatcher, Lease
 from server.worker.pace import Pace
@@ -109,13 +110,19 @@ class Outbox:
                 self._log.warning("leases ended before their batches did", deliveries=number)
 
     async def _look(self) -> bool:
-        """Claim a batch and send it on its way; False where there is none or no time for it."""
+        """Claim a batch and send it on its way; False where there is none or no time for it.
+
+        The last place is for what stands back for nobody: a message to everybody does not hold up an alarm for as long as
+        a batch takes.
+        """
         most = 1 if self._pace.is_trying else self._settings.in_flight
-        if len(self._in_flight) >= most or not self._pace.is_open(self._clock()):
+        places = most - len(self._in_flight)
+        if places < 1 or not self._pace.is_open(self._clock()):
             return False
+        ahead = 0 if places == 1 < most else SPREAD
         now = self._clock()
         lease = Lease(new_id(now, self._random), now + LEASE)
-        claimed = await self._claim(lease, now)
+        claimed = await self._claim(lease, now, ahead)
         if claimed:
             task = asyncio.create_task(self._dispatch(lease), name="outbox-batch")
             self._in_flight.add(task)
@@ -127,10 +134,11 @@ class Outbox:
         self._in_flight.discard(task)
         self._bell.set()
 
-    async def _claim(self, lease: Lease, now: int) -> int:
+    async def _claim(self, lease: Lease, now: int, ahead: int) -> int:
+        limit = self._settings.batch
         try:
             return await self._db.write(
-                lambda tx: leases.claim(tx, lease.id, now=now, until=lease.until, limit=self._settings.batch)
+                lambda tx: leases.claim(tx, lease.id, now=now, until=lease.until, limit=limit, ahead=ahead)
             )
         except asyncio.CancelledError:
             # It may be committed all the same, and nobody would work on it. What fails here the lease's end mends.
