@@ -36,6 +36,7 @@ LIBRARIES: dict[str, set[str]] = {
     "asyncpg": {"server.store"},
     "h2": {"relay", "simulator"},
     "pyfcm": {"relay"},
+    "redis": {"relay"},
     "rich": {"server.cli", "simulator"},
     "sqlalchemy": {"server.store"},
     "sqlite3": {"server.store"},
