@@ -1,7 +1,8 @@
 """How deliveries come to an end beside being settled: with their device, and by age. What is deleted is noted in the book.
 
 A device may fetch whatever can still be shown, 28 days at the longest (PROTOCOL.md, section 2); what is older and settled tells
-nobody anything, and goes.
+nobody anything, and goes. Whoever deletes a user, a bucket or a message takes its deliveries away here first: rows that vanish with
+another by a foreign key are in no book.
 """
 
 from collections import Counter
