@@ -51,8 +51,13 @@ async def run_due(db: Database, *, now: int, random: Random, log: Any) -> Task |
             "a task failed and is tried again", kind=task.kind.value, task=task.id, error=type(error).__name__
         )
         again = task.failed(now, jitter_of(random(4)))
-        await db.write(lambda tx: tasks.reschedule(tx, again))
+        await db.write(lambda tx: tasks.postpone(tx, again))
         return task
+
+
+async def put_back(db: Database, now: int) -> int:
+    """Run what does not wait for a time of its own, after the clock was put back; return how many tasks that are."""
+    return await db.write(lambda tx: tasks.advance(tx, now))
 
 
 async def next_due(db: Database) -> int | None:

@@ -61,6 +61,22 @@ async def reschedule(tx: Transaction, task: Task) -> None:
     )
 
 
+async def postpone(tx: Transaction, task: Task) -> None:
+    """Write when a task that failed is tried again, unless somebody else has taken it further meanwhile."""
+    await tx.run(
+        "UPDATE tasks SET due_at = $2, attempts = $3 WHERE id = $1 AND attempts = $4",
+        task.id,
+        task.due_at,
+        task.attempts,
+        task.attempts - 1,
+    )
+
+
+async def advance(tx: Transaction, now: int) -> int:
+    """Make due at once what waits for a later time and is not planned for it: the clock by which that was set was put back."""
+    return await tx.run("UPDATE tasks SET due_at = $1 WHERE due_at > $1 AND kind <> 'send'", now)
+
+
 async def drop_tasks(tx: Transaction, message_id: str) -> int:
     """Delete what is still to be done for a message; one that runs now ends first."""
     return await tx.run("DELETE FROM tasks WHERE message_id = $1", message_id)

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from server.commands.due import next_due, prepare_tasks, run_due
+from server.commands.due import next_due, prepare_tasks, put_back, run_due
+from server.domain.delivery import SECOND
 from server.domain.ports import Clock, Database, DatabaseError, Random
 from server.domain.task import Kind
 from server.worker.metrics import SchedulerMetrics
 
 _TOGETHER = 0.01  # seconds: whoever sends much wakes often
+_PUT_BACK = 1 * SECOND  # a clock that loses more than this at once was set
 _WRITES = frozenset({Kind.SEND, Kind.FANOUT})
 
 
@@ -42,6 +44,7 @@ class Scheduler:
         self._log = log
         self._bell = asyncio.Event()
         self._prepared = False
+        self._seen = 0
 
     def wake(self) -> None:
         """Look for tasks now."""
@@ -67,10 +70,19 @@ class Scheduler:
         if not self._prepared:
             await prepare_tasks(self._db, self._clock())
             self._prepared = True
+        await self._watch_clock()
         due_at, now = await next_due(self._db), self._clock()
         if due_at is None or due_at > now:
             return self._poll_seconds if due_at is None else min((due_at - now) / 1000, self._poll_seconds)
         return 0 if await self._step() else _TOGETHER  # another process has it
+
+    async def _watch_clock(self) -> None:
+        """Have what waits a moment not wait for as long as the clock was put back."""
+        now = self._clock()
+        if now < self._seen - _PUT_BACK:
+            number = await put_back(self._db, now)
+            self._log.warning("the clock was put back; what waited for no time of its own is due", tasks=number)
+        self._seen = now
 
     async def _step(self) -> bool:
         """Run the task that has been due the longest; False where there is none to be had."""
