@@ -28,7 +28,7 @@ from server.commands.signing import Signer, check_digest
 from server.domain.account import Caller
 from server.domain.device import LONGEST_NAME, LONGEST_PLATFORM, Device, PairDevice
 from server.domain.ports import Clock, Database, Random
-from server.domain.probe import Probe, hops
+from server.domain.timeline import Track, hops
 from server.domain.times import show_time
 
 _LONGEST_CODE = 100
@@ -82,10 +82,10 @@ class Devices:
 
     async def test(self, request: web.Request, caller: Caller) -> web.Response:
         command = read_test(Query(request), request.match_info["id"].lower())
-        probe = await test_device(
+        track = await test_device(
             self.db, caller.user, command, now=self.clock(), random=self.random, wake=self.wake
         )
-        return show(show_probe(probe))
+        return show(show_test(track))
 
 
 def read_pairing(values: dict[str, Any]) -> PairDevice:
@@ -155,17 +155,17 @@ def show_device(device: Device, address: ServerAddress) -> dict[str, Any]:
     }
 
 
-def show_probe(probe: Probe) -> dict[str, Any]:
+def show_test(track: Track) -> dict[str, Any]:
     return {
-        "deviceId": probe.device_id,
-        "messageId": probe.message_id,
-        "deliveryId": probe.id,
-        "state": probe.state.value,
-        "attempts": probe.attempts,
-        "providerId": probe.provider_id,
+        "deviceId": track.device_id,
+        "messageId": track.message_id,
+        "deliveryId": track.id,
+        "state": track.state.value,
+        "attempts": track.attempts,
+        "providerId": track.provider_id,
         "hops": [
             {"hop": hop.name, "outcome": hop.outcome, "reason": hop.reason, "at": _time(hop.at)}
-            for hop in hops(probe)
+            for hop in hops(track)
         ],
     }
 

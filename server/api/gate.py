@@ -95,5 +95,5 @@ def _refuse_acting_for_others(request: web.Request) -> None:
 def _lacking(need: Need, caller: Caller) -> str:
     if caller.grant.scopes is None:
         return "only an admin may do this"
-    wanted = "admin" if need is Need.ACCOUNT else need.value
+    wanted = "admin" if need in (Need.ACCOUNT, Need.OPERATE) else need.value
     return f"this access token lacks the scope {wanted}"

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from server.api.auth import Auth
 from server.api.buckets import Buckets
+from server.api.deliveries import Deliveries
 from server.api.device import Device
 from server.api.devices import Devices
 from server.api.gate import ForDevice, ForUser, Gate, Open, Route
@@ -30,6 +31,7 @@ class Resources:
     tokens: Tokens
     buckets: Buckets
     messages: Messages
+    deliveries: Deliveries
     devices: Devices
     device: Device
     keys: Keys
@@ -57,6 +59,10 @@ def routes(to: Resources) -> list[Route]:
         ForUser("GET", "/api/v1/messages", Need.READ, to.messages.list),
         ForUser("GET", f"/api/v1/messages/{_ID}", Need.READ, to.messages.get),
         ForUser("DELETE", f"/api/v1/messages/{_ID}", Need.ACCOUNT, to.messages.delete),
+        ForUser("GET", f"/api/v1/messages/{_ID}/deliveries", Need.READ, to.deliveries.timeline),
+        # what came to nothing
+        ForUser("GET", "/api/v1/deliveries", Need.OPERATE, to.deliveries.dead),
+        ForUser("POST", "/api/v1/deliveries/retry", Need.OPERATE, to.deliveries.retry),
         # a user's devices
         ForUser("POST", "/api/v1/devices/pairing-codes", Need.ACCOUNT, to.devices.create_code),
         ForUser("GET", "/api/v1/devices", Need.ACCOUNT, to.devices.list),

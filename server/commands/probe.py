@@ -11,9 +11,9 @@ from server.domain.errors import NotFound
 from server.domain.ids import new_id
 from server.domain.message import DeliveryType, Message, SendMessage, content_of
 from server.domain.ports import Database, Random, Transaction
-from server.domain.probe import Probe
+from server.domain.timeline import Track
 from server.store import buckets, devices, messages, outbox
-from server.store.probes import find_probe
+from server.store.timeline import find_track
 
 LIFETIME = 600_000  # a test that arrives later than that tells nobody anything
 _LOOK_EVERY = (
@@ -29,20 +29,20 @@ class TestDevice:
 
 async def test_device(
     db: Database, user: User, command: TestDevice, *, now: int, random: Random, wake: Callable[[], None]
-) -> Probe:
+) -> Track:
     """Send a test message to one device of this user and wait for its outcome; NotFound."""
-    probe = await _send(db, user, command.device_id, now, random)
+    track = await _send(db, user, command.device_id, now, random)
     wake()
     for _ in range(int(command.wait / 1000 / _LOOK_EVERY)):
-        if probe.over:
+        if track.over:
             break
         await asyncio.sleep(_LOOK_EVERY)
-        probe = await _look(db, probe.id)
-    return probe
+        track = await _look(db, track.id)
+    return track
 
 
-async def _send(db: Database, user: User, device_id: str, now: int, random: Random) -> Probe:
-    async def job(tx: Transaction) -> Probe | None:
+async def _send(db: Database, user: User, device_id: str, now: int, random: Random) -> Track:
+    async def job(tx: Transaction) -> Track | None:
         device = await devices.find_device(tx, device_id, user.id)
         bucket = await buckets.find_own_bucket(tx, user.id, DEFAULT_BUCKET)
         if device is None or bucket is None:
@@ -51,19 +51,19 @@ async def _send(db: Database, user: User, device_id: str, now: int, random: Rand
         await messages.add_message(tx, message)
         draft = draft_of(message, user.id, device.id, turn=now, now=now, random=random)
         await outbox.enqueue(tx, [draft], now)
-        return await find_probe(tx, draft.id)
+        return await find_track(tx, draft.id)
 
     return _found(await db.write(job))
 
 
-async def _look(db: Database, delivery_id: str) -> Probe:
-    return _found(await db.read(lambda tx: find_probe(tx, delivery_id)))
+async def _look(db: Database, delivery_id: str) -> Track:
+    return _found(await db.read(lambda tx: find_track(tx, delivery_id)))
 
 
-def _found(probe: Probe | None) -> Probe:
-    if probe is None:
+def _found(track: Track | None) -> Track:
+    if track is None:
         raise NotFound("the device was unpaired meanwhile")
-    return probe
+    return track
 
 
 def _test_message(user: User, bucket: Bucket, device_name: str, now: int, random: Random) -> Message:

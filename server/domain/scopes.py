@@ -31,6 +31,7 @@ class Need(Enum):
     READ = "messages:read"
     ACCOUNT = "account"  # the rest: a token needs `admin` for it, a person only to be signed in
     METRICS = "metrics"  # the operator's: an admin, or a token with `metrics` that an admin made
+    OPERATE = "operate"  # the rest of the operator's: an admin, or a token with `admin` that an admin made
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Grant:
     def meets(self, need: Need) -> bool:
         """Say whether this credential is enough for a route with that need."""
         if self.scopes is None:
-            return self.operator or need is not Need.METRICS
+            return self.operator or need not in (Need.METRICS, Need.OPERATE)
         if self.operator and "admin" in self.scopes:
             return True
         if need is Need.SEND:
