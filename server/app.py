@@ -19,14 +19,13 @@ from prometheus_client import CollectorRegistry
 from crypto.keys import IdentityKey
 from server.api.auth import Auth
 from server.api.buckets import Buckets
-from server.api.deliveries import Deliveries
 from server.api.device import Device
 from server.api.devices import Devices
 from server.api.gate import Gate
 from server.api.health import Health
 from server.api.keys import Keys
 from server.api.messages import Messages
-from server.api.metrics import DeliveryGauges, RequestMetrics
+from server.api.metrics import RequestMetrics
 from server.api.outer import Outer, described
 from server.api.reading import MAX_BODY
 from server.api.routes import Resources, install, operators_routes, routes
@@ -180,7 +179,7 @@ def _gate(pieces: ServerPieces, mint: Mint, usage: Usage) -> Gate:
 
 
 def _health(pieces: ServerPieces, running: Running) -> Health:
-    return Health(pieces.db, pieces.shown, DeliveryGauges(pieces.shown), running.working)
+    return Health(pieces.db, pieces.clock, pieces.shown, running.working)
 
 
 def _hashing(passwords: Passwords) -> Callable[[web.Application], AsyncIterator[None]]:
@@ -202,7 +201,6 @@ def _resources(
         tokens=Tokens(db, clock, random),
         buckets=Buckets(db, clock, random),
         messages=Messages(db, clock, random, wake, Sender(db, Turns(), Repeats(), random, wake, PAGE)),
-        deliveries=Deliveries(db, clock, wake),
         devices=Devices(db, clock, random, wake, address, signer),
         device=Device(db, clock, random, wake, pieces.sealer),
         keys=Keys(address, signer, clock),

@@ -95,9 +95,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where messages are kept. url: empty for `sqlite:///<data_dir>/hushpost.db`."""
+    """Where messages are kept. url: empty for `sqlite:///<data_dir>/hushpost.db`.
+
+    connections: of each server process to PostgreSQL, at most, and one more for hints between processes.
+    """
 
     url: DatabaseUrl = ""
+    connections: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 10
 
     def __repr__(self) -> str:
         return "DatabaseSettings(url=…)"

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
 
 from server.api.answers import problem, show
-from server.api.metrics import DeliveryGauges
-from server.commands.health import count_deliveries, database_answers
+from server.api.metrics import Scrape
+from server.commands.health import database_answers, look_at_queue
 from server.domain.account import Caller
-from server.domain.ports import Database
+from server.domain.ports import Clock, Database
 
 _PATIENCE = 2.0  # seconds that a database may take to answer before this server counts as not ready
 
@@ -21,8 +22,8 @@ _PATIENCE = 2.0  # seconds that a database may take to answer before this server
 @dataclass(frozen=True)
 class Health:
     db: Database
-    registry: CollectorRegistry
-    gauges: DeliveryGauges
+    clock: Clock
+    counted: Collector
     working: Callable[[], Mapping[str, bool]]  # of each worker of this process, whether it runs
 
     async def alive(self, _request: web.Request) -> web.Response:
@@ -36,8 +37,8 @@ class Health:
         return show({"status": "ready"})
 
     async def metrics(self, _request: web.Request, _caller: Caller) -> web.Response:
-        self.gauges.set(await count_deliveries(self.db))
-        body = await asyncio.to_thread(generate_latest, self.registry)
+        queue = await look_at_queue(self.db, self.clock())
+        body = await asyncio.to_thread(generate_latest, Scrape(self.counted, queue))
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     async def _parts(self) -> dict[str, bool]:

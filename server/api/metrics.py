@@ -1,8 +1,12 @@
 """Metrics of this process, in a registry of its own. Labels are routes' templates and states, never a name or an id."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from collections.abc import Iterator
 
-from server.domain.tally import Tally
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from server.commands.health import Queue
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -37,21 +41,27 @@ class RequestMetrics:
         timer.observe(seconds)
 
 
-class DeliveryGauges:
-    """Conservation, for everybody to see: what was created is what was settled and what waits."""
+class Scrape(Collector):
+    """What processes have counted, and beside it what the database holds at this moment: the same whoever is asked.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._by_state = Gauge("hushpost_deliveries", "Deliveries by state.", ("state",), registry=registry)
-        self._created = Gauge(
-            "hushpost_deliveries_created", "Deliveries that were ever created.", registry=registry
-        )
-        self._lost = Gauge(
-            "hushpost_deliveries_lost", "Created, but in no known state: always 0.", registry=registry
-        )
+    Conservation, for everybody to see: what was created is what was settled and what waits.
+    """
 
-    def set(self, counts: Tally) -> None:
-        """Show what the database holds."""
-        for state, number in counts.by_state.items():
-            self._by_state.labels(state).set(number)
-        self._created.set(counts.created)
-        self._lost.set(counts.lost)
+    def __init__(self, counted: Collector, queue: Queue) -> None:
+        self._counted = counted
+        self._queue = queue
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._counted.collect()
+        tally = self._queue.tally
+        states = GaugeMetricFamily("hushpost_deliveries", "Deliveries by state.", labels=["state"])
+        for state, number in tally.by_state.items():
+            states.add_metric([state], number)
+        yield states
+        for name, text, value in (
+            ("hushpost_deliveries_created", "Deliveries that were ever created.", tally.created),
+            ("hushpost_deliveries_lost", "Created, but in no known state: always 0.", tally.lost),
+            ("hushpost_outbox_due", "Deliveries that are due or leased.", self._queue.due),
+            ("hushpost_outbox_oldest_seconds", "Age of the oldest of these.", self._queue.oldest / 1000),
+        ):
+            yield GaugeMetricFamily(name, text, value=value)

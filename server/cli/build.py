@@ -108,7 +108,7 @@ async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 async def _open(settings: Settings, resources: AsyncExitStack) -> Database:
     try:
-        db = await open_database(database_url(settings))
+        db = await open_database(database_url(settings), connections=settings.database.connections)
     except DatabaseError as error:
         raise CommandError(f"database.url: {error}") from None
     resources.push_async_callback(db.close)

@@ -91,6 +91,7 @@ class Crew:
         keepers = [asyncio.create_task(self._keep(number, processes)) for number in range(1, processes + 1)]
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait((*keepers, stopping), return_when=asyncio.FIRST_COMPLETED)
+        self.log.info("stopping", processes=len(self._running))
         for task in (*keepers, stopping):
             task.cancel()
         await asyncio.wait((*keepers, stopping))
@@ -136,12 +137,13 @@ class Crew:
         return child
 
     def _note_served(self, number: int, processes: int) -> None:
-        before = len(self._served)
+        if number in self._served:
+            self.log.info("a process serves in the other's place", process=number)
+            return
         self._served.add(number)
-        if before < len(self._served) == processes:
-            self.log.info(
-                "listening", address=self.listener.address, role=self.role.value, processes=processes
-            )
+        if len(self._served) == processes:
+            address, role = self.listener.address, self.role.value
+            self.log.info("listening", address=address, role=role, processes=processes)
 
     def _judge(self, code: int, faults: int) -> None:
         if not self._served and (faults >= _ATTEMPTS or code == USAGE):

@@ -1,9 +1,20 @@
 """Looking at the server itself."""
 
-from server.domain.ports import Database, DatabaseError
+from dataclasses import dataclass
+
+from server.domain.ports import Database, DatabaseError, Transaction
 from server.domain.tally import Audit, Tally
-from server.store import tallies
+from server.store import leases, tallies
 from server.store.accounts import default_tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The book of deliveries, how many of them are due or leased, and for how many milliseconds the oldest has waited."""
+
+    tally: Tally
+    due: int
+    oldest: int
 
 
 async def database_answers(db: Database) -> bool:
@@ -15,9 +26,13 @@ async def database_answers(db: Database) -> bool:
     return True
 
 
-async def count_deliveries(db: Database) -> Tally:
-    """Return the book of deliveries."""
-    return await db.read(tallies.count)
+async def look_at_queue(db: Database, now: int) -> Queue:
+    """Return what waits, and the book, as of one moment."""
+
+    async def look(tx: Transaction) -> Queue:
+        return Queue(await tallies.count(tx), *await leases.waiting(tx, now))
+
+    return await db.read(look)
 
 
 async def audit_deliveries(db: Database) -> Audit:

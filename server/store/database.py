@@ -4,19 +4,19 @@ import asyncio
 import sqlite3
 
 from server.domain.ports import Database, DatabaseError
+from server.store.postgres import CONNECTIONS, open_postgres
 from server.store.postgres import SCHEMES as POSTGRES
-from server.store.postgres import open_postgres
 from server.store.sqlite import SqliteDatabase
 from server.store.sqlite_file import SCHEME as SQLITE
 from server.store.sqlite_file import SqliteFile, sqlite_path
 
 
-async def open_database(url: str) -> Database:
+async def open_database(url: str, *, connections: int = CONNECTIONS) -> Database:
     """Open `sqlite:///path` (for this process alone) or `postgresql://…`; close it when done."""
     if url.startswith(SQLITE):
         return _open_sqlite(SqliteFile(sqlite_path(url)))
     if url.startswith(POSTGRES):
-        return await open_postgres(url)
+        return await open_postgres(url, connections=connections)
     raise DatabaseError(unknown_scheme(url))
 
 

@@ -41,12 +41,15 @@ async def test_metrics_show_that_no_delivery_is_lost(house: House, admin: Person
     await house.phone(admin)
     await house.send(admin.api, bucket)
     await admin.api.get(f"/api/v1/buckets/{bucket}")
+    house.clock.advance(90_000)
     text = (await admin.api.get("/metrics")).body.decode()
     figures = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     assert figures['hushpost_deliveries{state="waiting"}'] == "2.0"
     assert figures['hushpost_deliveries{state="accepted"}'] == "1.0"
     assert figures["hushpost_deliveries_created"] == "3.0"
     assert figures["hushpost_deliveries_lost"] == "0.0"
+    assert figures["hushpost_outbox_due"] == "2.0"
+    assert figures["hushpost_outbox_oldest_seconds"] == "90.0"
     asked = 'hushpost_http_requests_total{method="GET",route="/api/v1/buckets/{bucket}",status="200"}'
     assert figures[asked] == "1.0"
     assert bucket not in text

@@ -1,0 +1,260 @@
+"""`hushpost server --workers N`: real processes behind one socket, on PostgreSQL."""
+
+import asyncio
+import json
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+import psutil
+import pytest
+
+from tests.harness import databases
+from tests.harness.hushpost import LIGHT, environment, hushpost
+
+WORKERS = 2
+SECONDS = 30
+ACCOUNT = {"email": "ada@example.org", "username": "ada", "password": "correct horse battery"}
+needs_postgres = pytest.mark.skipif("postgresql" not in databases.engines(), reason="no PostgreSQL")
+
+
+@dataclass
+class Crew:
+    """A supervisor and its log; what it says is waited for, in order."""
+
+    process: asyncio.subprocess.Process
+    url: str = ""
+
+    async def says(self, event: str) -> dict[str, Any]:
+        async with asyncio.timeout(SECONDS):
+            while line := await self.said():
+                if line.get("event") == event:
+                    return line
+        raise AssertionError(f"it ended and never said: {event}")
+
+    async def said(self) -> dict[str, Any]:
+        """The next line of its log; {} at its end. One that is no JSON is a sentence."""
+        assert self.process.stderr is not None
+        line = await self.process.stderr.readline()
+        try:
+            read: dict[str, Any] = json.loads(line) if line else {}
+        except json.JSONDecodeError:
+            return {"sentence": line.decode()}
+        return read
+
+    @property
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children()
+
+    async def ends(self) -> int:
+        async with asyncio.timeout(SECONDS):
+            while await self.said():
+                pass
+            return await self.process.wait()
+
+
+Start = Callable[..., Awaitable[Crew]]
+
+
+@pytest.fixture
+async def start(tmp_path: Path, postgres_url: str) -> AsyncIterator[Start]:
+    """Start servers that listen on a port of their own."""
+    hushpost("keys", "new", "server", folder=tmp_path)
+    async with AsyncExitStack() as stack:
+
+        async def begin(*, listen: str = "127.0.0.1:0", url: str = postgres_url) -> Crew:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "server.cli", "server", "--workers", str(WORKERS)),
+                cwd=tmp_path,
+                env=environment(
+                    LIGHT
+                    | {"HUSHPOST_DATABASE_URL": url, "HUSHPOST_SERVER_LISTEN": listen}
+                    | {"HUSHPOST_WORKER_SEAL_PROCESSES": "1", "TMPDIR": str(tmp_path)}
+                ),
+                stdin=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            stack.push_async_callback(_end, process)
+            return Crew(process)
+
+        yield begin
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
+    await process.communicate()
+
+
+@pytest.fixture
+async def crew(start: Start) -> Crew:
+    crew = await start()
+    crew.url = f"http://{(await crew.says('listening'))['address']}"
+    return crew
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    """Makes a new connection for each request, so that any of the processes may take it."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+        yield session
+
+
+async def register(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
+    async with session.post(f"{url}/api/v1/auth/register", json=ACCOUNT) as answer:
+        assert answer.status == 201
+        body: dict[str, Any] = await answer.json()
+        return body
+
+
+async def answers(session: aiohttp.ClientSession, url: str) -> int:
+    async with session.get(f"{url}/readyz") as answer:
+        return answer.status
+
+
+def metrics_folders(folder: Path) -> list[Path]:
+    return list(folder.glob("hushpost-metrics-*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--workers", "3"), "--workers 3"),
+        (("--role", "api"), "--role api"),
+        (("--role", "worker", "--workers", "2"), "--role worker --workers 2"),
+    ],
+)
+def test_a_sqlite_file_belongs_to_one_process(tmp_path: Path, options: tuple[str, ...], named: str) -> None:
+    done = hushpost("server", *options, folder=tmp_path)
+    assert done.code == 2
+    assert done.err.startswith(
+        f"hushpost: {named}: a SQLite file belongs to one process that does everything; set database.url ="
+    )
+    assert not list(tmp_path.iterdir())
+
+
+@needs_postgres
+async def test_a_process_that_is_killed_is_replaced_while_the_others_answer(
+    crew: Crew, session: aiohttp.ClientSession
+) -> None:
+    before = crew.children
+    assert len(before) == WORKERS
+    before[0].kill()
+    back = asyncio.create_task(crew.says("a process serves in the other's place"))
+    while not back.done():
+        assert await answers(session, crew.url) == 200
+    assert len(crew.children) == WORKERS
+    assert before[0] not in crew.children
+    assert before[1] in crew.children
+
+
+@needs_postgres
+async def test_a_stop_lets_a_request_under_way_finish_and_leaves_nothing_behind(
+    crew: Crew, session: aiohttp.ClientSession, postgres_url: str, tmp_path: Path
+) -> None:
+    everyone = psutil.Process(crew.process.pid).children(recursive=True)
+    other = await asyncpg.connect(postgres_url)
+    async with asyncio.timeout(SECONDS), other.transaction():
+        await other.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+        request = asyncio.create_task(register(session, crew.url))
+        while not await other.fetchval("SELECT COUNT(*) FROM pg_locks WHERE NOT granted"):
+            pass
+        crew.process.terminate()
+        await crew.says("stopping")
+        for child in crew.children:
+            child.terminate()  # as systemd does: the signal comes twice
+    assert (await request)["user"]["username"] == ACCOUNT["username"]
+    assert await crew.ends() == 0
+    assert psutil.wait_procs(everyone, timeout=SECONDS)[1] == []
+    assert metrics_folders(tmp_path) == []
+    await other.close()
+
+
+@needs_postgres
+async def test_a_supervisor_that_is_killed_takes_its_processes_with_it(
+    crew: Crew, start: Start, tmp_path: Path
+) -> None:
+    everyone = psutil.Process(crew.process.pid).children(recursive=True)
+    crew.process.kill()
+    gone, alive = await asyncio.to_thread(psutil.wait_procs, everyone, timeout=SECONDS)
+    assert (len(gone), alive) == (len(everyone), [])
+    assert metrics_folders(tmp_path) == []
+    again = await start(listen=crew.url.removeprefix("http://"))
+    await again.says("listening")
+
+
+@needs_postgres
+async def test_a_stopped_process_that_does_not_end_is_killed_by_a_second_signal(crew: Crew) -> None:
+    crew.children[0].suspend()
+    crew.process.send_signal(signal.SIGINT)
+    await crew.says("stopping")
+    crew.process.send_signal(signal.SIGINT)
+    await crew.says("a process has not ended in time and is killed")
+    assert await crew.ends() == 0
+
+
+@needs_postgres
+async def test_figures_are_the_same_whichever_process_is_asked_and_outlive_it(
+    crew: Crew, session: aiohttp.ClientSession
+) -> None:
+    bearer = {"Authorization": f"Bearer {(await register(session, crew.url))['accessToken']}"}
+    for _ in range(30):
+        await answers(session, crew.url)
+
+    async def figures() -> dict[str, str]:
+        async with session.get(f"{crew.url}/metrics", headers=bearer) as answer:
+            lines = (await answer.text()).splitlines()
+        return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+
+    asked = 'hushpost_http_requests_total{method="GET",route="/readyz",status="200"}'
+    for _ in range(10):
+        seen = await figures()
+        assert float(seen[asked]) == 30
+        assert seen["hushpost_deliveries_created"] == "0.0"
+        assert float(seen['process_resident_memory_bytes{process="1"}']) > 0
+        assert float(seen['process_resident_memory_bytes{process="2"}']) > 0
+        assert not [name for name in seen if re.search(r"[{,]pid=", name)]
+    crew.children[0].kill()
+    await crew.says("a process serves in the other's place")
+    assert float((await figures())[asked]) == 30
+
+
+@needs_postgres
+async def test_processes_that_cannot_start_end_the_supervisor_with_what_they_said(start: Start) -> None:
+    with databases.postgres_database() as url:
+        connection = await asyncpg.connect(url)
+        await connection.execute("DROP TABLE tenants CASCADE")
+        await connection.close()
+        crew = await start(url=url)
+        said = []
+        async with asyncio.timeout(SECONDS):
+            while line := await crew.said():
+                said.append(line.get("sentence", ""))
+        assert await crew.ends() == 1
+    assert said[-1] == "hushpost: no process of the server could be started; the lines above say why\n"
+
+
+@needs_postgres
+async def test_a_port_that_is_taken_is_said_once(start: Start) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        crew = await start(listen=f"127.0.0.1:{taken.getsockname()[1]}")
+        line = await crew.said()
+        assert "cannot listen on 127.0.0.1" in line["sentence"]
+        assert await crew.ends() == 1
+
+
+@needs_postgres
+async def test_neither_arguments_nor_environment_of_the_processes_show_the_database(
+    crew: Crew, postgres_url: str
+) -> None:
+    for child in crew.children:
+        assert postgres_url not in " ".join(child.cmdline())
+        assert postgres_url not in child.environ().values()
