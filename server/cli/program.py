@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from relay.config import ConfigError
-from server.cli import account, backup, database, devices, elsewhere, keys, processes, send, settings
+from server.cli import account, backup, database, devices, doctor, elsewhere, keys, processes, send, settings
 from server.cli.configfile import ConfigFaults
 from server.cli.keyfiles import KeyFileError
 from server.cli.terminal import FAILED, USAGE, CommandError, complain, result, speak_utf8
@@ -24,6 +24,7 @@ app.command(rich_help_panel="Run")(processes.server)
 app.command(rich_help_panel="Run")(processes.relay)
 app.add_typer(keys.commands, name="keys", rich_help_panel="Run")
 app.add_typer(settings.commands, name="config", rich_help_panel="Run")
+app.command(rich_help_panel="Operate")(doctor.doctor)
 app.command(rich_help_panel="Operate")(backup.backup)
 app.command(rich_help_panel="Operate")(backup.restore)
 app.add_typer(database.commands, name="db", rich_help_panel="Operate")

@@ -7,7 +7,7 @@ server. Nothing is pushed, nothing is kept.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TypeVar
 
 import aiohttp
 import msgspec
@@ -16,7 +16,6 @@ from yarl import URL
 from crypto.httpsig import (
     STATUS,
     STATUS_ANSWER,
-    SignatureFault,
     request_context,
     sign_request,
     verify_answer,
@@ -26,6 +25,8 @@ from crypto.keys import IdentityKey, IdentityPublicKey
 from relay.wire import APPS_PATH, DIRECTORY_PATH, ERROR_STATUS, STATUS_PATH, App, Status
 from server.domain.ports import Clock, Random
 from server.worker.http import read_body
+
+T = TypeVar("T")
 
 READY_PATH = "/readyz"
 _SECONDS = aiohttp.ClientTimeout(total=15)
@@ -133,9 +134,7 @@ class RelayLook:
                 timeout=_SECONDS,
             ) as answer:
                 self._note(answer.headers.get("Date"), (asked + self.clock()) / 2000)
-                return _Seen(
-                    answer.status, tuple(answer.headers.items()), await read_body(answer, _LARGEST)
-                )
+                return _Seen(answer.status, tuple(answer.headers.items()), await read_body(answer, _LARGEST))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise Refused("unreachable", str(reason)) from None
@@ -156,11 +155,8 @@ def _refusal(seen: _Seen) -> Refused:
     return Refused(code) if code in ERROR_STATUS else Refused("foreign", f"it answers {seen.status}")
 
 
-def _decoded(body: bytes, kind: Any) -> Any:
+def _decoded(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.MsgspecError:
         raise Refused("foreign", "its answer is not of the form that it should have") from None
-
-
-__all__ = ["READY_PATH", "App", "Refused", "RelayLook", "SignatureFault", "Status"]
