@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from crypto.keys import IdentityKey
 from server.api.auth import Auth
 from server.api.buckets import Buckets
+from server.api.deliveries import Deliveries
 from server.api.device import Device
 from server.api.devices import Devices
 from server.api.gate import Gate
@@ -201,6 +202,7 @@ def _resources(
         tokens=Tokens(db, clock, random),
         buckets=Buckets(db, clock, random),
         messages=Messages(db, clock, random, wake, Sender(db, Turns(), Repeats(), random, wake, PAGE)),
+        deliveries=Deliveries(db, clock, wake),
         devices=Devices(db, clock, random, wake, address, signer),
         device=Device(db, clock, random, wake, pieces.sealer),
         keys=Keys(address, signer, clock),
