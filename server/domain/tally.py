@@ -64,21 +64,21 @@ class Audit:
 
 def written(states: Mapping[State, int]) -> Tally:
     """Return the entry for deliveries that are written, or deleted, in these states."""
-    return Tally(created=sum(states.values())) + _of(states, 1)
+    return Tally(created=sum(states.values()), **_by_name(states, 1))
 
 
 def moved(before: Mapping[State, int], after: Mapping[State, int]) -> Tally:
     """Return the entry for deliveries that went from states to states."""
-    return _of(before, -1) + _of(after, 1)
+    return Tally(**_by_name(before, -1)) + Tally(**_by_name(after, 1))
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
     return sum(tallies, Tally())
 
 
-def _of(states: Mapping[State, int], sign: int) -> Tally:
+def _by_name(states: Mapping[State, int], sign: int) -> dict[str, int]:
     numbers: dict[str, int] = {}
     for state, number in states.items():
         name = "waiting" if state in WAITING else state.value
         numbers[name] = numbers.get(name, 0) + sign * number
-    return Tally(**numbers)
+    return numbers

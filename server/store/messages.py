@@ -7,6 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
+
 from server.domain.message import DeliveryType, Message
 from server.domain.ports import Row, Transaction
 
@@ -44,7 +46,7 @@ async def add_message(tx: Transaction, message: Message) -> None:
         message.sender_id,
         message.delivery_type.value,
         message.collapse_id,
-        json.dumps(message.content, ensure_ascii=False, separators=(",", ":")),
+        orjson.dumps(message.content).decode(),
         message.notifications,
         message.created_at,
         message.scheduled_at,

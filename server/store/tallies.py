@@ -5,6 +5,7 @@ deleted is noted in a second book by the state that it was in, so that the rows 
 """
 
 from collections import Counter
+from operator import attrgetter
 
 from server.domain.delivery import State
 from server.domain.ports import Row, Transaction
@@ -14,6 +15,7 @@ _LIVE = "live"
 _PRUNED = "pruned"
 _NAMES = ", ".join(COLUMNS)
 _INSERT = f"INSERT INTO delivery_tallies (book, {_NAMES}) VALUES ({', '.join(f'${i}' for i in range(1, len(COLUMNS) + 2))})"
+_numbers = attrgetter(*COLUMNS)
 _SUMS = ", ".join(f"CAST(COALESCE(SUM({name}), 0) AS BIGINT) AS {name}" for name in COLUMNS)
 
 
@@ -50,7 +52,7 @@ async def audit(tx: Transaction) -> Audit:
 
 
 async def _add(tx: Transaction, book: str, entry: Tally) -> None:
-    await tx.run(_INSERT, book, *(getattr(entry, name) for name in COLUMNS))
+    await tx.run(_INSERT, book, *_numbers(entry))
 
 
 async def _sum(tx: Transaction, book: str) -> Tally:
