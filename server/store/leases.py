@@ -1,8 +1,9 @@
 """The outbox as the worker sees it: claim a batch under a lease, read it, settle it.
 
 A claim takes what is due in the order of turns and writes the end of its lease into `due_at`. A device is never in two batches at once,
-so that its deliveries go out in their order; one that waits for a retry does not hold up those behind it. What a dead worker left
-is taken back by anybody once its lease has ended. Outcomes are written only where the row is still under the lease that they
+so that its deliveries go out in their order, and one that is in a batch is passed over, so that it holds up nobody else. A retry
+goes behind what came meanwhile; what nobody has refused (the relay was down, the worker died) keeps its turn. What a dead worker
+left is taken back by anybody once its lease has ended. Outcomes are written only where the row is still under the lease that they
 belong to, and a handle is retired only while it is the one that was used.
 
 Several processes may claim at the same time on PostgreSQL: each skips the rows that another has locked, deliveries and devices,
@@ -22,12 +23,19 @@ from server.store.parcels import PARCEL, contents_of, parcel_of
 from server.store.tallies import note
 
 _CANDIDATES = (  # what is not due has a turn as late as that, so few are looked at in vain
-    "SELECT id, device_id FROM deliveries WHERE state = 'queued' AND turn <= $2 AND due_at <= $1"
-    " ORDER BY turn, due_at LIMIT $3 FOR UPDATE SKIP LOCKED"
+    "SELECT id, device_id FROM deliveries WHERE state = 'queued' AND turn <= $2 AND due_at <= $1 AND device_id IS NOT NULL"
+    " AND device_id NOT IN (SELECT device_id FROM deliveries WHERE state = 'leased' AND device_id IS NOT NULL)"
+    " ORDER BY turn, sequence NULLS FIRST LIMIT $3 FOR UPDATE SKIP LOCKED"
 )
 _SETTLE = (
-    "UPDATE deliveries SET state = $1, reason = $2, due_at = $3, turn = $3, provider_id = COALESCE($4, provider_id),"
-    " settled_at = $5, sealed_at = COALESCE($6, sealed_at), relayed_at = COALESCE($7, relayed_at), lease = NULL"
+    "UPDATE deliveries SET state = $1, reason = $2, due_at = $3, provider_id = COALESCE($4, provider_id),"
+    " settled_at = $5, sealed_at = COALESCE($6, sealed_at), relayed_at = COALESCE($7, relayed_at), lease = NULL,"
+    " turn = CASE WHEN $8 = 0 THEN turn ELSE $3 END, attempts = attempts - 1 + $8"
+)
+# Its turn stays, unless that lies ahead of a clock that was put back.
+_TAKE_BACK = (
+    "UPDATE deliveries SET state = 'queued', lease = NULL, due_at = $1,"
+    f" turn = CASE WHEN turn - {SPREAD} > $1 THEN $1 ELSE turn END"
 )
 # Nobody is given a lease as long as that: the clock was put back since.
 _OVERDUE = "state = 'leased' AND (due_at <= $1 OR due_at > $2)"
@@ -127,22 +135,18 @@ async def _write(tx: Transaction, settlements: Sequence[Settlement], now: int, t
             continue
         for chunk in chunks(ids):
             await tx.run(f"{_SETTLE} WHERE id IN ({holes(len(chunk), after=len(values))})", *values, *chunk)
-    await tx.many(f"{_SETTLE} WHERE id = $8", single)
+    await tx.many(f"{_SETTLE} WHERE id = $9", single)
 
 
 async def release(tx: Transaction, now: int) -> int:
     """Take every lease back, when nobody can be holding one: at the start of the only process."""
-    return await tx.run(
-        "UPDATE deliveries SET state = 'queued', lease = NULL, due_at = $1, turn = $1 WHERE state = 'leased'",
-        now,
-    )
+    return await tx.run(f"{_TAKE_BACK} WHERE state = 'leased'", now)
 
 
 async def recover(tx: Transaction, now: int) -> int:
     """Take back what is under leases that have ended: whoever held them is dead, or too late."""
     return await tx.run(
-        "UPDATE deliveries SET state = 'queued', lease = NULL, due_at = $1, turn = $1 WHERE id IN"
-        f" (SELECT id FROM deliveries WHERE {_OVERDUE} FOR UPDATE SKIP LOCKED)",
+        f"{_TAKE_BACK} WHERE id IN (SELECT id FROM deliveries WHERE {_OVERDUE} FOR UPDATE SKIP LOCKED)",
         now,
         now + 2 * LEASE,
     )
@@ -163,11 +167,7 @@ async def advance(tx: Transaction, now: int) -> int:
 
 async def give_back(tx: Transaction, lease: str, now: int) -> int:
     """Let go of a lease of which nothing is known: its deliveries are due again at once, and may have been sent."""
-    return await tx.run(
-        "UPDATE deliveries SET state = 'queued', lease = NULL, due_at = $2, turn = $2 WHERE lease = $1",
-        lease,
-        now,
-    )
+    return await tx.run(f"{_TAKE_BACK} WHERE lease = $2", now, lease)
 
 
 async def waiting(tx: Transaction, now: int) -> tuple[int, int]:
@@ -219,6 +219,7 @@ def _values(settlement: Settlement, now: int, times: Times) -> tuple[object, ...
         None if waits else now,
         times.sealed_at if settlement.relayed else None,
         times.relayed_at if settlement.relayed else None,
+        int(settlement.counts),
     )
 
 

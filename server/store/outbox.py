@@ -73,8 +73,8 @@ async def withdraw(tx: Transaction, message_id: str, *, now: int, random: Random
     await note(tx, moved({State.QUEUED: cancelled}, {State.CANCELLED: cancelled}))
     reached = await tx.all(
         "SELECT d.device_id, d.user_id, d.frame_id FROM deliveries d JOIN devices v ON v.id = d.device_id"
-        " WHERE d.message_id = $1 AND d.channel = 'PUSH' AND (d.attempts > 0 OR d.state IN ('leased', 'accepted')"
-        f" OR d.received_at IS NOT NULL OR d.shown_at IS NOT NULL){_NOT_WEB} ORDER BY d.device_id",
+        " WHERE d.message_id = $1 AND d.channel = 'PUSH' AND (d.attempts > 0 OR d.relayed_at IS NOT NULL"
+        f" OR d.state IN ('leased', 'accepted') OR d.received_at IS NOT NULL OR d.shown_at IS NOT NULL){_NOT_WEB} ORDER BY d.device_id",
         message_id,
     )
     return await enqueue(tx, list(_notices(Kind.RETRACT, reached, now, random)), now)

@@ -124,9 +124,16 @@ def settled(
 
 
 def unsettled(sending: Sending, reason: str, due_at: int) -> list[Settlement]:
-    """Return what it means for deliveries that nothing is known about their push: they go again at `due_at`."""
+    """Return what it means for deliveries that nothing is known about their push: they go again at `due_at`.
+
+    The relay was in the way and not they: when it is back they are where they were, before what came later.
+    """
     return [
-        replace(_settlement(parcel, Event.RETRY, _word(reason), min(due_at, parcel.expires_at)), relayed=True)
+        replace(
+            _settlement(parcel, Event.RETRY, _word(reason), min(due_at, parcel.expires_at)),
+            relayed=True,
+            counts=False,
+        )
         for parcel in sending.parcels
     ]
 

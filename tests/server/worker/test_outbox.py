@@ -16,7 +16,7 @@ from server.domain.ports import Transaction
 from server.store import leases
 from server.store import outbox as store
 from server.store.claims import find_blob
-from server.worker.gateway import GatewayFault
+from tests.harness.gateways import Down
 from tests.server.worker.conftest import World
 
 HOUR = 3_600_000
@@ -315,33 +315,27 @@ async def test_a_reason_that_is_no_word_is_not_written_down(world: World) -> Non
     assert (await world.seeded.row(delivery.id))["reason"] == "other"
 
 
-async def test_a_relay_that_is_down_costs_one_attempt_at_a_time_and_recovers(world: World) -> None:
+async def test_a_relay_that_is_down_costs_one_request_at_a_time_and_no_attempts(world: World) -> None:
     phones = [await world.phone() for _ in range(3)]
     await world.seeded.message(phones, title="patience")
-
-    class Down:
-        asked = 0
-
-        async def push(self, pushes: Sequence[Push]) -> list[Outcome]:
-            self.asked += len(pushes) > 0
-            raise GatewayFault("relay_unreachable")
-
     up, down = world.gateway.behind, Down()
     world.gateway.behind = down
     async with world.running():
         [row] = await world.db.read(lambda tx: tx.all("SELECT id FROM deliveries LIMIT 1"))
-        await world.until_row(row["id"], state="queued", reason="relay_unreachable", attempts=1)
+        await world.until_row(row["id"], state="queued", reason="relay_unreachable", attempts=0)
         await world.seeded.message(phones[:1], title="while it is down")
         world.outbox.wake()
         world.clock.advance(2000)
         world.outbox.wake()
-        await world.until_row(row["id"], state="queued", attempts=2)
+        await world.until_row(row["id"], state="leased")
+        await world.until_row(row["id"], state="queued", attempts=0)
         world.gateway.behind = up
         world.clock.advance(60_000)
         world.outbox.wake()
         await world.until(*["accepted"] * 4)
     assert down.asked == 2
     assert world.metric("hushpost_outbox_batches_total", result="relay_unreachable") == 2
+    assert (await world.seeded.row(row["id"]))["attempts"] == 1
 
 
 async def test_whatever_goes_wrong_in_a_look_the_next_one_comes(world: World) -> None:
