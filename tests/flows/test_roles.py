@@ -1,0 +1,65 @@
+"""One process that answers and one that delivers, on one PostgreSQL: a message need not wait for the next look."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+import pytest
+
+from simulator.phone import Phone
+from tests.harness import databases
+from tests.harness.stack import Stack, running
+
+SECONDS = 20  # that a phone is waited for; the worker looks by itself only every 60
+
+pytestmark = pytest.mark.skipif("postgresql" not in databases.engines(), reason="no PostgreSQL")
+
+
+@pytest.fixture
+async def stack(tmp_path: Path, postgres_url: str) -> AsyncIterator[Stack]:
+    seldom = {"HUSHPOST_WORKER_POLL_SECONDS": "60", "HUSHPOST_WORKER_SEAL_PROCESSES": "1"}
+    async with running(
+        tmp_path, database_url=postgres_url, roles=("api", "worker"), settings=seldom
+    ) as stack:
+        yield stack
+
+
+@pytest.fixture
+async def phone(stack: Stack) -> AsyncIterator[Phone]:
+    phone = await stack.pair(platform="android", suite=1, name="android", keep=False)
+    yield phone
+    await phone.close()
+
+
+async def test_a_message_reaches_the_worker_long_before_it_looks(stack: Stack, phone: Phone) -> None:
+    for number in range(3):
+        await stack.send(title="hello", body=f"hello {number}")
+        async with asyncio.timeout(SECONDS):
+            await phone.shows(f"hello {number}")
+
+
+async def test_the_hint_is_back_soon_after_its_connections_were_cut(
+    stack: Stack, phone: Phone, postgres_url: str
+) -> None:
+    connection = await asyncpg.connect(postgres_url)
+    cut = await connection.fetchval(
+        "SELECT COUNT(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
+        " WHERE application_name = 'hushpost bell' AND datname = current_database()"
+    )
+    assert cut == len(stack.servers)
+    await connection.close()
+    await stack.send(title="hello", body="hello again")
+    async with asyncio.timeout(SECONDS):
+        await phone.shows("hello again")
+
+
+async def test_a_worker_answers_nobody_but_its_operator(stack: Stack) -> None:
+    worker = stack.servers[1].url
+    bearer = {"Authorization": f"Bearer {stack.token}"}
+    statuses = {}
+    for path in ("/healthz", "/readyz", "/metrics", "/api/v1/messages"):
+        async with aiohttp.ClientSession() as session, session.get(worker + path, headers=bearer) as answer:
+            statuses[path] = answer.status
+    assert statuses == {"/healthz": 200, "/readyz": 200, "/metrics": 200, "/api/v1/messages": 404}
