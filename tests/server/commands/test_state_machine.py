@@ -1,0 +1,280 @@
+"""Commands against a model: whatever is done in whatever order, both engines hold what plain Python says.
+
+Every step is a command on a database and on the model (`tests/harness/model.py`); after it all tables and the book are compared. In `./dev check`
+the examples are few and always the same. For a long search with new ones each time:
+
+    HUSHPOST_TEST_EXAMPLES=5000 .venv/bin/python -m pytest tests/server/commands/test_state_machine.py
+"""
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import invariant, rule, run_state_machine_as_test
+
+from server.commands.due import put_back, run_due
+from server.commands.messages import ListMessages, get_message, list_messages
+from server.domain.delivery import LEASE, Event, Settlement
+from server.domain.ports import Database
+from server.domain.tally import COLUMNS
+from server.domain.turns import SPREAD
+from server.store import leases, tallies
+from server.store.database import open_database
+from server.store.leases import Times
+from tests.harness import databases
+from tests.harness.model_rows import Delivery
+from tests.harness.model_steps import AFTER, DAY, SECOND, WHICH, PeopleSteps, pick
+from tests.harness.model_world import Silence, told
+
+_EXAMPLES = int(os.environ.get("HUSHPOST_TEST_EXAMPLES", "0"))
+DAYS = st.sampled_from([1, 8, 27, 31])
+SETTLED = st.sampled_from(
+    [Event.ACCEPT, Event.DEAD_HANDLE, Event.RETRY, Event.REJECT, Event.EXPIRE, Event.CANCEL]
+)
+OUTCOME = st.tuples(SETTLED, st.sampled_from(["used", "old", "none"]), st.sampled_from([0, 7 * SECOND]))
+
+
+class Commands(PeopleSteps):
+    """The whole machine: people, devices, a worker, a scheduler and the time."""
+
+    @rule(limit=st.sampled_from([1, 2, 500]), ahead=st.sampled_from([0, SPREAD]))
+    def claim(self, limit: int, ahead: int) -> None:
+        lease, until = f"lease {len(self.leases)}", self.now + LEASE
+        number = self.write(
+            lambda tx: leases.claim(tx, lease, now=self.now, until=until, limit=limit, ahead=ahead)
+        )
+        claimed = self.do(self.world.under(lease))
+        assert len(claimed) == number
+        self.model.claim(lease, claimed, limit, ahead, self.now)
+        if claimed:
+            self.leases.append((lease, {d.id: d.handle for d in self.model.devices.values()}))
+            self.check_batch(lease)
+
+    @rule(which=WHICH, outcomes=st.lists(OUTCOME, min_size=1, max_size=4), woken=st.booleans())
+    def settle(self, which: int, outcomes: list[tuple[Event, str, int]], *, woken: bool) -> None:
+        if not self.leases:
+            return
+        lease, handles = pick(self.leases[-3:], which)
+        batch = self.do(self.world.db.read(lambda tx: leases.read_batch(tx, lease)))
+        held = [self.model.deliveries[self.world.ids[parcel.id]] for parcel in batch.parcels]
+        given = [
+            (one, self.outcome(parcel.id, one, handles, *pick(outcomes, index), woken=woken))
+            for index, (one, parcel) in enumerate(zip(held, batch.parcels, strict=True))
+        ]
+        settlements = [settlement for _, settlement in given]
+        written = self.write(
+            lambda tx: leases.settle(tx, lease, settlements, self.now, Times(self.now, self.now))
+        )
+        expected = [(s.id, *self.model.settle(one, s, self.now)) for one, s in given]
+        for s in {s.device_id: s for s in settlements if s.event is Event.DEAD_HANDLE}.values():
+            self.model.retire(s.device_id, s.handle, s.reason)
+        assert [(s.id, s.event, s.reason) for s in written] == expected
+
+    def outcome(
+        self,
+        id_: str,
+        one: Delivery,
+        handles: dict[str, str | None],
+        event: Event,
+        used: str,
+        wait: int,
+        *,
+        woken: bool,
+    ) -> Settlement:
+        reasons = {Event.DEAD_HANDLE: "unregistered", Event.RETRY: "limited", Event.REJECT: "malformed"}
+        return Settlement(
+            id_,
+            one.device,
+            event,
+            reasons.get(event),
+            self.now + wait,
+            handle={"used": handles.get(one.device), "old": "an old one", "none": None}[used],
+            woken=woken and event is Event.ACCEPT,
+            relayed=used != "none" or event is Event.RETRY,
+            counts=used != "none" or event is not Event.RETRY,
+        )
+
+    @rule(which=WHICH, late=st.sampled_from([0, 5 * SECOND]))
+    def extend(self, which: int, late: int) -> None:
+        if self.leases:
+            lease, _ = pick(self.leases[-3:], which)
+            held = self.model.held(lease)
+            assert self.write(lambda tx: leases.extend(tx, lease, self.now + LEASE + late)) == len(held)
+            for one in held:
+                one.due = self.now + LEASE + late
+
+    @rule(which=WHICH)
+    def give_back(self, which: int) -> None:
+        if self.leases:
+            lease, _ = pick(self.leases[-3:], which)
+            held = self.model.held(lease)
+            assert self.write(lambda tx: leases.give_back(tx, lease, self.now)) == len(held)
+            self.model.requeue(held, self.now)
+
+    @rule()
+    def recover(self) -> None:
+        overdue = self.model.overdue(self.now)
+        assert self.do(self.world.db.read(lambda tx: leases.any_overdue(tx, self.now))) == bool(overdue)
+        assert self.write(lambda tx: leases.recover(tx, self.now)) == len(overdue)
+        self.model.requeue(overdue, self.now)
+
+    @rule()
+    def start_again(self) -> None:
+        leased = [one for one in self.model.deliveries.values() if one.state == "leased"]
+        assert self.write(lambda tx: leases.release(tx, self.now)) == len(leased)
+        self.model.requeue(leased, self.now)
+
+    @rule(most=st.integers(1, 4))
+    def run_tasks(self, most: int) -> None:
+        for _ in range(most):
+            world = self.world
+            done = self.do(run_due(world.db, now=self.now, random=world.random, log=Silence()))
+            if done is None:
+                assert all(task.due > self.now for task in self.model.tasks)
+                return
+            self.model.run(done.kind.value, done.message_id, self.now)
+
+    @rule(milliseconds=AFTER)
+    def wait(self, milliseconds: int) -> None:
+        self.world.clock.advance(milliseconds)
+
+    @rule(days=DAYS)
+    def wait_for_days(self, days: int) -> None:
+        self.world.clock.advance(days * DAY)
+
+    @rule(milliseconds=AFTER)
+    def put_clock_back(self, milliseconds: int) -> None:
+        self.world.clock.advance(-milliseconds)
+        self.write(lambda tx: leases.advance(tx, self.now))
+        self.do(put_back(self.world.db, self.now))
+        self.model.put_back(self.now)
+
+    # What always holds
+
+    @invariant()
+    def tables_hold_what_the_model_says(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        model, there = self.model, self.do(self.world.tables())
+        assert there["deliveries"] == {key: told(one) for key, one in model.deliveries.items()}
+        assert there["devices"] == {
+            d.id: (d.user, d.handle, d.fault, d.head, d.woken, d.last_fault, d.last_fault_at)
+            for d in model.devices.values()
+        }
+        assert there["messages"] == {
+            m.id: (
+                m.created,
+                m.scheduled,
+                m.sent,
+                m.expires,
+                m.notifications,
+                m.retracted,
+                m.retracted is not None,
+            )
+            for m in model.messages.values()
+        }
+        assert there["inbox"] == model.inbox
+        assert there["tasks"] == sorted((t.kind, t.message or "", t.due, list(t.after)) for t in model.tasks)
+        assert there["keys"] == sorted((message, until) for _, message, until in model.keys.values())
+
+    @invariant()
+    def numbers_have_no_gaps(self) -> None:
+        """From 1 to the head of each device."""
+        for device in self.model.devices.values() if hasattr(self, "model") else ():
+            assert self.model.numbers(device.id) == list(range(1, device.head + 1))
+
+    @invariant()
+    def book_holds(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        audit = self.do(self.world.db.read(tallies.audit))
+        assert audit.holds
+        states = Counter(one.state for one in self.model.deliveries.values())
+        states.update(self.model.pruned)
+        expected = dict.fromkeys(COLUMNS, 0) | {"created": states.total()}
+        for state, number in states.items():
+            expected["waiting" if state in ("queued", "leased") else state] += number
+        assert {name: getattr(audit.book, name) for name in COLUMNS} == expected
+
+    @invariant()
+    def people_see_what_they_may(self) -> None:
+        if not hasattr(self, "model") or not self.model.messages:
+            return
+        self.steps += 1
+        user = pick(self.world.users, self.steps)
+        page = self.do(list_messages(self.world.db, user, ListMessages(None, None, 100)))
+        assert [message.id for message in page.messages] == self.model.listed(user.id)
+        message = pick(list(self.model.messages.values()), self.steps)
+        seen = self.model.sees(user.id, message)
+        code = "message_not_found" if not seen else None if message.retracted is None else "message_retracted"
+        _, refused = self.attempt(get_message(self.world.db, user, message.id))
+        assert refused == code
+
+    def check_batch(self, lease: str) -> None:
+        """What a worker reads of its lease: in the order of the numbers, without what was retracted."""
+        batch = self.do(self.world.db.read(lambda tx: leases.read_batch(tx, lease)))
+        held = {one.key: one for one in self.model.held(lease)}
+        assert {self.world.ids[parcel.id] for parcel in batch.parcels} == held.keys()
+        for parcel in batch.parcels:
+            one = held[self.world.ids[parcel.id]]
+            retracted = one.message is not None and self.model.messages[one.message].retracted is not None
+            assert (parcel.body is None) == retracted
+            assert batch.addresses[one.device].handle == self.model.devices[one.device].handle
+        numbers = [(parcel.device_id, parcel.sequence) for parcel in batch.parcels if parcel.kind.numbered]
+        assert numbers == sorted(numbers)
+
+
+@pytest.fixture
+def pool() -> Iterator[Executor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+@pytest.fixture
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+def test_commands_do_on_sqlite_what_the_model_says(
+    sqlite_template: Path, tmp_path: Path, runner: asyncio.Runner, pool: Executor
+) -> None:
+    async def fresh() -> Database:
+        url = databases.copy_sqlite(sqlite_template, tmp_path)  # over the last one, which is closed
+        return await open_database(url)
+
+    search(lambda: Commands(runner, fresh, pool), examples=25, steps=40)
+
+
+@pytest.mark.skipif("postgresql" not in databases.engines(), reason="there is no PostgreSQL")
+def test_commands_do_on_postgresql_what_the_model_says(
+    request: pytest.FixtureRequest, runner: asyncio.Runner, pool: Executor
+) -> None:
+    url = request.getfixturevalue("postgres_session_url")
+
+    async def fresh() -> Database:
+        databases.empty_postgres(url)
+        return await open_database(url)
+
+    search(lambda: Commands(runner, fresh, pool), examples=10, steps=30)
+
+
+def search(machine: Callable[[], Commands], *, examples: int, steps: int) -> None:
+    run_state_machine_as_test(
+        machine,  # type: ignore[arg-type]  # it says class, and calls it
+        settings=settings(
+            max_examples=_EXAMPLES or examples,
+            stateful_step_count=steps,
+            derandomize=not _EXAMPLES,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
+        ),
+    )
