@@ -1,16 +1,13 @@
 """The `hushpost` command: its subcommands, and what becomes of their errors."""
 
-import traceback
 from importlib import metadata
 from typing import Annotated
 
 import typer
 
-from relay.config import ConfigError
 from server.cli import account, backup, database, devices, doctor, elsewhere, keys, processes, send, settings
-from server.cli.configfile import ConfigFaults
-from server.cli.keyfiles import KeyFileError
-from server.cli.terminal import FAILED, USAGE, CommandError, complain, result, speak_utf8
+from server.cli.spoken import failures_spoken
+from server.cli.terminal import result, speak_utf8
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,20 +53,5 @@ def _options(
 def run() -> None:
     """Run what the command line asks for. Ends the process where that failed."""
     speak_utf8()
-    try:
+    with failures_spoken():
         app()
-    except CommandError as error:
-        complain(error.sentences)
-        raise SystemExit(error.code) from None
-    except ConfigFaults as error:
-        complain(tuple(map(str, error.faults)))
-        raise SystemExit(USAGE) from None
-    except (ConfigError, KeyFileError) as error:
-        complain((str(error),))
-        raise SystemExit(USAGE) from None
-    except Exception as error:  # noqa: BLE001 - whoever types a command is told where it failed, in one sentence
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        complain(
-            (f"a fault in Hushpost itself: {type(error).__name__} in {place.name}, line {place.lineno}",)
-        )
-        raise SystemExit(FAILED) from None
