@@ -54,7 +54,8 @@ class Database(Protocol):
     async def write(self, job: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run the job and return its value once it is committed durably; if it raises, nothing of it is kept.
 
-        PostgreSQL runs a job again after a deadlock, so it must have no effect outside its transaction.
+        A job may run again (on PostgreSQL after a deadlock, on SQLite where another of its group is rolled back), so it
+        must have no effect outside its transaction.
         """
         ...
 

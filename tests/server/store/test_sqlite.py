@@ -110,6 +110,46 @@ async def test_jobs_that_wait_share_one_commit_and_fail_alone(database: SqliteDa
     assert statements.count("COMMIT") <= 2  # the group's time may have run out while it was held
 
 
+async def test_a_job_that_fails_after_it_wrote_has_the_others_run_again(database: SqliteDatabase) -> None:
+    """Each of them once as far as anybody can see; later jobs of the group are not run twice."""
+    runs: list[str] = []
+
+    def counted(name: str, job: Job) -> Job:
+        async def run(tx: Transaction) -> None:
+            runs.append(name)
+            await job(tx)
+
+        return run
+
+    async def refused(tx: Transaction) -> None:
+        await names(tx)
+        raise LookupError
+
+    held = threading.Event()
+    first = asyncio.ensure_future(database.write(waiting_for(held)))
+    jobs = {"a": adding("a"), "refused": refused, "b": adding("b"), "failing": failing("c"), "d": adding("d")}
+    tasks = [asyncio.ensure_future(database.write(counted(name, job))) for name, job in jobs.items()]
+    await asyncio.wait(tasks, timeout=0)
+    held.set()
+    await asyncio.wait([first, *tasks])
+    assert [type(task.exception()) for task in tasks] == [
+        type(None),
+        LookupError,
+        type(None),
+        ValueError,
+        type(None),
+    ]
+    assert await database.read(names) == ["a", "b", "d"]
+    assert runs == ["a", "refused", "b", "failing", "a", "b", "d"]
+
+
+def waiting_for(event: threading.Event) -> Job:
+    async def job(_tx: Transaction) -> None:
+        event.wait(10)
+
+    return job
+
+
 async def test_a_full_disk_fails_what_was_asked_and_nothing_later(database: SqliteDatabase) -> None:
     await database.write(adding("before"))
     with small_files(sqlite_files(database)):
