@@ -56,6 +56,10 @@ class PostgresEnd:
             await self._connection.copy_records_to_table(table, records=records(), columns=columns)
         except _FAULTS as error:
             raise DatabaseError(f"{table}: {translated(error)}") from None
+        except (TypeError, ValueError, OverflowError) as error:  # SQLite takes any value in any column
+            raise DatabaseError(
+                f"{table}: a value is of another type than its column ({type(error).__name__})"
+            ) from None
 
     async def run(self, sql: str) -> None:
         await self._connection.execute(sql)

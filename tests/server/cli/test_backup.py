@@ -23,6 +23,7 @@ from tests.harness import databases
 from tests.harness.filled import TABLES, fill
 from tests.harness.hushpost import Ended, environment
 from tests.harness.machine import Machine, machine_on
+from tests.harness.old_tables import STATES, fill_at_0001
 
 
 @pytest.fixture(params=databases.engines())
@@ -153,6 +154,24 @@ def test_a_restore_goes_on_where_it_was_stopped_after_the_keys(on_sqlite: Machin
 
     assert done.code == 0, done.err
     assert empty.contents() == as_restored(on_sqlite.contents())
+
+
+@pytest.mark.parametrize("engine", databases.engines())
+def test_a_backup_of_an_older_version_is_brought_up_to_date(tmp_path: Path, engine: str) -> None:
+    older = Machine(tmp_path / "older", f"sqlite:///{tmp_path}/older/data/hushpost.db")
+    older.run("keys", "new", "server")
+    fill_at_0001(older.url)
+    file = older.backup()
+
+    with machine_on(engine, tmp_path / "new") as machine:
+        done = machine.run("restore", str(file))
+        assert done.code == 0, done.err
+        restored = machine.contents()
+
+    assert "revision 0001" in done.out
+    assert {row["state"] for row in restored["deliveries"]} == {*STATES} - {"leased"}
+    assert [row["head"] for row in restored["devices"]] == [8 + 2**32]
+    assert {row["notifications"] for row in restored["messages"]} == {0, 2}
 
 
 def test_keys_of_another_server_stay_and_are_named(on_sqlite: Machine, empty: Machine) -> None:

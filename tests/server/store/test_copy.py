@@ -117,12 +117,23 @@ async def test_what_one_row_prevents_leaves_the_target_empty(made: Databases, en
     assert await contents(new) == before
 
 
-@pytest.mark.skipif("postgresql" not in databases.engines(), reason="about PostgreSQL's text")
-async def test_a_text_that_postgresql_cannot_hold_is_refused_by_its_tables_name(made: Databases) -> None:
+@pytest.mark.skipif("postgresql" not in databases.engines(), reason="SQLite takes any value in any column")
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("name", "'secret' || char(0)"),
+        ("head", "'secret'"),
+        ("public_key", "'secret'"),
+        ("suite", str(2**40)),
+    ],
+)
+async def test_a_value_that_postgresql_cannot_hold_is_refused_by_its_tables_name(
+    made: Databases, column: str, value: str
+) -> None:
     old, new = made.make("sqlite", "old"), made.make("postgresql", "new")
     await fill(old)
     with closing(sqlite3.connect(sqlite_path(old), isolation_level=None)) as broken:
-        broken.execute("UPDATE devices SET name = 'secret' || char(0)")
+        broken.execute(f"UPDATE devices SET {column} = {value}")  # noqa: S608 - of this test
 
     with pytest.raises(DatabaseError, match="devices: ") as refused:
         await move(old, new)

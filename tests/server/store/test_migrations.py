@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import asyncpg
@@ -15,12 +15,15 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from server.domain.ports import DatabaseError, Transaction
+from server.domain.ports import DatabaseError, Row, Transaction
+from server.domain.tally import Audit
 from server.store.database import open_database
 from server.store.migrations import migrate, newest
 from server.store.migrations.upgrade import alembic_config
 from server.store.schema import metadata
+from server.store.tallies import audit
 from tests.harness import databases
+from tests.harness.old_tables import STATES, fill_at_0001
 
 
 @pytest.fixture(params=databases.engines())
@@ -110,3 +113,39 @@ def test_a_database_that_is_up_to_date_loads_no_alembic(sqlite_url: str) -> None
     )
 
     assert printed.stdout.strip() == "False"
+
+
+async def test_messages_and_deliveries_of_the_first_revision_are_carried_on(empty_url: str) -> None:
+    fill_at_0001(empty_url)
+    await asyncio.to_thread(migrate, empty_url)
+
+    database = await open_database(empty_url)
+    deliveries, messages, devices, items, book = await database.read(carried)
+    await database.close()
+
+    assert {row["state"]: row["turn"] - row["due_at"] for row in deliveries} == dict.fromkeys(STATES, 0)
+    assert {row["id"]: (row["lease"], row["due_at"], row["sequence"]) for row in deliveries} == {
+        f"delivery {state}": ("l" if state == "leased" else None, 1000 + number, number)
+        for number, state in enumerate(STATES, start=1)
+    }
+    assert {(row["sealed_at"], row["relayed_at"]) for row in deliveries} == {(None, None)}
+    assert {
+        row["id"]: (row["notifications"], row["scheduled_at"], row["sent_at"], row["content"])
+        for row in messages
+    } == {"to two": (2, None, 1000, "{}"), "to nobody": (0, None, 2000, None)}
+    assert [(row["id"], row["head"]) for row in devices] == [("d", 8)]
+    assert len(items) == 2
+    assert (book.holds, book.book.created, book.book.waiting) == (True, 8, 2)
+    assert await differences(empty_url) == []
+
+
+async def carried(
+    tx: Transaction,
+) -> tuple[Sequence[Row], Sequence[Row], Sequence[Row], Sequence[Row], Audit]:
+    return (
+        await tx.all("SELECT * FROM deliveries"),
+        await tx.all("SELECT * FROM messages"),
+        await tx.all("SELECT * FROM devices"),
+        await tx.all("SELECT * FROM inbox_items"),
+        await audit(tx),
+    )
