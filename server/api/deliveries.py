@@ -1,7 +1,7 @@
 """Deliveries: a message's timeline for those who may see it; what came to nothing, and its second chance, for the operator."""
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,10 +148,14 @@ def show_timeline(timeline: Timeline) -> dict[str, Any]:
     return {
         "messageId": message.id,
         **({"scheduledSendAt": show_time(message.scheduled_at or 0)} if waits else {}),
-        "counts": {state.value: number for state, number in timeline.counts.items()},
+        **({} if timeline.counts is None else {"counts": _show_counts(timeline.counts)}),
         "deliveries": [show_track(track) for track in tracks],
         "nextCursor": tracks[-1].id if timeline.more else None,
     }
+
+
+def _show_counts(counts: Mapping[State, int]) -> dict[str, int]:
+    return {state.value: number for state, number in counts.items()}
 
 
 def show_dead(page: DeadPage) -> dict[str, Any]:

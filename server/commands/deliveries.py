@@ -29,10 +29,10 @@ class ListTimeline:
 
 @dataclass(frozen=True)
 class Timeline:
-    """`counts` are of all that the caller may see, whatever page and state."""
+    """`counts` are of all that the caller may see, whatever the state; they come with the first page."""
 
     message: Message
-    counts: Counter[State]
+    counts: Counter[State] | None
     tracks: list[Track]
     more: bool
 
@@ -77,7 +77,7 @@ async def list_timeline(db: Database, caller: Caller, command: ListTimeline) -> 
 
     async def look(tx: Transaction) -> Timeline:
         message, user_id = await _seen(tx, caller, command.message_id)
-        counts = await timeline.count_states(tx, message.id, user_id)
+        counts = None if command.after else await timeline.count_states(tx, message.id, user_id)
         tracks = await timeline.list_tracks(
             tx,
             message.id,

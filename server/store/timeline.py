@@ -18,6 +18,9 @@ from server.store.tallies import note
 _TRACK = (
     "SELECT d.*, v.name AS device_name, v.suite FROM deliveries d LEFT JOIN devices v ON v.id = d.device_id"
 )
+_COUNTS = ", ".join(  # without a GROUP BY, for which SQLite would sort them all
+    f"COUNT(*) FILTER (WHERE state = '{state.value}') AS {state.value}" for state in State
+)
 _DEAD = "d.state IN ('failed', 'expired', 'gone')"  # as the index has it, word by word
 
 
@@ -43,13 +46,13 @@ async def list_tracks(
 
 
 async def count_states(tx: Transaction, message_id: str, user_id: str | None) -> Counter[State]:
-    """Return how many of a message's deliveries are in each state, of one user where that is given."""
-    rows = await tx.all(
-        "SELECT state, COUNT(*) AS n FROM deliveries WHERE message_id = $1 AND ($2 = '' OR user_id = $2) GROUP BY state",
+    """Return how many of a message's deliveries are in each state, of one user where that is given; reads all of them."""
+    row = await tx.one(
+        f"SELECT {_COUNTS} FROM deliveries WHERE message_id = $1 AND ($2 = '' OR user_id = $2)",
         message_id,
         user_id or "",
     )
-    return Counter({State(row["state"]): int(row["n"]) for row in rows})
+    return +Counter({state: 0 if row is None else int(row[state.value]) for state in State})
 
 
 async def list_dead(

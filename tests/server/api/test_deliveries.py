@@ -132,7 +132,7 @@ async def test_a_timeline_tells_nothing_that_opens_or_reaches_anything(house: Ho
 
 
 async def test_a_timeline_comes_in_pages_and_by_state(house: House, admin: Person) -> None:
-    """Each delivery once; the counts are of all of them."""
+    """Each delivery once; the counts are of all of them, and come with the first page."""
     bucket = await house.bucket(admin)
     for _ in range(4):
         await house.phone(admin)
@@ -142,7 +142,8 @@ async def test_a_timeline_comes_in_pages_and_by_state(house: House, admin: Perso
     found, query = [], "?limit=2"
     for size in (2, 2, 1):
         page = (await admin.api.get(timeline_of(id_, query))).json
-        assert (len(page["deliveries"]), page["counts"]) == (size, {"accepted": 5})
+        assert len(page["deliveries"]) == size
+        assert page.get("counts") == ({"accepted": 5} if query == "?limit=2" else None)
         assert (page["nextCursor"] is None) is (size == 1)
         found += [delivery["id"] for delivery in page["deliveries"]]
         query = f"?limit=2&cursor={page['nextCursor']}"
