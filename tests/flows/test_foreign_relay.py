@@ -301,10 +301,10 @@ async def test_what_is_retracted_while_it_is_under_way_is_not_sent_again(
     id_ = await send(person)
     under_way = await relay.arrival()
     assert (await person.call("DELETE", f"/api/v1/messages/{id_}")).status == 204
+    under_way.reply(under_way.signed(under_way.outcomes(status)))
     retraction = await relay.arrival()
     assert phone.open(retraction.pushes[0]["envelope"]).kind == 2
     retraction.accept()
-    under_way.reply(under_way.signed(under_way.outcomes(status)))
     id_ = await send(person)
     arrival = await relay.arrival()
     assert [str(phone.open(push["envelope"]).message_id) for push in arrival.pushes] == [id_]
@@ -385,11 +385,16 @@ async def test_a_relay_that_asks_for_time_is_given_it(person: Http, relay: Relay
 
 
 async def test_what_is_not_a_signed_answer_to_this_request_settles_nothing(
-    person: Http, relay: Relay, phone: Phone, second_phone: Phone
+    account: Http, server: Running, relay: Relay
 ) -> None:
-    """All at once: a relay that fails is left alone for a while, which is the same while for all of them."""
+    """All at once: a relay that fails is left alone for a while, which is the same while for all of them.
+
+    Each has a person of its own with two phones, since a phone is in one request at a time.
+    """
+    people = [await sign_up(account.session, server.url) for _ in BAD]
+    phones = [[await pair(one.session, await new_link(one), suite=1) for _ in range(2)] for one in people]
     arrivals = []
-    for _ in BAD:
+    for person in people:
         await send(person)
         arrivals.append(await relay.arrival())
     for bad, arrival in zip(BAD.values(), arrivals, strict=True):
@@ -402,10 +407,11 @@ async def test_what_is_not_a_signed_answer_to_this_request_settles_nothing(
         again += ids(arrival)
         arrival.accept()
     assert sorted(again) == sorted(seen)
-    for one in (phone, second_phone):
-        assert (await device(person, one))["reachable"]
-        fetched = await one.fetch()
-        assert [row["sequence"] for row in fetched["messages"]] == list(range(1, len(BAD) + 1))
+    for person, owned in zip(people, phones, strict=True):
+        for one in owned:
+            assert (await device(person, one))["reachable"]
+            fetched = await one.fetch()
+            assert [row["sequence"] for row in fetched["messages"]] == [1]
 
 
 async def test_the_key_that_was_seen_first_is_said_to_be_trusted(
