@@ -211,7 +211,8 @@ class Settlement:
     provider_id: str | None = None
     woken: bool = False
     relayed: bool = False  # the relay was asked
-    counts: bool = True  # as an attempt; not where no answer came: then it keeps its turn as well
+    counts: bool = True  # as an attempt
+    keeps_turn: bool = False
 
     @property
     def hangs_on_handle(self) -> bool:

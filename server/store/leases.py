@@ -30,7 +30,7 @@ _CANDIDATES = (  # what is not due has a turn as late as that, so few are looked
 _SETTLE = (
     "UPDATE deliveries SET state = $1, reason = $2, due_at = $3, provider_id = COALESCE($4, provider_id),"
     " settled_at = $5, sealed_at = COALESCE($6, sealed_at), relayed_at = COALESCE($7, relayed_at), lease = NULL,"
-    " turn = CASE WHEN $8 = 0 THEN turn ELSE $3 END, attempts = attempts - 1 + $8"
+    " attempts = attempts - 1 + $8, turn = CASE WHEN $9 = 1 THEN turn ELSE $3 END"
 )
 # Its turn stays, unless that lies ahead of a clock that was put back.
 _TAKE_BACK = (
@@ -135,7 +135,7 @@ async def _write(tx: Transaction, settlements: Sequence[Settlement], now: int, t
             continue
         for chunk in chunks(ids):
             await tx.run(f"{_SETTLE} WHERE id IN ({holes(len(chunk), after=len(values))})", *values, *chunk)
-    await tx.many(f"{_SETTLE} WHERE id = $9", single)
+    await tx.many(f"{_SETTLE} WHERE id = $10", single)
 
 
 async def release(tx: Transaction, now: int) -> int:
@@ -220,6 +220,7 @@ def _values(settlement: Settlement, now: int, times: Times) -> tuple[object, ...
         times.sealed_at if settlement.relayed else None,
         times.relayed_at if settlement.relayed else None,
         int(settlement.counts),
+        int(settlement.keeps_turn),
     )
 
 

@@ -114,8 +114,9 @@ class Dispatcher:
                 outcomes = await self._gateway.push([sending.push for sending in sendings])
         except GatewayFault as fault:
             self._metrics.batch(fault.reason, len(sendings))
-            until = self._pace.failed(fault, now=self._sealer.clock(), jitter=self._jitter())
-            return self._later(sendings, fault.reason, until)
+            now = self._sealer.clock()
+            self._pace.failed(fault, now=now, jitter=self._jitter())
+            return [settlement for sending in sendings for settlement in unsettled(sending, fault, now)]
         self._pace.succeeded()
         self._metrics.batch("answered", len(sendings))
         self._report(outcomes)
@@ -145,9 +146,6 @@ class Dispatcher:
                     raise
                 self._log.warning("outcomes cannot be written yet")
             await asyncio.sleep(_WRITE_AGAIN)
-
-    def _later(self, sendings: Sequence[Sending], reason: str, due_at: int) -> list[Settlement]:
-        return [settlement for sending in sendings for settlement in unsettled(sending, reason, due_at)]
 
     def _report(self, outcomes: Sequence[Outcome]) -> None:
         """Tell the operator what will not mend itself: a rejected push is a fault of configuration."""

@@ -27,6 +27,7 @@ from server.domain.delivery import (
     retry_at,
 )
 from server.domain.message import DeliveryType
+from server.worker.gateway import GatewayFault
 
 _EVENTS: Mapping[str, Event] = {
     "accepted": Event.ACCEPT,
@@ -123,16 +124,18 @@ def settled(
     ]
 
 
-def unsettled(sending: Sending, reason: str, due_at: int) -> list[Settlement]:
-    """Return what it means for deliveries that nothing is known about their push: they go again at `due_at`.
+def unsettled(sending: Sending, fault: GatewayFault, now: int) -> list[Settlement]:
+    """Return what it means for deliveries that nothing is known about their push: they are due, as soon as the relay is asked again.
 
-    The relay was in the way and not they: when it is back they are where they were, before what came later.
+    Where it was not they that were in the way, they go before what came later, as they would have done; else behind it, lest
+    they be in everybody's way for ever.
     """
     return [
         replace(
-            _settlement(parcel, Event.RETRY, _word(reason), min(due_at, parcel.expires_at)),
+            _settlement(parcel, Event.RETRY, _word(fault.reason), now),
             relayed=True,
             counts=False,
+            keeps_turn=fault.general,
         )
         for parcel in sending.parcels
     ]

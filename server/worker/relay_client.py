@@ -41,6 +41,24 @@ from server.worker.relay_keys import RelayKeys
 ANSWER_SECONDS = 15
 _LIFETIME = 60
 _OK = 200
+# Refusals of this server or of everybody, whatever was sent.
+_GENERAL = frozenset(
+    {
+        "draining",
+        "key_denied",
+        "key_mismatch",
+        "key_not_admitted",
+        "limited",
+        "nonce_replayed",
+        "nonce_store_full",
+        "pass_invalid",
+        "signature_expired",
+        "signature_invalid",
+        "signature_missing",
+        "signature_profile",
+        "starting",
+    }
+)
 # Signing anew, at the time that it is then, is all that these want.
 _ANEW = frozenset({"starting", "nonce_replayed", "signature_expired"})
 
@@ -131,14 +149,18 @@ class RelayClient:
             raise
         except (aiohttp.ClientError, OSError) as error:
             self._log.warning("the relay cannot be reached", error=type(error).__name__)
-            raise GatewayFault("relay_unreachable") from None
+            # A connection that was there and broke may have broken over what was sent.
+            general = isinstance(error, aiohttp.ClientConnectorError)
+            raise GatewayFault("relay_unreachable", general=general) from None
 
     def _refused(self, answer: Answer) -> GatewayFault:
         code = _code_of(answer.body) or f"http_{answer.status}"
         self._log.warning("the relay refused a batch", status=answer.status, code=code)
         after = answer.header("retry-after")
         seconds = int(after) if after.isascii() and after.isdigit() and len(after) < 10 else None  # noqa: PLR2004 - an int
-        return GatewayFault(f"relay_{code}", retry_after=seconds, anew=code in _ANEW)
+        return GatewayFault(
+            f"relay_{code}", retry_after=seconds, anew=code in _ANEW, general=code in _GENERAL
+        )
 
     async def _verify(self, answer: Answer, request: RequestContext) -> None:
         trusted = await self._keys.trusted()
@@ -165,7 +187,7 @@ class RelayClient:
 
     def _not_verified(self, fault: SignatureFault) -> GatewayFault:
         self._log.error("an answer that the relay did not sign settles nothing", fault=fault.code)
-        return GatewayFault("relay_answer_not_verified")
+        return GatewayFault("relay_answer_not_verified", general=True)
 
     def _outcomes(self, body: bytes, pushes: Sequence[Push]) -> list[Outcome]:
         try:

@@ -110,7 +110,7 @@ class RelayKeys:
             ) as answer:
                 body = await read_body(answer, _LARGEST)
                 if answer.status != _OK:
-                    raise GatewayFault("relay_directory_unreachable")
+                    raise GatewayFault("relay_directory_unreachable", general=True)
                 return verify_directory(
                     trusted=self._trusted,
                     status=answer.status,
@@ -121,11 +121,11 @@ class RelayKeys:
                 )
         except SignatureFault as fault:
             self._log.error("the relay's key directory is refused", relay=self._url, fault=fault.code)
-            raise GatewayFault("relay_directory_refused") from None
+            raise GatewayFault("relay_directory_refused", general=True) from None
         except TimeoutError:
             raise
         except (aiohttp.ClientError, OSError) as error:
             self._log.warning(
                 "the relay's key directory cannot be read", relay=self._url, error=type(error).__name__
             )
-            raise GatewayFault("relay_directory_unreachable") from None
+            raise GatewayFault("relay_directory_unreachable", general=True) from None

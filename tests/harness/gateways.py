@@ -36,10 +36,11 @@ class Takes:
 class Down:
     """Cannot be reached; `asked` is how often somebody tried."""
 
-    def __init__(self, reason: str = "relay_unreachable") -> None:
+    def __init__(self, reason: str = "relay_unreachable", *, general: bool = True) -> None:
         self.asked = 0
         self._reason = reason
+        self._general = general
 
     async def push(self, pushes: Sequence[Push]) -> list[Outcome]:
         self.asked += len(pushes) > 0
-        raise GatewayFault(self._reason)
+        raise GatewayFault(self._reason, general=self._general)

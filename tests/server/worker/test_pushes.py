@@ -147,10 +147,12 @@ def test_what_could_not_be_sealed_is_looked_at_again_or_failed() -> None:
     assert not_sealed(replace(PARCEL, message_id=None), NOW).event is Event.REJECT
 
 
-def test_what_is_not_known_is_tried_again_before_it_expires() -> None:
+@pytest.mark.parametrize("general", [True, False])
+def test_what_is_not_known_is_due_and_only_what_may_be_to_blame_goes_behind_others(general: bool) -> None:  # noqa: FBT001
     sending = Sending(push_for(PARCEL, ADDRESS, bytes(768), now=NOW, collapse_key=KEY), [PARCEL])
-    [made] = unsettled(sending, "relay_timeout", PARCEL.expires_at + 5)
-    assert (made.event, made.reason, made.due_at) == (Event.RETRY, "relay_timeout", PARCEL.expires_at)
+    [made] = unsettled(sending, GatewayFault("relay_limited", general=general), NOW)
+    assert (made.event, made.reason, made.due_at) == (Event.RETRY, "relay_limited", NOW)
+    assert (made.counts, made.keeps_turn) == (False, general)
 
 
 def test_nothing_secret_shows() -> None:
