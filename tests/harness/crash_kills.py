@@ -104,7 +104,8 @@ class Kills:
         elif not process.alive:
             raise RuntimeError(f"{name} has ended by itself; see {process.log}")
         await process.kill()
-        self._note(number, name, phase, time.monotonic() - self._up_since[name], senders)
+        lived = time.monotonic() - self._up_since[name] if task is None else 0.0
+        self._note(number, name, phase, lived, senders)
         self._starting[name] = asyncio.create_task(self._start(process))
 
     async def _start(self, process: Process) -> None:
