@@ -19,6 +19,7 @@ from server.store.sqlite_file import SCHEME as SQLITE
 
 _FULL = 100 * 1024**2  # bytes: below, the next backlog fills it
 _LOW = 1024**3
+_AS_SERVER = "run this as the user that the server runs as, or give it what it needs"
 
 
 def look_at_address(settings: Settings) -> Finding:
@@ -46,7 +47,8 @@ def look_at_keys(settings: Settings) -> Iterator[Finding]:
             read(path)
         except KeyFileError as error:
             found, _, fix = str(error).partition("; ")
-            yield bad("keys", found, fix or "take the file from a backup")
+            unreadable = "cannot be read" in found
+            yield bad("keys", found, fix or (_AS_SERVER if unreadable else "take the file from a backup"))
         else:
             yield good("keys", f"{path} is whole, and only its owner may read it")
 
@@ -59,7 +61,7 @@ def look_at_data(settings: Settings) -> Finding:
         return bad(
             "data",
             f"{folder} cannot be written to by this user",
-            f"run this as the server's user, or give {folder} to it",
+            _AS_SERVER,
         )
     free = shutil.disk_usage(folder).free
     said = f"{folder} can be written to, {free / 1024**3:.1f} GiB are free"
