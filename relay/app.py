@@ -5,12 +5,14 @@ mounted. No database, no disk: what a process knows (nonces, counters, connectio
 """
 
 from collections.abc import Callable
+from hashlib import sha256
 
 import structlog
 from aiohttp import web
 
 from crypto.keys import Random
 from relay.config import Admission, RelayConfig
+from relay.counts import Counts
 from relay.directory import Directory
 from relay.forward import AppKey, Forwarder
 from relay.frame import frame
@@ -22,6 +24,7 @@ from relay.providers.apns import apns_providers
 from relay.providers.fcm import FcmProvider
 from relay.providers.provider import Provider
 from relay.routes import Routes
+from relay.shared import Shared
 from relay.signed import Verifier
 from relay.wire import (
     APPS_PATH,
@@ -44,11 +47,15 @@ def build_relay(config: RelayConfig, *, clock: Clock, random: Random) -> web.App
     limits = Limits(config.limits, is_open=config.admission is Admission.OPEN)
     providers = _providers(config, clock)
     nonces = Nonces(capacity=config.limits.nonces, started=clock())
-    verifier = Verifier(config, limits=limits, nonces=nonces, metrics=metrics, clock=clock, log=log)
+    shared = _shared(config, metrics, log)
+    counts = Counts(limits, nonces, shared)
+    metrics.nonces.set_function(nonces.__len__)
+    verifier = Verifier(config, limits=limits, counts=counts, metrics=metrics, clock=clock, log=log)
     forwarder = Forwarder(
         epochs=config.epochs,
         providers=providers,
         limits=limits,
+        counts=counts,
         metrics=metrics,
         clock=clock,
         in_flight=config.limits.in_flight,
@@ -62,6 +69,7 @@ def build_relay(config: RelayConfig, *, clock: Clock, random: Random) -> web.App
         directory=Directory(config, clock),
         providers=providers,
         limits=limits,
+        counts=counts,
         metrics=metrics,
         clock=clock,
         log=log,
@@ -70,8 +78,16 @@ def build_relay(config: RelayConfig, *, clock: Clock, random: Random) -> web.App
     app = web.Application(middlewares=[framed])
     app[METRICS] = metrics
     _add_routes(app, routes)
-    _add_lifecycle(app, verifier, tuple(providers.values()))
+    _add_lifecycle(app, verifier, tuple(providers.values()), shared)
     return app
+
+
+def _shared(config: RelayConfig, metrics: Metrics, log: structlog.stdlib.BoundLogger) -> Shared | None:
+    if not config.redis_url:
+        return None
+    # Signing is deterministic: all processes of a relay have this secret without a setting of its own.
+    secret = sha256(config.identities[0].sign(b"hushpost/1 relay shared")).digest()
+    return Shared(config.redis_url, secret=secret, show=metrics.redis_up().set, log=log)
 
 
 def _providers(config: RelayConfig, clock: Clock) -> dict[AppKey, Provider]:
@@ -91,8 +107,12 @@ def _add_routes(app: web.Application, routes: Routes) -> None:
     app.router.add_get("/metrics", routes.metrics, name="metrics")
 
 
-def _add_lifecycle(app: web.Application, verifier: Verifier, providers: tuple[Provider, ...]) -> None:
+def _add_lifecycle(
+    app: web.Application, verifier: Verifier, providers: tuple[Provider, ...], shared: Shared | None
+) -> None:
     async def start(_: web.Application) -> None:
+        if shared is not None:
+            await shared.open()
         for provider in providers:
             await provider.open()
 
@@ -102,6 +122,8 @@ def _add_lifecycle(app: web.Application, verifier: Verifier, providers: tuple[Pr
     async def close(_: web.Application) -> None:
         for provider in providers:
             await provider.close()
+        if shared is not None:
+            await shared.close()
 
     app.on_startup.append(start)
     app.on_shutdown.append(drain)

@@ -5,6 +5,7 @@ of a secret.
 """
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -23,6 +24,9 @@ KNOWN_WEBPUSH_HOSTS = (
     "*.push.apple.com",
     "*.notify.windows.com",
 )
+# A password with other characters than these would be taken for something else in part, and shown in an error.
+REDIS_URL = r"^((rediss?://([^\s/?#@]*@)?([^\s/?#@:\[\]]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[0-9]*)?|unix://([^\s/?#@]*@)?/[^\s?#]+))?$"
+REDIS_URLS = '"redis://user:password@host:6379/0", "rediss://…" with TLS or "unix:///path/to/socket", percent-encoded, or ""'
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 
 
@@ -47,7 +51,7 @@ class HandleDelivery(StrEnum):
 
 
 class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much is taken from whom. Rates are per minute, counted in this process.
+    """How much is taken from whom. Rates are per minute, counted in this process, and with the others where there is a Redis.
 
     server: pushes of one server (a pass's quota takes its place). token: pushes to one device.
     open_server, open_address, open_total: pushes where anybody is admitted, for one server, for one address
@@ -105,6 +109,7 @@ class RelayConfig:
 
     issue_unconfigured: handles are issued for apps without credentials, whose pushes are then `rejected:
     not_configured`.
+    redis_url: what processes of this relay share limits and replay refusal through; empty for none.
     """
 
     public_url: str
@@ -123,6 +128,7 @@ class RelayConfig:
     trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
     limits: LimitSettings = field(default_factory=LimitSettings)
     issue_unconfigured: bool = False
+    redis_url: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         _check_url(self.public_url)
@@ -135,6 +141,7 @@ class RelayConfig:
             raise ConfigError(
                 "relay.pass_keys: admission is by pass, so name at least one key that signs passes"
             )
+        check_redis_url(self.redis_url)
         _check_ids("relay.allowlist", self.allowlist)
         _check_ids("relay.denied", self.denied)
         _check_apps(self)
@@ -146,6 +153,18 @@ def _check_url(url: str) -> None:
         raise ConfigError(
             "relay.public_url: must be an http or https address without query, such as https://relay.example"
         )
+
+
+def check_redis_url(url: str) -> None:
+    if not re.fullmatch(REDIS_URL, url) or not _has_a_port(url):
+        raise ConfigError(f"redis.url: is not of the right form; write {REDIS_URLS}")
+
+
+def _has_a_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def _check_ids(name: str, ids: Iterable[str]) -> None:

@@ -21,7 +21,7 @@ from msgspec import UNSET
 from crypto.errors import CryptoError, Expired
 from crypto.handle import HandleClaims, open_handle
 from crypto.keys import EpochKey
-from relay import limits
+from relay.counts import Counts
 from relay.errors import origin, seconds_to_wait
 from relay.limits import Limits, Rule
 from relay.metrics import Metrics
@@ -67,6 +67,7 @@ class Forwarder:
         epochs: Mapping[int, EpochKey],
         providers: Mapping[AppKey, Provider],
         limits: Limits,
+        counts: Counts,
         metrics: Metrics,
         clock: Callable[[], float],
         in_flight: int,
@@ -75,6 +76,7 @@ class Forwarder:
         self._epochs = epochs
         self._providers = providers
         self._limits = limits
+        self._counts = counts
         self._metrics = metrics
         self._clock = clock
         self._slots = {provider: asyncio.Semaphore(in_flight) for provider in providers.values()}
@@ -82,9 +84,9 @@ class Forwarder:
 
     async def forward(self, server: str, items: Sequence[Item], rules: Sequence[Rule]) -> list[Outcome]:
         """The outcomes of one server's batch. `rules`: what each push counts against besides its token."""
-        batch = _Batch(self, server, rules, len(items))
-        sendings = batch.begin(items)
-        await self._send_all(batch, sendings)
+        batch = _Batch(self, server, len(items))
+        within_limits = await self._take(batch, batch.begin(items), rules)
+        await self._send_all(batch, within_limits)
         return batch.finish()
 
     async def _send_all(self, batch: "_Batch", sendings: Sequence[_Sending]) -> None:
@@ -122,11 +124,11 @@ class Forwarder:
                 self._log.error("send_failed", provider=provider.app.provider, error=origin(error))
                 return Verdict("retry", "internal")
 
-    def prepare(self, server: str, push: Push, index: int, rules: Sequence[Rule]) -> _Sending | Verdict:
-        """What is decided without a provider."""
-        now = self._clock()
+    def prepare(self, server: str, push: Push, index: int) -> _Sending | Verdict:
+        """What is decided without limits and provider."""
+        now = int(self._clock() * 1000)
         try:
-            claims = open_handle(push.handle, epochs=self._epochs, server=server, now=int(now * 1000))
+            claims = open_handle(push.handle, epochs=self._epochs, server=server, now=now)
         except Expired:
             return Verdict("gone", "handle_expired")
         except CryptoError:
@@ -137,17 +139,22 @@ class Forwarder:
         provider = self._providers.get((claims.provider, claims.app, claims.environment))
         if provider is None or claims.token is None:
             return NOT_CONFIGURED
-        limited = self._take(server, claims.token, rules, now)
-        return limited or _Sending(index, provider, _delivery(push, claims.token), claims.issued_at)
+        return _Sending(index, provider, _delivery(push, claims.token), claims.issued_at)
 
-    def _take(self, server: str, token: str, rules: Sequence[Rule], now: float) -> Verdict | None:
-        every = (*rules, self._limits.token_rule(server, token))
-        blocked = limits.refusal(every, now)
-        if blocked is not None:
-            wait = seconds_to_wait(blocked.resets_at(now) - now)
-            return Verdict("retry", "limited", retry_after=min(wait, LONGEST_WAIT))
-        limits.take(every, now)
-        return None
+    async def _take(
+        self, batch: "_Batch", sendings: Sequence[_Sending], rules: Sequence[Rule]
+    ) -> list[_Sending]:
+        """Those that are within every limit; the others have their outcome then."""
+        now = self._clock()
+        tokens = [self._limits.token_rule(batch.server, sending.delivery.token) for sending in sendings]
+        within = []
+        for sending, blocked in zip(sendings, await self._counts.take(rules, tokens, now), strict=True):
+            if blocked is None:
+                within.append(sending)
+            else:
+                wait = seconds_to_wait(blocked.resets_at(now) - now)
+                batch.refuse(sending, Verdict("retry", "limited", retry_after=min(wait, LONGEST_WAIT)))
+        return within
 
     def count(self, server: str, provider: str | None, verdict: Verdict) -> None:
         self._metrics.pushes(provider or _NO_PROVIDER, verdict.status, verdict.reason or "").inc()
@@ -161,10 +168,9 @@ class Forwarder:
 class _Batch:
     """The outcomes of one request as they come in; a place that stays empty timed out."""
 
-    def __init__(self, forwarder: Forwarder, server: str, rules: Sequence[Rule], size: int) -> None:
+    def __init__(self, forwarder: Forwarder, server: str, size: int) -> None:
         self._forwarder = forwarder
-        self._server = server
-        self._rules = rules
+        self.server = server
         self._outcomes: list[Outcome | None] = [None] * size
         self._pending: dict[int, _Sending] = {}
 
@@ -175,7 +181,7 @@ class _Batch:
             if isinstance(push, Outcome):
                 self._settle(index, push.id, None, Verdict(push.status, push.reason))
                 continue
-            prepared = self._forwarder.prepare(self._server, push, index, self._rules)
+            prepared = self._forwarder.prepare(self.server, push, index)
             if isinstance(prepared, Verdict):
                 self._settle(index, push.id, None, prepared)
             else:
@@ -188,13 +194,18 @@ class _Batch:
             sending.index, sending.delivery.id, sending.provider, _since_issued(verdict, sending.issued_at)
         )
 
+    def refuse(self, sending: _Sending, verdict: Verdict) -> None:
+        """The outcome of a push that goes to no provider."""
+        del self._pending[sending.index]
+        self._settle(sending.index, sending.delivery.id, None, verdict)
+
     def finish(self) -> list[Outcome]:
         for sending in tuple(self._pending.values()):
             self.note(sending, TIMEOUT)
         return [outcome for outcome in self._outcomes if outcome is not None]
 
     def _settle(self, index: int, push_id: str | None, provider: Provider | None, verdict: Verdict) -> None:
-        self._forwarder.count(self._server, None if provider is None else provider.app.provider, verdict)
+        self._forwarder.count(self.server, None if provider is None else provider.app.provider, verdict)
         self._outcomes[index] = Outcome(
             id=push_id,
             status=verdict.status,

@@ -54,6 +54,14 @@ class Window:
             self._keys.popitem(last=False)
         self._keys[key] = [1, now + WINDOW_SECONDS]
 
+    def note(self, key: bytes, count: int, ends: float, now: float) -> None:
+        """What all processes together have counted by now, where that is more than is known here."""
+        if ends <= now or self.limit - self.remaining(key, now, self.limit) >= count:
+            return
+        self._keys.pop(key, None)
+        self.take(key, now)
+        self._keys[key] = [count, ends]
+
     def _oldest_is_over(self, now: float) -> bool:
         # All windows are equally long, so that the order of insertion is the order in which they end.
         return next(iter(self._keys.values()))[1] <= now
@@ -139,23 +147,18 @@ class Limits:
 
     def address_rules(self, address: bytes) -> tuple[Rule, ...]:
         """What the unsigned requests of an address are counted against."""
-        handles = Rule(self.handles, address, self.handles.limit)
+        handles = self.handle_rule(address)
         if not self._is_open:
             return (handles,)
         return (Rule(self.requests, address, self.requests.limit), handles)
+
+    def handle_rule(self, address: bytes) -> Rule:
+        return Rule(self.handles, address, self.handles.limit)
 
     def admit_request(self, address: bytes, now: float) -> None:
         """Where anybody is admitted, a signature is checked only within the address's limit."""
         if self._is_open:
             _take_or_refuse(Rule(self.requests, address, self.requests.limit), now)
-
-    def admit_handle(self, address: bytes, now: float) -> None:
-        """One handle request of this address, faultless or not."""
-        _take_or_refuse(Rule(self.handles, address, self.handles.limit), now)
-
-    def admit_token(self, token: str, now: float) -> None:
-        """One handle for this token, to which it may have to be sent."""
-        _take_or_refuse(self.token_rule("", token), now)
 
     def admit_batch(self, server: str, rules: Sequence[Rule], now: float) -> None:
         """A request as a whole: refused where the server waits, or could not push a single time."""
@@ -165,7 +168,7 @@ class Limits:
             raise Problem("limited", detail, retry_after=until - now)
         blocked = refusal(rules, now)
         if blocked is not None:
-            raise _limited(blocked, now)
+            raise limited(blocked, now)
 
 
 def refusal(rules: Iterable[Rule], now: float) -> Rule | None:
@@ -190,10 +193,10 @@ def headers(rules: Sequence[Rule], now: float) -> dict[str, str]:
 
 def _take_or_refuse(rule: Rule, now: float) -> None:
     if rule.remaining(now) < 1:
-        raise _limited(rule, now)
+        raise limited(rule, now)
     rule.window.take(rule.key, now)
 
 
-def _limited(rule: Rule, now: float) -> Problem:
+def limited(rule: Rule, now: float) -> Problem:
     detail = f"the limit {rule.window.name!r} of {rule.limit} in {WINDOW_SECONDS} s is used up"
     return Problem("limited", detail, retry_after=rule.resets_at(now) - now)

@@ -56,3 +56,11 @@ class Metrics:
         self.sends = cache(self._sends.labels)
         self.refused = cache(self._refused.labels)
         self.requests = cache(self._requests.labels)
+
+    def redis_up(self) -> Gauge:
+        """The gauge of a relay that has a Redis; another has no such line."""
+        return Gauge(
+            "hushpost_relay_redis_up",
+            "Whether the Redis that processes share answers",
+            registry=self.registry,
+        )

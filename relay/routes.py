@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from crypto.httpsig import OUTCOME, PUSH, STATUS, STATUS_ANSWER
 from relay.address import client_address
 from relay.config import HandleDelivery, RelayConfig
+from relay.counts import Counts
 from relay.directory import Directory
 from relay.forward import AppKey, Forwarder
 from relay.handles import LARGEST_REQUEST, HandleIssuer, read_handle_request
@@ -58,6 +59,7 @@ class Routes:
         directory: Directory,
         providers: Mapping[AppKey, Provider],
         limits: Limits,
+        counts: Counts,
         metrics: Metrics,
         clock: Callable[[], float],
         log: structlog.stdlib.BoundLogger,
@@ -69,6 +71,7 @@ class Routes:
         self._directory = directory
         self._providers = providers
         self._limits = limits
+        self._counts = counts
         self._metrics = metrics
         self._clock = clock
         self._log = log
@@ -114,12 +117,12 @@ class Routes:
 
     async def handles(self, request: web.Request) -> web.Response:
         refuse_encoding(request)
-        self._limits.admit_handle(client_address(request, self._config.trusted_proxies), self._clock())
+        await self._counts.take_handle(client_address(request, self._config.trusted_proxies), self._clock())
         body = await read_body(request, LARGEST_REQUEST)
         refuse_query(request)
         require_json(request)
         wanted = read_handle_request(decode(body), self._config, self._issued_for)
-        self._limits.admit_token(wanted.address, self._clock())
+        await self._counts.take_token(wanted.address, self._clock())
         handle, expires_at = self._issuer.issue(wanted)
         if self._config.handle_delivery is HandleDelivery.PUSH:
             await self._issuer.send(wanted, handle)

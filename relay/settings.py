@@ -108,7 +108,11 @@ class RelaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 def relay_config(
-    settings: RelaySettings, *, read_text: Callable[[str], str], issue_unconfigured: bool
+    settings: RelaySettings,
+    *,
+    read_text: Callable[[str], str],
+    issue_unconfigured: bool,
+    redis_url: str,
 ) -> RelayConfig:
     """The configuration that these settings and the files they name amount to; `read_text` reads one by its path."""
     keys = _keys(read_text(settings.key_file))
@@ -129,6 +133,7 @@ def relay_config(
         trusted_proxies=tuple(_network(text) for text in settings.trusted_proxies),
         limits=settings.limits,
         issue_unconfigured=issue_unconfigured,
+        redis_url=redis_url,
     )
 
 

@@ -15,6 +15,7 @@ hash slot, so that one node of a cluster has all of them or none.
 
 import asyncio
 import hmac
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -85,9 +86,12 @@ class Shared:
         await self._look()
 
     async def close(self) -> None:
+        """Let everybody go who waits; from now on Redis is away."""
+        self._up, self._look_at = False, math.inf
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
+        self._let_go()  # a task that was cancelled before it began has let nobody go
         await self._redis.aclose()
 
     async def ask(self, script: str, names: Sequence[str], *args: Arg) -> Any | None:
@@ -110,8 +114,12 @@ class Shared:
                 calls, self._waiting = self._waiting, []
                 _answer(calls, await self._exchange(calls))
         finally:
-            _answer([*calls, *self._waiting], None)
-            self._waiting = []
+            _answer(calls, None)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        calls, self._waiting = self._waiting, []
+        _answer(calls, None)
 
     async def _exchange(self, calls: Sequence[_Call]) -> list[Any] | None:
         if not self._up:

@@ -33,10 +33,10 @@ from relay import limits as limiting
 from relay.address import client_address
 from relay.admission import PASS_HEADER, Gate
 from relay.config import RelayConfig
+from relay.counts import Counts
 from relay.errors import Problem, bad_request, origin
 from relay.limits import Limits, Rule
 from relay.metrics import Metrics
-from relay.nonces import Nonces
 from relay.wire import JSON_TYPE, PROBLEM_TYPE
 
 BODY_SECONDS: Final = 10.0
@@ -78,7 +78,7 @@ class Verifier:
         config: RelayConfig,
         *,
         limits: Limits,
-        nonces: Nonces,
+        counts: Counts,
         metrics: Metrics,
         clock: Callable[[], float],
         log: structlog.stdlib.BoundLogger,
@@ -86,7 +86,7 @@ class Verifier:
         self._config = config
         self._gate = Gate(config)
         self._limits = limits
-        self._nonces = nonces
+        self._counts = counts
         self._metrics = metrics
         self._clock = clock
         self._log = log
@@ -104,7 +104,7 @@ class Verifier:
         refuse_encoding(request)
         caller = self._verify(request, endpoint)
         try:
-            self._admit_once(caller)
+            await self._admit_once(caller)
             body = await act(request, caller)
         except Problem as problem:
             return self._refuse(endpoint, caller, problem)
@@ -128,7 +128,7 @@ class Verifier:
         rules = self._limits.rules(signature.keyid, quota, address)
         return Caller(signature.keyid, rules, signature, context)
 
-    def _admit_once(self, caller: Caller) -> None:
+    async def _admit_once(self, caller: Caller) -> None:
         now, signature = self._clock(), caller.signature
         try:
             signature.check_time(now)
@@ -136,10 +136,14 @@ class Verifier:
             raise Problem(fault.code, fault.detail) from None
         if self.draining:
             raise Problem("draining", "this process is shutting down; sign the request anew", retry_after=1)
-        self._nonces.use(
-            signature.keyid, signature.nonce, created=signature.created, expires=signature.expires, now=now
+        await self._counts.use_nonce(
+            signature.keyid,
+            signature.nonce,
+            caller.rules,
+            created=signature.created,
+            expires=signature.expires,
+            now=now,
         )
-        self._metrics.nonces.set(len(self._nonces))
 
     def _refuse(self, endpoint: Endpoint, caller: Caller, problem: Problem) -> web.Response:
         self._metrics.refused(problem.code).inc()

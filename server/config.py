@@ -20,7 +20,7 @@ import msgspec
 from crypto.encoding import unb64u
 from crypto.errors import CryptoError
 from crypto.keys import IdentityPublicKey
-from relay.config import ConfigError
+from relay.config import REDIS_URL, REDIS_URLS, ConfigError, check_redis_url
 from relay.settings import RelaySettings
 from server.domain.account import Registration
 
@@ -56,6 +56,9 @@ DatabaseUrl = Annotated[
         extra=SECRET,
     ),
 ]
+
+
+RedisUrl = Annotated[str, msgspec.Meta(pattern=REDIS_URL, description=REDIS_URLS, extra=SECRET)]
 
 
 class LogFormat(StrEnum):
@@ -107,6 +110,15 @@ class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         return "DatabaseSettings(url=…)"
 
 
+class RedisSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A Redis or Valkey, through which processes share what may be lost. url: empty for none."""
+
+    url: RedisUrl = ""
+
+    def __repr__(self) -> str:
+        return "RedisSettings(url=…)"
+
+
 class AccountSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """People. registration: who may make an account after the first one.
 
@@ -156,6 +168,7 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     server: ServerSettings = ServerSettings()
     database: DatabaseSettings = DatabaseSettings()
+    redis: RedisSettings = RedisSettings()
     accounts: AccountSettings = AccountSettings()
     worker: WorkerSettings = WorkerSettings()
     relay: RelaySection = RelaySection()
@@ -224,6 +237,10 @@ def faults(settings: Settings) -> Iterator[ConfigError]:
             read(settings.server)
         except ConfigError as error:
             yield error
+    try:
+        check_redis_url(settings.redis.url)
+    except ConfigError as error:
+        yield error
     for name, listen in (("server", settings.server.listen), ("relay", settings.relay.listen)):
         if not is_listen_address(listen):
             yield ConfigError(f"{name}.listen: the port is too large; a port is at most {_LAST_PORT}")

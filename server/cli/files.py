@@ -68,7 +68,12 @@ def read_relay_config(settings: Settings, section: RelaySection) -> RelayConfig:
             return read_private(keys, hint=MAKE_RELAY)
         return _read_text(path)
 
-    return relay_config(section, read_text=read_text, issue_unconfigured=section.issue_unconfigured)
+    return relay_config(
+        section,
+        read_text=read_text,
+        issue_unconfigured=section.issue_unconfigured,
+        redis_url=settings.redis.url,
+    )
 
 
 def _read_text(path: str) -> str:

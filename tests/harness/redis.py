@@ -66,9 +66,9 @@ class RedisServer:
         self._process.send_signal(signal.SIGCONT)
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator[Redis]:
+    async def client(self, *, decode_responses: bool = False) -> AsyncIterator[Redis]:
         """A connection of the test's own, to look and to interfere."""
-        client = Redis.from_url(self.url, protocol=2)
+        client = Redis.from_url(self.url, protocol=2, decode_responses=decode_responses)
         try:
             yield client
         finally:

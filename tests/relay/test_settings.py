@@ -27,7 +27,7 @@ MINIMAL = {"public_url": "https://relay.example/"}
 
 def _read(**values: Any) -> RelayConfig:
     settings = msgspec.convert(MINIMAL | values, RelaySettings)
-    return relay_config(settings, read_text=FILES.__getitem__, issue_unconfigured=False)
+    return relay_config(settings, read_text=FILES.__getitem__, issue_unconfigured=False, redis_url="")
 
 
 def test_little_is_needed() -> None:

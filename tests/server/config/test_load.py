@@ -20,7 +20,8 @@ EXAMPLES = {
     "public_url": "https://push.example",
     "relay_url": "https://relay.example",
     "relay_connect_url": "http://relay:8080",
-    "url": "postgresql://db/hushpost",
+    "database.url": "postgresql://db/hushpost",
+    "redis.url": "rediss://ada:pass@[::1]:6380/2",
     "registration": "open",
     "admission": "open",
     "handle_delivery": "push",
@@ -48,7 +49,7 @@ def faults(file: Path | None, environ: dict[str, str]) -> list[str]:
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
 def test_every_setting_can_be_given_by_its_variable(setting: Setting) -> None:
-    value = EXAMPLES.get(str(setting.path[-1]), "7")
+    value = EXAMPLES.get(setting.key) or EXAMPLES.get(str(setting.path[-1]), "7")
     needed = APNS if setting.path[:2] == ("relay", "apns") else {}
     loaded = load(None, {**needed, setting.variable: value})
     assert loaded.places[setting.path] == setting.variable
@@ -85,6 +86,25 @@ def test_a_secret_can_be_in_a_file_of_its_own(tmp_path: Path) -> None:
     secret.write_text("postgresql://ada:pass@db/hushpost\n", "utf-8")
     settings = load(None, {"HUSHPOST_DATABASE_URL_FILE": str(secret)}).settings
     assert database_url(settings) == "postgresql://ada:pass@db/hushpost"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hid/den@host:6379/0",
+        "redis://ada:12#den@host",
+        "redis://:hid?den@host",
+        "redis://host:99999",
+        "redis://host:0",
+        "redis://hid@den@host",
+        "http://host:6379",
+        "redis://",
+    ],
+)
+def test_a_redis_address_that_would_be_misread_is_refused_and_not_repeated(url: str) -> None:
+    (fault,) = faults(None, {"HUSHPOST_REDIS_URL": url})
+    assert "is not of the right form" in fault
+    assert "den" not in fault.replace("percent-encoded", "")
 
 
 def test_what_is_not_secret_cannot_be_in_a_file_of_its_own() -> None:
