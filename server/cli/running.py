@@ -15,6 +15,9 @@ from aiohttp import web
 
 from server.cli.listening import BACKLOG, Listener
 
+# New objects until the garbage collector looks for cycles among them. Its 700 are those of two or three requests under way,
+# which are no garbage: nearly all of ours goes without it, by its reference count.
+_YOUNG = 10_000
 _FINISH_WITHIN = 15.0  # seconds for requests under way: longer than a push may take
 # For the head of a request, first or next, however slowly it comes: the library's hour would let anybody hold all
 # connections there are. Longer than proxies keep theirs (mostly 60), so that none sends into one that is being closed.
@@ -45,6 +48,7 @@ async def _serve(listener: Listener, build: Build, ready: Ready, *, supervised: 
         await web.SockSite(runner, listener.socket, backlog=BACKLOG).start()
         gc.collect()
         gc.freeze()  # what is loaded now stays: looking through all of it once a second would hold everybody up
+        gc.set_threshold(_YOUNG)
         ready()
         await stop.wait()
 
