@@ -9,15 +9,15 @@ Every question is a script, hence atomic. What is asked while an exchange is und
 connection is enough, and a busy process makes fewer round trips. Nothing is sent twice: after a lost answer it is not known
 whether it was carried out, and a nonce that was remembered by the first attempt would look like a replay to the second.
 
-Names of keys hold an HMAC, never an address, a token or an account: Redis may be shared with others. All lie in one
+Names of keys hold a keyed hash, never an address, a token or an account: Redis may be shared with others. All lie in one
 hash slot, so that one node of a cluster has all of them or none.
 """
 
 import asyncio
-import hmac
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
 import structlog
@@ -78,8 +78,9 @@ class Shared:
 
     def name(self, kind: str, key: bytes) -> str:
         """The name under which something is kept: its kind, and what can be told by nobody who has not the secret."""
-        mac = hmac.digest(self._secret, kind.encode() + b"\0" + key, "sha256")
-        return f"{_PREFIX}{kind}:{mac[:_NAME_BYTES].hex()}"
+        # BLAKE2's own keyed mode (RFC 7693): a quarter of an HMAC's time, and a batch has 500 names.
+        mac = blake2b(b"%b\0%b" % (kind.encode(), key), digest_size=_NAME_BYTES, key=self._secret)
+        return f"{_PREFIX}{kind}:{mac.hexdigest()}"
 
     async def open(self) -> None:
         """Look once, so that a wrong address or password is in the log from the start."""
