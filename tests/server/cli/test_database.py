@@ -2,18 +2,23 @@
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import pytest
 
 from server.store.migrations import migrate, newest
 from server.store.sqlite_file import SqliteFile
 from tests.harness import databases
 from tests.harness.filled import ROWS, TABLES, contents, fill
-from tests.harness.hushpost import hushpost
+from tests.harness.hushpost import environment, hushpost
+from tests.harness.machine import Machine
 
 PASSWORD = "hunter2"
 
@@ -115,3 +120,44 @@ def test_a_target_that_cannot_be_reached_is_named_without_its_password(
     assert done.code == 1
     assert done.err.startswith("hushpost: --to: ")
     assert "hunter2" not in done.err
+
+
+def test_a_copy_that_is_killed_leaves_an_empty_database_and_is_run_again(to: str, tmp_path: Path) -> None:
+    machine = Machine(tmp_path / "m", f"sqlite:///{tmp_path}/m/data/hushpost.db")
+    migrate(machine.url)
+    asyncio.run(fill(machine.url, 3000))
+    copy = subprocess.Popen(
+        [sys.executable, "-m", "server.cli", "db", "copy", "--to", to],
+        cwd=machine.folder,
+        env=environment(machine.settings),
+        stdout=subprocess.DEVNULL,
+    )
+    while not is_written_to(to):
+        assert copy.poll() is None
+        time.sleep(0.005)
+    copy.kill()
+    copy.wait()
+
+    left = {name: len(rows) for name, rows in asyncio.run(contents(to)).items() if rows}
+    assert left == {"delivery_tallies": 1}
+    assert machine.run("db", "copy", "--to", to).code == 0
+    assert asyncio.run(contents(to)) == machine.contents()
+
+
+def is_written_to(to: str) -> bool:
+    """Whether rows, and not only tables, are on their way into a database."""
+    if to.startswith("sqlite"):
+        log = Path(to.removeprefix("sqlite:///") + "-wal")
+        return log.exists() and log.stat().st_size > 1_000_000
+
+    async def copies() -> bool:
+        connection = await asyncpg.connect(to)
+        try:
+            found = await connection.fetchval(
+                "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY %'"
+            )
+        finally:
+            await connection.close()
+        return bool(found)
+
+    return asyncio.run(copies())
