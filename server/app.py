@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 from aiohttp import web
 from argon2 import PasswordHasher
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 
 from crypto.keys import IdentityKey
+from relay.shared import Shared
 from server.api.auth import Auth
 from server.api.buckets import Buckets
 from server.api.deliveries import Deliveries
@@ -33,7 +34,7 @@ from server.api.routes import Resources, install, operators_routes, routes
 from server.api.tokens import Tokens
 from server.commands.accounts import AccountRules, prepare
 from server.commands.callers import Callers
-from server.commands.derive import SESSIONS, derive, first_account_code
+from server.commands.derive import SESSIONS, SHARED, derive, first_account_code
 from server.commands.devices import ServerAddress
 from server.commands.mint import Mint
 from server.commands.passwords import Passwords
@@ -48,6 +49,7 @@ from server.config import AccountSettings, Settings, is_for_this_machine, truste
 from server.domain.ports import Clock, Database, DatabaseError, Random
 from server.domain.throttle import Quota, Throttle
 from server.domain.turns import Turns
+from server.live.throttles import SharedThrottle
 
 # An account's own mistakes fit; guessing does not. An address may be an office's.
 SIGN_INS_BY_ACCOUNT = Quota("sign-in", 10, 300)
@@ -100,7 +102,11 @@ def build_server(settings: Settings, pieces: ServerPieces) -> web.Application:
     mint, usage = _mint(pieces), Usage()
     running = Running(pieces, usage)
     app = _application(pieces)
-    install(app, _gate(pieces, mint, usage), routes(_resources(settings, pieces, mint, passwords, running)))
+    shared = _shared(settings.redis.url, pieces)
+    if shared is not None:
+        app.cleanup_ctx.append(_opened(shared))
+    resources = _resources(settings, pieces, mint, passwords, running, shared)
+    install(app, _gate(pieces, mint, usage), routes(resources))
     app.cleanup_ctx.extend([_hashing(passwords), running.context])
     return app
 
@@ -192,13 +198,18 @@ def _hashing(passwords: Passwords) -> Callable[[web.Application], AsyncIterator[
 
 
 def _resources(
-    settings: Settings, pieces: ServerPieces, mint: Mint, passwords: Passwords, running: Running
+    settings: Settings,
+    pieces: ServerPieces,
+    mint: Mint,
+    passwords: Passwords,
+    running: Running,
+    shared: Shared | None,
 ) -> Resources:
     db, clock, random, wake = pieces.db, pieces.clock, pieces.random, pieces.wake
     address = _address(settings, pieces)
     signer = Signer(pieces.identity)
     return Resources(
-        auth=_auth(settings, pieces, mint, passwords),
+        auth=_auth(settings, pieces, mint, passwords, shared),
         tokens=Tokens(db, clock, random),
         buckets=Buckets(db, clock, random),
         messages=Messages(db, clock, random, wake, Sender(db, Turns(), Repeats(), random, wake, PAGE)),
@@ -210,7 +221,9 @@ def _resources(
     )
 
 
-def _auth(settings: Settings, pieces: ServerPieces, mint: Mint, passwords: Passwords) -> Auth:
+def _auth(
+    settings: Settings, pieces: ServerPieces, mint: Mint, passwords: Passwords, shared: Shared | None
+) -> Auth:
     return Auth(
         db=pieces.db,
         clock=pieces.clock,
@@ -219,13 +232,38 @@ def _auth(settings: Settings, pieces: ServerPieces, mint: Mint, passwords: Passw
         mint=mint,
         rules=AccountRules(settings.accounts.registration, first_account_code(pieces.secret)),
         sign_ins=SignInLimits(
-            Throttle(SIGN_INS_BY_ACCOUNT, keys=_KEYS_REMEMBERED),
-            Throttle(SIGN_INS_BY_ADDRESS, keys=_KEYS_REMEMBERED),
+            _throttle(SIGN_INS_BY_ACCOUNT, shared),
+            _throttle(SIGN_INS_BY_ADDRESS, shared),
         ),
-        registrations=Throttle(REGISTRATIONS_BY_ADDRESS, keys=_KEYS_REMEMBERED),
+        registrations=_throttle(REGISTRATIONS_BY_ADDRESS, shared),
         loopback=is_for_this_machine(settings.server),
         proxies=trusted_networks(settings.server),
     )
+
+
+def _throttle(quota: Quota, shared: Shared | None) -> SharedThrottle:
+    return SharedThrottle(Throttle(quota, keys=_KEYS_REMEMBERED), shared)
+
+
+def _shared(url: str, pieces: ServerPieces) -> Shared | None:
+    if not url:
+        return None
+    up = Gauge(
+        "hushpost_redis_up",
+        "Whether the Redis that processes share answers.",
+        registry=pieces.counted,
+        multiprocess_mode="min",
+    )
+    return Shared(url, secret=derive(pieces.secret, SHARED), show=up.set, log=pieces.log)
+
+
+def _opened(shared: Shared) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def context(_app: web.Application) -> AsyncIterator[None]:
+        await shared.open()
+        yield
+        await shared.close()
+
+    return context
 
 
 def _passwords(settings: AccountSettings, random: Random) -> Passwords:

@@ -18,9 +18,10 @@ ROOMS: dict[str, set[str]] = {
     "server.store": {"server.domain"},
     "server.commands": {"server.domain", "server.store", "crypto"},
     "server.api": {"server.domain", "server.commands"},
+    "server.live": {"server.domain", "server.commands", "relay.shared"},
     "server.worker": {"server.domain", "server.store", "server.commands", "crypto", "relay.wire"},
     "server.config": {"server.domain", "relay.config", "relay.settings", "crypto"},
-    "server.app": {"server", "relay.app", "relay.config", "crypto"},
+    "server.app": {"server", "relay.app", "relay.config", "relay.shared", "crypto"},
     "server.cli": {"server", "relay.app", "relay.config", "relay.settings", "crypto"},
     "simulator": {"crypto", "relay.wire"},
 }

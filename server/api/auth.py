@@ -33,7 +33,7 @@ from server.domain.account import (
 from server.domain.errors import Forbidden, Limited
 from server.domain.ports import Clock, Database, Random
 from server.domain.rules import Wrong
-from server.domain.throttle import Throttle
+from server.domain.throttle import Throttling
 from server.domain.times import show_time
 
 _LONGEST_TOKEN = 4096
@@ -49,14 +49,14 @@ class Auth:
     mint: Mint
     rules: AccountRules
     sign_ins: SignInLimits
-    registrations: Throttle
+    registrations: Throttling
     loopback: bool
     proxies: Sequence[Network]
 
     async def register(self, request: web.Request) -> web.Response:
         command = read_registration(await read_json(request), local=is_local(request, loopback=self.loopback))
         now, address = self.clock(), client_address(request, self.proxies)
-        if self.registrations.take(address, now) is None:
+        if await self.registrations.take(address, now) is None:
             raise Limited("too many registrations from this address", self.registrations.left(address, now))
         user = await register(
             self.db, command, rules=self.rules, passwords=self.passwords, now=now, random=self.random

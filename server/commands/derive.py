@@ -4,6 +4,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 SESSIONS = "sessions"  # signs JWTs
+SHARED = "shared"  # names what processes keep in Redis
 FIRST_ACCOUNT = "first account"  # the code that the log shows
 
 

@@ -14,7 +14,7 @@ from server.domain.account import User, matching_key
 from server.domain.errors import Allowance, Limited, Unauthenticated
 from server.domain.ids import new_id
 from server.domain.ports import Database, Random, Transaction
-from server.domain.throttle import Throttle
+from server.domain.throttle import Throttling
 from server.store import accounts, sessions
 
 
@@ -36,23 +36,23 @@ class SignedIn:
 
 @dataclass(frozen=True)
 class SignInLimits:
-    by_account: Throttle
-    by_address: Throttle
+    by_account: Throttling
+    by_address: Throttling
 
-    def take(self, command: SignIn, now: int) -> None:
+    async def take(self, command: SignIn, now: int) -> None:
         """Count an attempt; Limited where none is left."""
         account = matching_key(command.name)
-        if self.by_address.take(command.address, now) is None:
+        if await self.by_address.take(command.address, now) is None:
             raise Limited("too many attempts from this address", self.by_address.left(command.address, now))
-        if self.by_account.take(account, now) is None:
+        if await self.by_account.take(account, now) is None:
             raise Limited("too many attempts at this account", self.by_account.left(account, now))
 
     def left(self, command: SignIn, now: int) -> Allowance:
         return self.by_account.left(matching_key(command.name), now)
 
-    def give_back(self, command: SignIn) -> None:
-        self.by_account.forget(matching_key(command.name))
-        self.by_address.give_back(command.address)
+    async def give_back(self, command: SignIn, now: int) -> None:
+        await self.by_account.forget(matching_key(command.name))
+        await self.by_address.give_back(command.address, now)
 
 
 async def sign_in(
@@ -66,13 +66,13 @@ async def sign_in(
     random: Random,
 ) -> SignedIn:
     """Check a password and begin a session; Unauthenticated, Limited."""
-    limits.take(command, now)
+    await limits.take(command, now)
     found = await db.read(lambda tx: accounts.find_sign_in(tx, command.name))
     stored = None if found is None else found.password_hash
     matches = await passwords.match(stored, command.password)
     if found is None or stored is None or not matches:
         raise Unauthenticated("the email address or the password is wrong", code="credentials_invalid")
-    limits.give_back(command)
+    await limits.give_back(command, now)
     fresh = await passwords.hash(command.password) if passwords.outdated(stored) else None
     return await begin_session(db, found.user, mint=mint, now=now, random=random, password_hash=fresh)
 
