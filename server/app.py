@@ -27,7 +27,7 @@ from server.api.gate import Gate
 from server.api.health import Health
 from server.api.keys import Keys
 from server.api.messages import Messages
-from server.api.metrics import RequestMetrics
+from server.api.metrics import DeviceMetrics, RequestMetrics
 from server.api.outer import Outer, described
 from server.api.reading import MAX_BODY
 from server.api.routes import Resources, install, operators_routes, routes
@@ -215,7 +215,7 @@ def _resources(
         messages=Messages(db, clock, random, wake, Sender(db, Turns(), Repeats(), random, wake, PAGE)),
         deliveries=Deliveries(db, clock, wake),
         devices=Devices(db, clock, random, wake, address, signer),
-        device=Device(db, clock, random, wake, pieces.sealer),
+        device=Device(db, clock, random, wake, pieces.sealer, DeviceMetrics(pieces.counted)),
         keys=Keys(address, signer, clock),
         health=_health(pieces, running),
     )

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from server.api.answers import nothing, show
 from server.api.devices import read_key
+from server.api.metrics import DeviceMetrics
 from server.api.reading import Fields, Query, read_json
 from server.commands.devices import handle_rule, renew_handle, replace_key, unpair
 from server.commands.fetch import Fetch, Fetched, Named, fetch, fetch_claim
@@ -35,6 +36,7 @@ class Device:
     random: Random
     wake: Callable[[], None]
     sealer: Sealer
+    metrics: DeviceMetrics
 
     async def messages(self, request: web.Request, device: CallingDevice) -> web.Response:
         command = read_fetch(Query(request))
@@ -48,7 +50,9 @@ class Device:
     async def receipts(self, request: web.Request, device: CallingDevice) -> web.Response:
         now = self.clock()
         receipts = read_receipts(await read_json(request), now)
-        await report(self.db, device, receipts, now=now, random=self.random, wake=self.wake)
+        self.metrics.received(
+            await report(self.db, device, receipts, now=now, random=self.random, wake=self.wake)
+        )
         return nothing(202)
 
     async def handle(self, request: web.Request, device: CallingDevice) -> web.Response:

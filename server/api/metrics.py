@@ -1,6 +1,6 @@
 """Metrics of this process, in a registry of its own. Labels are routes' templates and states, never a name or an id."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
 from prometheus_client.core import GaugeMetricFamily
@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from server.commands.health import Queue
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_HOP = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0, 86_400.0)
 
 
 class RequestMetrics:
@@ -41,6 +42,23 @@ class RequestMetrics:
         timer.observe(seconds)
 
 
+class DeviceMetrics:
+    """What devices report."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._seconds = Histogram(
+            "hushpost_delivery_device_seconds",
+            "Time from when the provider took a push until the device had it, by the device's clock.",
+            buckets=_HOP,
+            registry=registry,
+        )
+
+    def received(self, took: Iterable[int]) -> None:
+        """Observe how many milliseconds pushes took to their device."""
+        for milliseconds in took:
+            self._seconds.observe(milliseconds / 1000)
+
+
 class Scrape(Collector):
     """What processes have counted, and beside it what the database holds at this moment: the same whoever is asked.
 
@@ -58,6 +76,10 @@ class Scrape(Collector):
         for state, number in tally.by_state.items():
             states.add_metric([state], number)
         yield states
+        tasks = GaugeMetricFamily("hushpost_tasks", "Tasks that wait or run, by kind.", labels=["kind"])
+        for kind, number in self._queue.tasks.items():
+            tasks.add_metric([kind.value], number)
+        yield tasks
         for name, text, value in (
             ("hushpost_deliveries_created", "Deliveries that were ever created.", tally.created),
             ("hushpost_deliveries_lost", "Created, but in no known state: always 0.", tally.lost),

@@ -26,9 +26,10 @@ from server.config import Settings, database_url, trusted_relay_keys
 from server.domain.ports import Database, DatabaseError
 from server.store.bell import Bell
 from server.store.database import open_database
+from server.worker.audit import Auditor
 from server.worker.dispatch import Dispatcher
 from server.worker.gateway import NoRelay, PushGateway
-from server.worker.metrics import OutboxMetrics, SchedulerMetrics
+from server.worker.metrics import AuditMetrics, OutboxMetrics, SchedulerMetrics
 from server.worker.outbox import Outbox, OutboxSettings
 from server.worker.pace import Pace
 from server.worker.pool import SealingPool, sealing_pool
@@ -73,6 +74,8 @@ async def server_app(
             random=secrets.token_bytes,
             log=log,
         )
+        if figures.first:
+            workers["audit"] = Auditor(db, metrics=AuditMetrics(figures.counted), clock=now_ms, log=log)
 
     def wake_workers() -> None:
         for worker in workers.values():

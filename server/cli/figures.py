@@ -22,16 +22,17 @@ _PID = ".pid"
 
 @dataclass(frozen=True)
 class Figures:
-    """Counters are made in `counted`; `/metrics` shows `shown`."""
+    """Counters are made in `counted`; `/metrics` shows `shown`. `first` is one process of a server: what only one need do, it does."""
 
     counted: CollectorRegistry
     shown: CollectorRegistry
+    first: bool
 
 
 def of_the_only_process() -> Figures:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    return Figures(registry, registry)
+    return Figures(registry, registry, first=True)
 
 
 def of_process(number: int) -> Figures:
@@ -43,7 +44,7 @@ def of_process(number: int) -> Figures:
     shown = CollectorRegistry()
     MultiProcessCollector(shown, str(folder))  # type: ignore[no-untyped-call]  # it has no types
     shown.register(Processes(folder))
-    return Figures(CollectorRegistry(), shown)
+    return Figures(CollectorRegistry(), shown, first=number == 1)
 
 
 class Processes(Collector):

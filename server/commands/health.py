@@ -1,20 +1,23 @@
 """Looking at the server itself."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from server.domain.ports import Database, DatabaseError, Transaction
 from server.domain.tally import Audit, Tally
-from server.store import leases, tallies
+from server.domain.task import Kind
+from server.store import leases, tallies, tasks
 from server.store.accounts import default_tenant
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The book of deliveries, how many of them are due or leased, and for how many milliseconds the oldest has waited."""
+    """The book of deliveries, how many of them are due or leased, for how many milliseconds the oldest has waited, and what tasks there are."""
 
     tally: Tally
     due: int
     oldest: int
+    tasks: Mapping[Kind, int]
 
 
 async def database_answers(db: Database) -> bool:
@@ -30,7 +33,8 @@ async def look_at_queue(db: Database, now: int) -> Queue:
     """Return what waits, and the book, as of one moment."""
 
     async def look(tx: Transaction) -> Queue:
-        return Queue(await tallies.count(tx), *await leases.waiting(tx, now))
+        due, oldest = await leases.waiting(tx, now)
+        return Queue(await tallies.count(tx), due, oldest, await tasks.count_tasks(tx))
 
     return await db.read(look)
 

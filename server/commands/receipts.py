@@ -17,16 +17,21 @@ async def report(
     now: int,
     random: Random,
     wake: Callable[[], None],
-) -> None:
-    """Take a device's receipts; one for what it was never sent changes nothing."""
+) -> list[int]:
+    """Take a device's receipts; one for what it was never sent changes nothing.
 
-    async def job(tx: Transaction) -> bool:
-        read = await acknowledge(tx, device.id, receipts)
-        fresh = await inbox.mark_read(tx, device.user_id, read, now)
+    Returns how many milliseconds it took from a provider to the device, of each message that it has now.
+    """
+
+    async def job(tx: Transaction) -> tuple[list[int], bool]:
+        done = await acknowledge(tx, device.id, receipts)
+        fresh = await inbox.mark_read(tx, device.user_id, done.read, now)
         if not fresh:
-            return False
+            return done.took, False
         told = await outbox.tell_read(tx, device.user_id, fresh, but=device.id, now=now, random=random)
-        return bool(told)
+        return done.took, bool(told)
 
-    if await db.write(job):
+    took, is_work = await db.write(job)
+    if is_work:
         wake()
+    return took

@@ -1,6 +1,7 @@
 """What devices report of what they were sent."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from server.domain.delivery import Receipt, ReceiptEvent
 from server.domain.ports import Transaction
@@ -14,11 +15,20 @@ _RECEIPT_COLUMNS: Mapping[ReceiptEvent, str] = {
 }
 
 
-async def acknowledge(tx: Transaction, device_id: str, receipts: Sequence[Receipt]) -> list[str]:
-    """Write down a device's receipts, the first of each event; return the ids of the messages that it read.
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """`read`: ids of the messages that were read. `took`: milliseconds from a provider to the device, of what is new to us."""
+
+    read: list[str]
+    took: list[int]
+
+
+async def acknowledge(tx: Transaction, device_id: str, receipts: Sequence[Receipt]) -> Acknowledged:
+    """Write down a device's receipts, the first of each event.
 
     A receipt for what the device was never sent changes nothing.
     """
+    took = await _took(tx, device_id, receipts)
     named = [receipt for receipt in receipts if receipt.frame_id is not None]
     for event, column in _RECEIPT_COLUMNS.items():
         fault = ", fault = $4" if event is ReceiptEvent.FAILED else ""
@@ -32,9 +42,23 @@ async def acknowledge(tx: Transaction, device_id: str, receipts: Sequence[Receip
             ],
         )
     await _note_faults(tx, device_id, receipts)
-    return await _messages_of(
-        tx, device_id, [r.frame_id or "" for r in named if r.event is ReceiptEvent.READ]
-    )
+    read = [r.frame_id or "" for r in named if r.event is ReceiptEvent.READ]
+    return Acknowledged(await _messages_of(tx, device_id, read), took)
+
+
+async def _took(tx: Transaction, device_id: str, receipts: Sequence[Receipt]) -> list[int]:
+    """Return how long it was from the provider to the device, by the device's clock, where it says for the first time that it has it."""
+    at = {r.frame_id: r.at for r in receipts if r.frame_id is not None and r.event is ReceiptEvent.RECEIVED}
+    took = []
+    for chunk in chunks(sorted(at)):
+        rows = await tx.all(
+            "SELECT frame_id, settled_at FROM deliveries WHERE device_id = $1 AND state = 'accepted'"
+            f" AND received_at IS NULL AND frame_id IN ({holes(len(chunk), after=1)})",
+            device_id,
+            *chunk,
+        )
+        took += [max(at[row["frame_id"]] - row["settled_at"], 0) for row in rows]
+    return took
 
 
 async def _note_faults(tx: Transaction, device_id: str, receipts: Sequence[Receipt]) -> None:

@@ -88,6 +88,13 @@ async def next_due(tx: Transaction) -> int | None:
     return None if row is None or row["due_at"] is None else int(row["due_at"])
 
 
+async def count_tasks(tx: Transaction) -> dict[Kind, int]:
+    """Return how many tasks there are of each kind."""
+    rows = await tx.all("SELECT kind, COUNT(*) AS n FROM tasks GROUP BY kind")
+    found = {row["kind"]: int(row["n"]) for row in rows}
+    return {kind: found.get(kind.value, 0) for kind in Kind}
+
+
 def _text(task: Task) -> str:
     return json.dumps(task.payload, ensure_ascii=False, separators=(",", ":"))
 

@@ -132,7 +132,8 @@ class Dispatcher:
     ) -> None:
         now = self._sealer.clock()
         written = await self._persist(lease, lambda tx: leases.settle(tx, lease.id, settlements, now, times))
-        self._metrics.settled(written, {parcel.id: parcel.created_at for parcel in batch.parcels}, now)
+        created = {parcel.id: parcel.created_at for parcel in batch.parcels}
+        self._metrics.settled(written, created, times, now)
 
     async def _persist(
         self, lease: Lease, job: Callable[[Transaction], Awaitable[list[Settlement]]]

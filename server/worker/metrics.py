@@ -1,4 +1,4 @@
-"""What the outbox counts. Labels are our own words, never an id.
+"""What the outbox, the scheduler and the audit count. Labels are our own words, never an id.
 
 How many deliveries are in which state, how many wait, and that none is lost, the database knows: that is read when it is asked
 for (`server/api/metrics.py`), here stands what happens over time.
@@ -7,16 +7,23 @@ for (`server/api/metrics.py`), here stands what happens over time.
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from server.domain.delivery import Event, Settlement
+from server.domain.tally import COLUMNS, Audit
 from server.domain.task import Task
+from server.store.leases import Times
+from server.worker.reasons import label_of
 
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
 _WAITS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+_HOP = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
+_ANSWERED = "answered"
 
 
 class OutboxMetrics:
+    """Latencies are of deliveries whose fate is known: each is observed once, with all that its retries took."""
+
     def __init__(self, registry: CollectorRegistry) -> None:
         self._outcomes = Counter(
             "hushpost_outbox_outcomes",
@@ -36,29 +43,71 @@ class OutboxMetrics:
             registry=registry,
         )
         self._steps = {step: steps.labels(step) for step in ("read", "seal", "push", "settle")}
-        self._waited = Histogram(
-            "hushpost_outbox_accepted_after_seconds",
+        self._waited = _seconds(
+            registry,
+            "outbox_accepted_after",
             "Time from a delivery's creation until the provider took it.",
-            buckets=_WAITS,
+            _WAITS,
+        )
+        self._queue = _seconds(
+            registry,
+            "delivery_queue",
+            "Time from a delivery's creation until it was sealed for its last attempt.",
+            _HOP,
+        )
+        self._provider = _seconds(
+            registry,
+            "delivery_provider",
+            "Time from when the relay was asked until the provider's answer was written.",
+            _HOP,
+        )
+        self._paused = Gauge(
+            "hushpost_outbox_paused",
+            "1 from a batch that the relay did not answer until one that it does.",
+            registry=registry,
+            multiprocess_mode="max",
+        )
+        self._pauses = Counter(
+            "hushpost_outbox_pauses",
+            "How often that began, by why the relay could not be asked.",
+            ("reason",),
             registry=registry,
         )
+        self._is_paused = False
+        self._paused.set(0)
 
     def step(self, name: str, seconds: float) -> None:
         self._steps[name].observe(seconds)
 
     def batch(self, result: str, pushes: int) -> None:
-        self._batches.labels(result).inc()
+        """Count a batch. One that was not answered begins a pause, unless there is one already; an answer ends it."""
+        self._batches.labels(result if result == _ANSWERED else label_of(result)).inc()
         self._pushes.inc(pushes)
+        paused = result != _ANSWERED
+        if paused and not self._is_paused:
+            self._pauses.labels(label_of(result)).inc()
+        if paused is not self._is_paused:
+            self._is_paused = paused
+            self._paused.set(int(paused))
 
-    def settled(self, settlements: Iterable[Settlement], created: Mapping[str, int], now: int) -> None:
-        """Count outcomes; `created` has the deliveries' times of creation, in milliseconds."""
+    def settled(
+        self, settlements: Iterable[Settlement], created: Mapping[str, int], times: Times, now: int
+    ) -> None:
+        """Count outcomes; `created` has the deliveries' times of creation. All times are in milliseconds."""
         tally: Tally[tuple[str, str]] = Tally()
         for settlement in settlements:
-            tally[settlement.event.value, settlement.reason or ""] += 1
-            if settlement.event is Event.ACCEPT:
-                self._waited.observe((now - created[settlement.id]) / 1000)
+            tally[settlement.event.value, label_of(settlement.reason)] += 1
+            if settlement.relayed and settlement.event is not Event.RETRY:
+                self._observe(settlement.event, created[settlement.id], times, now)
         for (event, reason), number in tally.items():
             self._outcomes.labels(event, reason).inc(number)
+
+    def _observe(self, event: Event, created: int, times: Times, now: int) -> None:
+        if event is Event.ACCEPT:
+            self._waited.observe((now - created) / 1000)
+        if times.sealed_at is not None and times.relayed_at is not None:
+            self._queue.observe((times.sealed_at - created) / 1000)
+            self._provider.observe((now - times.relayed_at) / 1000)
 
 
 class SchedulerMetrics:
@@ -75,3 +124,32 @@ class SchedulerMetrics:
 
     def ran(self, task: Task, now: int) -> None:
         self._late.labels(task.kind.value).observe(max(now - task.due_at, 0) / 1000)
+
+
+class AuditMetrics:
+    """What the last audit found."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._differences = Gauge(
+            "hushpost_deliveries_differences",
+            "What the rows have more, or fewer, than the book says: always 0.",
+            ("state",),
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._audited = Gauge(
+            "hushpost_deliveries_audited_timestamp_seconds",
+            "When that was looked at last.",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+
+    def audited(self, audit: Audit, now: int) -> None:
+        differences = audit.differences
+        for state in COLUMNS:
+            self._differences.labels(state).set(differences.get(state, 0))
+        self._audited.set(now / 1000)
+
+
+def _seconds(registry: CollectorRegistry, name: str, text: str, buckets: Iterable[float]) -> Histogram:
+    return Histogram(f"hushpost_{name}_seconds", text, buckets=tuple(buckets), registry=registry)

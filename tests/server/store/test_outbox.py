@@ -171,13 +171,13 @@ async def test_the_first_receipt_of_each_event_counts(seeded: Seeded) -> None:
         Receipt(None, ReceiptEvent.FAILED, "altered", 8),
         Receipt("unknown", ReceiptEvent.READ, None, 8),
     ]
-    read = await seeded.db.write(lambda tx: receipts.acknowledge(tx, device, told))
-    assert read == [delivery.message_id]
+    done = await seeded.db.write(lambda tx: receipts.acknowledge(tx, device, told))
+    assert done.read == [delivery.message_id]
     row = await seeded.row(delivery.id)
     assert (row["received_at"], row["read_at"], row["failed_at"]) == (5, 7, None)
     fault = await seeded.device_row(device)
     assert (fault["last_fault"], fault["last_fault_at"]) == ("altered", 8)
-    assert await seeded.db.write(lambda tx: receipts.acknowledge(tx, stranger, told[:3])) == []
+    assert (await seeded.db.write(lambda tx: receipts.acknowledge(tx, stranger, told[:3]))).read == []
 
 
 async def test_a_failed_receipt_for_a_frame_says_why(seeded: Seeded) -> None:
