@@ -57,7 +57,11 @@ async def check_up(url: str, relay_url: str) -> CheckUp:
 
 def _look(relay_url: str) -> Callable[[Transaction], Awaitable[Rows]]:
     async def job(tx: Transaction) -> Rows:
-        return Rows(await audit(tx), await find_relay_keys(tx, relay_url))
+        keys = await find_relay_keys(tx, relay_url)
+        try:
+            return Rows(await audit(tx), keys)
+        except ValueError:
+            raise DatabaseError("deliveries has rows in states that there are not") from None
 
     return job
 

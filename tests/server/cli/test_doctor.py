@@ -92,6 +92,12 @@ def test_a_database_that_lost_a_row(machine: Machine) -> None:
     assert "created -2, waiting -2" in finding["found"]
 
 
+def test_a_database_with_rows_that_no_server_writes(tmp_path: Path) -> None:
+    [finding] = found(Machine.small(tmp_path / "m"))["database"]
+    assert finding["verdict"] == "failed"
+    assert "deliveries has rows in states that there are not" in finding["found"]
+
+
 def test_a_database_of_another_revision(machine: Machine) -> None:
     execute(machine, "UPDATE alembic_version SET version_num = '0001'")
     assert found(machine)["database"][0]["fix"] == "start the server, or run: hushpost db migrate"
