@@ -15,15 +15,18 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from simulator.keeper import Event
 from simulator.phone import Phone
 from tests.harness.crash_kills import Kills
 from tests.harness.crash_senders import Choices, Ledger, Senders
@@ -57,7 +60,8 @@ class Plan:
 async def crash(directory: Path, plan: Plan, database_url: str) -> tuple[Judgement, Ledger, Kills]:
     roles = ROLES[plan.database]
     async with running(directory, database_url=database_url, roles=roles, settings=SETTINGS) as stack:
-        phones = await _pair(stack)
+        replays: Counter[str] = Counter()
+        phones = await _pair(stack, replays)
         answering = [server for server in stack.servers if not server.name.startswith("worker")]
         senders = Senders(
             stack.session,
@@ -73,7 +77,7 @@ async def crash(directory: Path, plan: Plan, database_url: str) -> tuple[Judgeme
         await senders.stop()
         await wait_for_all(phones, senders.ledger)
         books = await wait_for_books(stack)
-        verdicts = [judge(name, phone, senders.ledger) for name, phone in phones.items()]
+        verdicts = [judge(name, phone, senders.ledger, replays[name]) for name, phone in phones.items()]
         judgement = Judgement(verdicts, books, senders.ledger.faults, errors_logged(directory))
         for phone in phones.values():
             await phone.close()
@@ -83,12 +87,23 @@ async def crash(directory: Path, plan: Plan, database_url: str) -> tuple[Judgeme
     return judgement, senders.ledger, kills
 
 
-async def _pair(stack: Stack) -> dict[str, Phone]:
+async def _pair(stack: Stack, replays: Counter[str]) -> dict[str, Phone]:
     names = {f"{platform}, suite {suite}": (platform, suite) for platform, suite in PHONES}
     return {
-        name: await stack.pair(platform=platform, suite=suite, name=name, keep=False)
+        name: await stack.pair(
+            platform=platform,
+            suite=suite,
+            name=name,
+            keep=False,
+            on_event=partial(_count_replays, replays, name),
+        )
         for name, (platform, suite) in names.items()
     }
+
+
+def _count_replays(replays: Counter[str], name: str, event: Event) -> None:
+    """Count pushes of what a phone had already: nobody lived to note the first, or it had been fetched."""
+    replays[name] += event.get("reason") == "replay"
 
 
 def _kills(
@@ -129,9 +144,14 @@ def _progress() -> Progress:
 
 def report(judgement: Judgement, ledger: Ledger, kills: Kills, seconds: float) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120)
-    table = Table("phone", "owed", "shown", "lost", "shown twice", "never sent", "too early")
+    table = Table("phone", "owed", "shown", "pushed again", "lost", "shown twice", "never sent", "too early")
     for one in judgement.verdicts:
-        counts = (len(ledger.answered), one.shown, *map(len, (one.lost, one.twice, one.unknown, one.early)))
+        counts = (
+            len(ledger.answered),
+            one.shown,
+            one.replays,
+            *map(len, (one.lost, one.twice, one.unknown, one.early)),
+        )
         table.add_row(one.phone, *map(str, counts))
     console.print(table)
     console.print(f"conservation: {judgement.books}")

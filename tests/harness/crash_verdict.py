@@ -25,10 +25,11 @@ EVIDENCE = "evidence.jsonl"
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of one phone. `early`: shown before its time."""
+    """Of one phone. `early`: shown before its time; `replays`: pushes of what the phone had already, not shown."""
 
     phone: str
     shown: int
+    replays: int
     lost: frozenset[str]
     twice: frozenset[str]
     unknown: frozenset[str]
@@ -95,11 +96,12 @@ def errors_logged(directory: Path) -> Counter[str]:
     return counts
 
 
-def judge(name: str, phone: Phone, ledger: Ledger) -> Verdict:
+def judge(name: str, phone: Phone, ledger: Ledger, replays: int) -> Verdict:
     counts = shown(phone.inbox)
     return Verdict(
         phone=name,
         shown=len(counts),
+        replays=replays,
         lost=frozenset(ledger.answered.keys() - counts.keys()),
         twice=frozenset(text for text, count in counts.items() if count > 1),
         unknown=frozenset(counts.keys() - ledger.answered.keys() - ledger.cut_off),

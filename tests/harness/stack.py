@@ -14,7 +14,8 @@ from typing import Any
 import aiohttp
 
 from crypto.keys import IdentityKey, read_keys
-from simulator.phone import Phone
+from simulator.keeper import OnEvent
+from simulator.phone import Phone, ignore
 from simulator.providers import Providers
 from tests.harness.conservation import Books, ask_books
 from tests.harness.process import HUSHPOST, Process, environment, free_port
@@ -69,7 +70,9 @@ class Stack:
         made = await self.call("POST", "/api/v1/access-tokens", {"name": "harness", "scopes": ["admin"]})
         self.token = made["token"]
 
-    async def pair(self, *, platform: str, suite: int, name: str, keep: bool = True) -> Phone:
+    async def pair(
+        self, *, platform: str, suite: int, name: str, keep: bool = True, on_event: OnEvent = ignore
+    ) -> Phone:
         """Pair a phone; one that does not `keep` its state on disk is faster and dies with this process."""
         code = await self.call("POST", "/api/v1/devices/pairing-codes", {})
         return await Phone.pair(
@@ -79,6 +82,7 @@ class Stack:
             suite=suite,
             name=name,
             file=self.directory / f"{name}.phone" if keep else None,
+            on_event=on_event,
         )
 
     async def send(self, **message: Any) -> str:
