@@ -24,7 +24,7 @@ from server.api.deliveries import Deliveries
 from server.api.device import Device
 from server.api.devices import Devices
 from server.api.gate import Gate
-from server.api.health import Health
+from server.api.health import Health, Pulse
 from server.api.keys import Keys
 from server.api.messages import Messages
 from server.api.metrics import DeviceMetrics, RequestMetrics
@@ -186,7 +186,8 @@ def _gate(pieces: ServerPieces, mint: Mint, usage: Usage) -> Gate:
 
 
 def _health(pieces: ServerPieces, running: Running) -> Health:
-    return Health(pieces.db, pieces.clock, pieces.shown, running.working)
+    pulse = Pulse(pieces.db, pieces.monotonic)
+    return Health(pieces.db, pulse, pieces.clock, pieces.shown, running.working)
 
 
 def _hashing(passwords: Passwords) -> Callable[[web.Application], AsyncIterator[None]]:

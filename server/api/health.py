@@ -12,16 +12,42 @@ from prometheus_client.registry import Collector
 
 from server.api.answers import problem, show
 from server.api.metrics import Scrape
-from server.commands.health import database_answers, look_at_queue
+from server.commands.health import database_works, look_at_queue
 from server.domain.account import Caller
 from server.domain.ports import Clock, Database
 
 _PATIENCE = 2.0  # seconds that a database may take to answer before this server counts as not ready
+_GOOD_FOR = 1.0  # seconds
+
+
+class Pulse:
+    """Whether the database works. Asking it costs a write, so its answer is good for a moment, whoever asks then."""
+
+    def __init__(self, db: Database, monotonic: Callable[[], float]) -> None:
+        self._db = db
+        self._monotonic = monotonic
+        self._asked_at: float | None = None
+        self._works = False
+
+    async def works(self) -> bool:
+        now = self._monotonic()
+        if self._asked_at is None or now - self._asked_at >= _GOOD_FOR:
+            self._works = await self._ask()
+            self._asked_at = now
+        return self._works
+
+    async def _ask(self) -> bool:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await database_works(self._db)
+        except TimeoutError:
+            return False
 
 
 @dataclass(frozen=True)
 class Health:
     db: Database
+    pulse: Pulse
     clock: Clock
     counted: Collector
     working: Callable[[], Mapping[str, bool]]  # of each worker of this process, whether it runs
@@ -42,9 +68,4 @@ class Health:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     async def _parts(self) -> dict[str, bool]:
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                answers = await database_answers(self.db)
-        except TimeoutError:
-            answers = False
-        return {"database": answers, **self.working()}
+        return {"database": await self.pulse.works(), **self.working()}

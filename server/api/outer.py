@@ -70,12 +70,12 @@ class Outer:
             return problem(
                 HTTPStatus.CONFLICT, "conflict", "something that this refers to was deleted meanwhile"
             )
-        except DatabaseUnavailable:
-            self.log.warning("database unavailable", route=template(request))
+        except DatabaseUnavailable as error:
+            self.log.warning("database unavailable", route=template(request), cause=str(error))
             return problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "unavailable",
-                "the database cannot be reached",
+                "the database is away, busy or full; try again later",
                 headers={"Retry-After": "2"},
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer and no trace

@@ -148,11 +148,13 @@ class _Writer(_Thread):
             self._fill(group, first)
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            self._abandon(group or [first], translated(error))
+            if not group:  # another program holds the file: nobody waits for it twice as long
+                group = [first, *iter(self._next, None)]
+            self._abandon(group, translated(error))
         if self._credentials_changed:
             self._credentials_changed = False
             self.credentials_version += 1
-        return group or [first]
+        return group
 
     def _fill(self, group: list[_Job], first: _Job) -> None:
         end = time.monotonic() + GROUP_SECONDS

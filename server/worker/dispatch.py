@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from relay.wire import Outcome
 from server.commands.sealing import Sealer, seal_parcels
@@ -24,6 +24,8 @@ from server.worker.gateway import GatewayFault, PushGateway
 from server.worker.metrics import OutboxMetrics
 from server.worker.pace import Pace
 from server.worker.pushes import Plan, Sending, not_sealed, plan, push_for, settled, unsettled
+
+T = TypeVar("T")
 
 _ANSWER = 15 * SECOND  # PROTOCOL.md, section 4: how long a request may take
 _WRITE_AGAIN = 0.5  # seconds
@@ -65,6 +67,10 @@ class Dispatcher:
             await self._deliver(lease)
         except asyncio.CancelledError:
             await self._db.write(lambda tx: leases.give_back(tx, lease.id, self._sealer.clock()))
+            raise
+        except DatabaseUnavailable:
+            # Before the relay was asked, or too late to write what it said: as soon as may be, somebody can go on.
+            await self._persist(lease, lambda tx: leases.give_back(tx, lease.id, self._sealer.clock()))
             raise
 
     async def _deliver(self, lease: Lease) -> None:
@@ -135,17 +141,15 @@ class Dispatcher:
         created = {parcel.id: parcel.created_at for parcel in batch.parcels}
         self._metrics.settled(written, created, times, now)
 
-    async def _persist(
-        self, lease: Lease, job: Callable[[Transaction], Awaitable[list[Settlement]]]
-    ) -> list[Settlement]:
-        """Write outcomes, again and again while the database is away and the lease lasts."""
+    async def _persist(self, lease: Lease, job: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Write what became of a lease, again and again while the database is away and the lease lasts."""
         while True:
             try:
                 return await self._db.write(job)
             except DatabaseUnavailable:
                 if self._sealer.clock() >= lease.until:
                     raise
-                self._log.warning("outcomes cannot be written yet")
+                self._log.warning("what became of a batch cannot be written yet")
             await asyncio.sleep(_WRITE_AGAIN)
 
     def _report(self, outcomes: Sequence[Outcome]) -> None:

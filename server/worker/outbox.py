@@ -150,7 +150,7 @@ class Outbox:
         try:
             await self._dispatcher.deliver(lease)
         except DatabaseError as error:
-            self._log.error("a batch could not be settled, its lease runs out", error=type(error).__name__)
+            self._log.error("a batch was not settled and comes again", error=type(error).__name__)
         except Exception as error:  # noqa: BLE001 - one batch must not end the outbox; its text may quote content
             self._log.error("a batch failed, its lease runs out", error=type(error).__name__)
 
