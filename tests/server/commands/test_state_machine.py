@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,23 +30,25 @@ from server.store.database import open_database
 from server.store.leases import Times
 from tests.harness import databases
 from tests.harness.model_rows import Delivery
-from tests.harness.model_steps import AFTER, DAY, SECOND, WHICH, PeopleSteps, pick
+from tests.harness.model_steps import AFTER, DAY, SECOND, STEPS, WHICH, PeopleSteps, pick, step
 from tests.harness.model_world import Silence, told
 
 _EXAMPLES = int(os.environ.get("HUSHPOST_TEST_EXAMPLES", "0"))
-DAYS = st.sampled_from([1, 8, 27, 31])
+DAYS = st.sampled_from([DAY, 8 * DAY, 27 * DAY, 31 * DAY])
+LIMIT = st.sampled_from([1, 2, 500])
 SETTLED = st.sampled_from(
     [Event.ACCEPT, Event.DEAD_HANDLE, Event.RETRY, Event.REJECT, Event.EXPIRE, Event.CANCEL]
 )
 OUTCOME = st.tuples(SETTLED, st.sampled_from(["used", "old", "none"]), st.sampled_from([0, 7 * SECOND]))
+OUTCOMES = st.lists(OUTCOME, min_size=1, max_size=4)
 
 
 class Commands(PeopleSteps):
     """The whole machine: people, devices, a worker, a scheduler and the time."""
 
-    @rule(limit=st.sampled_from([1, 2, 500]), ahead=st.sampled_from([0, SPREAD]))
+    @step(limit=LIMIT, ahead=st.sampled_from([0, SPREAD]))
     def claim(self, limit: int, ahead: int) -> None:
-        lease, until = f"lease {len(self.leases)}", self.now + LEASE
+        lease, until = f"lease {self.steps} {len(self.leases)}", self.now + LEASE
         number = self.write(
             lambda tx: leases.claim(tx, lease, now=self.now, until=until, limit=limit, ahead=ahead)
         )
@@ -56,7 +59,12 @@ class Commands(PeopleSteps):
             self.leases.append((lease, {d.id: d.handle for d in self.model.devices.values()}))
             self.check_batch(lease)
 
-    @rule(which=WHICH, outcomes=st.lists(OUTCOME, min_size=1, max_size=4), woken=st.booleans())
+    @step(limit=LIMIT, outcomes=OUTCOMES, woken=st.booleans())
+    def deliver(self, limit: int, outcomes: list[tuple[Event, str, int]], *, woken: bool) -> None:
+        self.claim(limit, SPREAD)
+        self.settle(-1, outcomes, woken=woken)
+
+    @step(which=WHICH, outcomes=OUTCOMES, woken=st.booleans())
     def settle(self, which: int, outcomes: list[tuple[Event, str, int]], *, woken: bool) -> None:
         if not self.leases:
             return
@@ -100,37 +108,35 @@ class Commands(PeopleSteps):
             counts=used != "none" or event is not Event.RETRY,
         )
 
-    @rule(which=WHICH, late=st.sampled_from([0, 5 * SECOND]))
-    def extend(self, which: int, late: int) -> None:
-        if self.leases:
+    @step(which=WHICH, how=st.sampled_from(["extend", "give back", "recover", "start again"]))
+    def change_leases(self, which: int, how: str) -> None:
+        """Leases are extended, given back, taken back when they have ended, and all of them by a process that starts."""
+        leased = [one for one in self.model.deliveries.values() if one.state == "leased"]
+        if how == "recover":
+            self.recover()
+        elif how == "start again":
+            assert self.write(lambda tx: leases.release(tx, self.now)) == len(leased)
+            self.model.requeue(leased, self.now)
+        elif self.leases:
             lease, _ = pick(self.leases[-3:], which)
-            held = self.model.held(lease)
-            assert self.write(lambda tx: leases.extend(tx, lease, self.now + LEASE + late)) == len(held)
-            for one in held:
-                one.due = self.now + LEASE + late
+            (self.extend if how == "extend" else self.give_back)(lease, self.model.held(lease))
 
-    @rule(which=WHICH)
-    def give_back(self, which: int) -> None:
-        if self.leases:
-            lease, _ = pick(self.leases[-3:], which)
-            held = self.model.held(lease)
-            assert self.write(lambda tx: leases.give_back(tx, lease, self.now)) == len(held)
-            self.model.requeue(held, self.now)
-
-    @rule()
     def recover(self) -> None:
         overdue = self.model.overdue(self.now)
         assert self.do(self.world.db.read(lambda tx: leases.any_overdue(tx, self.now))) == bool(overdue)
         assert self.write(lambda tx: leases.recover(tx, self.now)) == len(overdue)
         self.model.requeue(overdue, self.now)
 
-    @rule()
-    def start_again(self) -> None:
-        leased = [one for one in self.model.deliveries.values() if one.state == "leased"]
-        assert self.write(lambda tx: leases.release(tx, self.now)) == len(leased)
-        self.model.requeue(leased, self.now)
+    def extend(self, lease: str, held: list[Delivery]) -> None:
+        assert self.write(lambda tx: leases.extend(tx, lease, self.now + LEASE)) == len(held)
+        for one in held:
+            one.due = self.now + LEASE
 
-    @rule(most=st.integers(1, 4))
+    def give_back(self, lease: str, held: list[Delivery]) -> None:
+        assert self.write(lambda tx: leases.give_back(tx, lease, self.now)) == len(held)
+        self.model.requeue(held, self.now)
+
+    @step(most=st.sampled_from([1, 3, 12]))
     def run_tasks(self, most: int) -> None:
         for _ in range(most):
             world = self.world
@@ -140,20 +146,21 @@ class Commands(PeopleSteps):
                 return
             self.model.run(done.kind.value, done.message_id, self.now)
 
-    @rule(milliseconds=AFTER)
+    @step(milliseconds=AFTER | DAYS)
     def wait(self, milliseconds: int) -> None:
         self.world.clock.advance(milliseconds)
 
-    @rule(days=DAYS)
-    def wait_for_days(self, days: int) -> None:
-        self.world.clock.advance(days * DAY)
-
-    @rule(milliseconds=AFTER)
+    @step(milliseconds=AFTER)
     def put_clock_back(self, milliseconds: int) -> None:
         self.world.clock.advance(-milliseconds)
         self.write(lambda tx: leases.advance(tx, self.now))
         self.do(put_back(self.world.db, self.now))
         self.model.put_back(self.now)
+
+    @rule(chosen=st.deferred(lambda: st.one_of(*STEPS.values())))
+    def do_one(self, chosen: tuple[str, dict[str, Any]]) -> None:
+        name, arguments = chosen
+        getattr(self, name)(**arguments)
 
     # What always holds
 
