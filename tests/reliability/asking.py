@@ -2,13 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from simulator.phone import Phone
 from tests.harness.stack import Stack
 
 PATIENCE = aiohttp.ClientTimeout(total=30)
@@ -25,6 +27,15 @@ class Answer:
     json: Any
     seconds: float
     text: str = ""
+
+
+@asynccontextmanager
+async def paired(stack: Stack) -> AsyncIterator[Phone]:
+    phone = await stack.pair(platform="ios", suite=1, name="ios", keep=False)
+    try:
+        yield phone
+    finally:
+        await phone.close()
 
 
 async def ask(stack: Stack, method: str, path: str, body: Any = None, *, text: str = "") -> Answer:
