@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from server.cli import account, backup, database, devices, doctor, elsewhere, keys, processes, send, settings
+from server.cli import (
+    account,
+    backup,
+    database,
+    deliveries,
+    devices,
+    doctor,
+    elsewhere,
+    keys,
+    processes,
+    send,
+    settings,
+)
 from server.cli.spoken import failures_spoken
 from server.cli.terminal import result, speak_utf8
 
@@ -25,6 +37,7 @@ app.command(rich_help_panel="Operate")(doctor.doctor)
 app.command(rich_help_panel="Operate")(backup.backup)
 app.command(rich_help_panel="Operate")(backup.restore)
 app.add_typer(database.commands, name="db", rich_help_panel="Operate")
+app.add_typer(deliveries.commands, name="deliveries", rich_help_panel="Operate")
 app.command(rich_help_panel="Use")(account.register)
 app.command(rich_help_panel="Use")(account.login)
 app.add_typer(account.tokens, name="tokens", rich_help_panel="Use")
