@@ -25,9 +25,10 @@ def stopwatch() -> Iterator[list[float]]:
 
 
 def spread(values: Collection[float], unit: str, digits: int = 0) -> str:
-    """The median and the range."""
+    """The median and, of several, the range."""
     low, high = min(values), max(values)
-    return f"{median(values):>10,.{digits}f} {unit}   ({low:,.{digits}f} to {high:,.{digits}f})"
+    among = f"   ({low:,.{digits}f} to {high:,.{digits}f})" if len(values) > 1 else ""
+    return f"{median(values):>10,.{digits}f} {unit}{among}"
 
 
 async def rate(work: Callable[[], Awaitable[int]], process: Process | None = None) -> str:
