@@ -21,6 +21,7 @@ from server.cli.terminal import CommandError
 from server.config import Settings, database_url, keys_dir
 from server.domain.ports import DatabaseError
 from server.store import snapshot
+from server.store.sqlite_file import SCHEME as SQLITE
 
 
 def make(settings: Settings, out: Path, now: datetime) -> Manifest:
@@ -58,18 +59,15 @@ def _make(settings: Settings, work: Path, keys: dict[str, Content], owner: str, 
 
 
 def _snapshot(settings: Settings, database: Path) -> snapshot.Contents:
-    with ExitStack() as bars:
-
-        async def take() -> None:
-            await snapshot.take(
-                database_url(settings),
-                database,
-                pages=bars.enter_context(steps_bar("copying the database")),
-                rows=lambda total: bars.enter_context(rows_bar(total)),
-            )
-
+    url = database_url(settings)
+    with ExitStack() as bars:  # one after the other: a terminal has room for one
         try:
-            asyncio.run(take())
+            if url.startswith(SQLITE):
+                snapshot.take_pages(url, database, bars.enter_context(steps_bar("copying the database")))
+            else:
+                asyncio.run(
+                    snapshot.take_rows(url, database, lambda total: bars.enter_context(rows_bar(total)))
+                )
             bars.close()
             held = snapshot.examine(database, bars.enter_context(rows_bar(snapshot.count_rows(database))))
         except DatabaseError as error:

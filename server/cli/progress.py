@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 Report = Callable[[str, str, int], None]
 
@@ -16,7 +24,7 @@ Report = Callable[[str, str, int], None]
 @contextmanager
 def rows_bar(total: int) -> Iterator[Report]:
     """Show how many of `total` rows are done; what is yielded is told of each batch: what, of which table, how many."""
-    with _progress() as progress:
+    with _progress(MofNCompleteColumn()) as progress:
         task = progress.add_task("", total=total)
 
         def report(doing: str, table: str, count: int) -> None:
@@ -28,7 +36,7 @@ def rows_bar(total: int) -> Iterator[Report]:
 @contextmanager
 def steps_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
     """Show how far one step is; what is yielded is told how much is done, and of how much."""
-    with _progress() as progress:
+    with _progress(TaskProgressColumn()) as progress:
         task = progress.add_task(doing, total=None)
 
         def report(done: int, total: int) -> None:
@@ -37,11 +45,11 @@ def steps_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
         yield report
 
 
-def _progress() -> Progress:
+def _progress(count: ProgressColumn) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        count,
         TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,

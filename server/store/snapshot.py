@@ -43,17 +43,9 @@ class Contents:
     tables: dict[str, TableSum]
 
 
-async def take(url: str, file: Path, *, pages: Pages, rows: Rows) -> None:
-    """Write the database at `url` into a new file, which nothing beside it belongs to afterwards."""
-    if url.startswith(SQLITE):
-        _take_pages(sqlite_path(url), file, pages)
-    else:
-        await _take_rows(url, file, rows)
-    with _opened(file, read_only=False) as connection:
-        connection.execute("PRAGMA journal_mode = DELETE")
-
-
-def _take_pages(database: Path, file: Path, pages: Pages) -> None:
+def take_pages(url: str, file: Path, pages: Pages) -> None:
+    """Write a SQLite database into a new file, which nothing beside it belongs to afterwards."""
+    database = sqlite_path(url)
     if not database.is_file():
         raise DatabaseError(f"{database}: there is no such database")
     with _opened(database) as origin, closing(sqlite3.connect(file)) as copied:
@@ -65,15 +57,24 @@ def _take_pages(database: Path, file: Path, pages: Pages) -> None:
             progress=lambda _, remaining, total: pages(total - remaining, total),
             sleep=0,
         )
+    _make_whole(file)
 
 
-async def _take_rows(url: str, file: Path, rows: Rows) -> None:
+async def take_rows(url: str, file: Path, rows: Rows) -> None:
+    """Write a database on any engine, at this program's revision, into a new file as `take_pages` does."""
     async with source(url, unused=False) as origin:
         await require_newest(origin)
         counted = await rows_of(origin)
         await asyncio.to_thread(migrate, f"{SQLITE}{file}")
         async with target(f"{SQLITE}{file}") as copied:
             await copy(origin, copied, rows(2 * sum(counted.values())))
+    _make_whole(file)
+
+
+def _make_whole(file: Path) -> None:
+    """Take in what lies in the log beside the file."""
+    with _opened(file, read_only=False) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
 
 
 def count_rows(file: Path) -> int:

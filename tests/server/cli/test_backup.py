@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import os
+import pty
 import resource
 import stat
 import subprocess
@@ -104,6 +105,25 @@ def test_a_backup_is_for_its_owner_only_and_says_nothing_secret(server: Machine)
     for text in server.keys().values():
         for line in text.splitlines():
             assert line not in done.out + done.err
+
+
+def test_on_a_terminal_it_shows_how_far_it_is(server: Machine) -> None:
+    leader, follower = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "server.cli", "backup", "--out", "backup.tar"],
+        cwd=server.folder,
+        env=environment(server.settings | {"TERM": "xterm"}),
+        stdout=subprocess.PIPE,
+        stderr=follower,
+        timeout=60,
+        check=False,
+    )
+    os.close(follower)
+    shown = os.read(leader, 1_000_000).decode()
+    os.close(leader)
+    assert (done.returncode, done.stdout) == (0, b"backup.tar\n"), shown
+    assert "reading" in shown
+    assert "writing the archive" in shown
 
 
 def test_the_manifest_says_what_is_in_it(server: Machine) -> None:
