@@ -43,5 +43,5 @@ def _zone(name: str) -> ZoneInfo | None:
         return None
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError):  # not there; a folder; no zone's file
+    except (OSError, ValueError, KeyError):  # a folder; no file of a zone; not there
         return None

@@ -27,4 +27,4 @@ def read_time(text: str) -> int:
     """
     if _RFC3339.fullmatch(text) is None:
         raise ValueError("an instant has a date, a T, a time and an offset")
-    return (datetime.fromisoformat(text).astimezone(UTC) - _EPOCH) // timedelta(milliseconds=1)
+    return (datetime.fromisoformat(text.upper()).astimezone(UTC) - _EPOCH) // timedelta(milliseconds=1)
