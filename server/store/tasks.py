@@ -73,8 +73,13 @@ async def postpone(tx: Transaction, task: Task) -> None:
 
 
 async def advance(tx: Transaction, now: int) -> int:
-    """Make due at once what waits for a later time and is not planned for it: the clock by which that was set was put back."""
-    return await tx.run("UPDATE tasks SET due_at = $1 WHERE due_at > $1 AND kind <> 'send'", now)
+    """Make due at once what waits for a later time and is not planned for it: the clock by which that was set was put back.
+
+    A scheduled message that has failed once does not wait for its time any more.
+    """
+    return await tx.run(
+        "UPDATE tasks SET due_at = $1 WHERE due_at > $1 AND (kind <> 'send' OR attempts > 0)", now
+    )
 
 
 async def drop_tasks(tx: Transaction, message_id: str) -> int:
