@@ -1,0 +1,89 @@
+"""What an operator watches: the dashboard and the alerts ask for nothing that a running server does not export."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.harness.hushpost import get_text
+from tests.server.cli.conftest import Up
+
+DOCS = Path(__file__).parents[3] / "docs"
+SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("_total",), "gauge": ("",)}
+METRIC = re.compile(r"\b(?:hushpost|process)_[a-z0-9_]+")
+VARIABLE = re.compile(r"\$\{?(\w+)")
+GRAFANAS_OWN = {"__rate_interval", "__all"}
+
+
+@pytest.fixture(scope="module")
+def dashboard() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((DOCS / "grafana" / "hushpost-server.json").read_text("utf-8"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def exported(up: Up) -> set[str]:
+    families = text_string_to_metric_families(get_text(f"{up.url}/metrics", up.token))
+    return {family.name + suffix for family in families for suffix in SUFFIXES[family.type]}
+
+
+def graphs(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    return (panel for panel in dashboard["panels"] if panel["type"] != "row")
+
+
+def test_every_metric_of_the_dashboard_is_exported(dashboard: dict[str, Any], exported: set[str]) -> None:
+    queries = [target["expr"] for panel in graphs(dashboard) for target in panel["targets"]]
+    queries += [variable["definition"] for variable in dashboard["templating"]["list"][1:]]
+    asked = {name for query in queries for name in METRIC.findall(query)}
+    assert len(asked) > 15
+    assert asked - exported == set()
+
+
+def test_every_metric_of_the_alerts_is_exported(exported: set[str]) -> None:
+    text = (DOCS / "host-it.md").read_text("utf-8")
+    alerts = re.findall(r"expr: (.*)", text)
+    asked = {name for expression in alerts for name in METRIC.findall(expression)}
+    assert len(alerts) == len(re.findall(r"- alert:", text)) > 4
+    assert asked - exported == set()
+
+
+def test_the_dashboard_has_what_grafana_needs_to_import_it(dashboard: dict[str, Any]) -> None:
+    """A new one (no id), a schema, a place and a type for each panel, a data source that is chosen when it is imported."""
+    assert dashboard["id"] is None
+    assert dashboard["uid"] == "hushpost-server"
+    assert dashboard["schemaVersion"] >= 36
+    assert {"title", "time", "templating", "panels", "refresh"} <= dashboard.keys()
+    source, *others = dashboard["templating"]["list"]
+    assert (source["type"], source["query"]) == ("datasource", "prometheus")
+    mine = {"type": "prometheus", "uid": f"${{{source['name']}}}"}
+    assert all(variable["datasource"] == mine for variable in others)
+    for panel in graphs(dashboard):
+        assert panel["datasource"] == mine
+        assert panel["title"]
+        assert panel["description"]
+        assert panel["type"] in {"timeseries", "stat"}
+        assert {"defaults", "overrides"} == panel["fieldConfig"].keys()
+        assert all(target["datasource"] == mine for target in panel["targets"])
+        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
+
+
+def test_panels_have_ids_of_their_own_and_do_not_overlap(dashboard: dict[str, Any]) -> None:
+    places: set[tuple[int, int]] = set()
+    for panel in dashboard["panels"]:
+        at = panel["gridPos"]
+        covered = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+        assert not covered & places
+        assert at["x"] + at["w"] <= 24
+        places |= covered
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    assert len(ids) == len(set(ids))
+
+
+def test_every_variable_that_is_used_is_there(dashboard: dict[str, Any]) -> None:
+    named = {variable["name"] for variable in dashboard["templating"]["list"]}
+    used = set(VARIABLE.findall(json.dumps(dashboard)))
+    assert used - GRAFANAS_OWN <= named
