@@ -62,9 +62,9 @@ class Delivery:
         return int(self.key[0])
 
     @property
-    def place(self) -> tuple[int, int, int]:
+    def place(self) -> tuple[int, int]:
         """Where it stands in the queue; those of one device in the order of their numbers."""
-        return self.turn, self.due, self.sequence or 0
+        return self.turn, self.sequence or 0
 
 
 @dataclass
