@@ -1,5 +1,7 @@
 """What happened to a message on its way to each device, and the second chance of what came to nothing."""
 
+import asyncio
+
 import pytest
 
 from server.domain.bucket import Permission
@@ -281,6 +283,26 @@ async def test_an_admin_has_dead_deliveries_tried_again(house: House, admin: Per
     again = await admin.api.post(RETRY, {"ids": [row["id"]]})
     assert (again["queued"], reasons(again)) == (0, ["accepted"])
     assert house.wakes.count == woken + 1
+
+
+async def test_what_several_admins_try_again_at_once_is_queued_once(house: House, admin: Person) -> None:
+    """By ids and by state, while the phone brings a new handle, which does the same."""
+    bucket = await house.bucket(admin)
+    phones = [await house.phone(admin) for _ in range(3)]
+    await send(house, admin.api, bucket)
+    await settle(house, Event.DEAD_HANDLE, "unregistered")
+    others = [(phone.id,) for phone in phones[1:]]  # these have handles that hasten nothing
+    await house.pieces.db.write(lambda tx: tx.many("UPDATE devices SET handle = 'x' WHERE id = $1", others))
+    ids = [row["id"] for row in await house.deliveries(channel="PUSH")]
+    bodies = ({"ids": ids}, {"state": "gone"}, {"ids": ids[::-1]})
+    async with asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(admin.api.post(RETRY, body)) for body in bodies]
+        tasks.create_task(new_handle(house, phones[0]))
+    tried = [task.result() for task in asked]
+    assert [answer.status for answer in tried] == [200, 200, 200]
+    assert {row["state"] for row in await house.deliveries(channel="PUSH")} == {"queued"}
+    assert sum(answer["queued"] for answer in tried) in {2, 3}  # the new handle came first, or not
+    assert await books_hold(house)
 
 
 async def test_what_cannot_go_out_says_why(house: House, admin: Person) -> None:
