@@ -22,10 +22,14 @@ from server.store.dialect import chunks, holes
 from server.store.parcels import PARCEL, contents_of, parcel_of
 from server.store.tallies import note
 
-_CANDIDATES = (  # what is not due has a turn as late as that, so few are looked at in vain
-    "SELECT id, device_id FROM deliveries WHERE state = 'queued' AND turn <= $2 AND due_at <= $1 AND device_id IS NOT NULL"
-    " AND device_id NOT IN (SELECT device_id FROM deliveries WHERE state = 'leased' AND device_id IS NOT NULL)"
-    " ORDER BY turn, sequence NULLS FIRST LIMIT $3 FOR UPDATE SKIP LOCKED"
+# What is not due has a turn as late as that, so few are looked at in vain. The device is locked before its deliveries: of two that claim
+# at the same moment one passes over all of a device, and not over its first ones alone.
+_CANDIDATES = (
+    "SELECT d.id, d.device_id FROM deliveries d JOIN devices v ON v.id = d.device_id"
+    " WHERE d.state = 'queued' AND d.turn <= $2 AND d.due_at <= $1"
+    " AND d.device_id NOT IN (SELECT device_id FROM deliveries WHERE state = 'leased' AND device_id IS NOT NULL)"
+    " ORDER BY d.turn, d.sequence NULLS FIRST LIMIT $3"
+    " FOR NO KEY UPDATE OF v SKIP LOCKED FOR UPDATE OF d SKIP LOCKED"
 )
 _SETTLE = (
     "UPDATE deliveries SET state = $1, reason = $2, due_at = $3, provider_id = COALESCE($4, provider_id),"
@@ -64,13 +68,7 @@ async def claim(tx: Transaction, lease: str, *, now: int, until: int, limit: int
     `ahead` is how far from now their turns may be, in milliseconds: 0 leaves out what stands back for others.
     """
     candidates = await tx.all(_CANDIDATES, now, now + ahead, limit)
-    devices = sorted({row["device_id"] for row in candidates})
-    free: set[str] = set()
-    for chunk in chunks(devices):
-        locked = await tx.all(
-            f"SELECT id FROM devices WHERE id IN ({holes(len(chunk))}) FOR NO KEY UPDATE SKIP LOCKED", *chunk
-        )
-        free.update(row["id"] for row in locked)
+    free = {row["device_id"] for row in candidates}
     for chunk in chunks(sorted(free)):
         busy = await tx.all(
             f"SELECT DISTINCT device_id FROM deliveries WHERE state = 'leased' AND device_id IN ({holes(len(chunk))})",

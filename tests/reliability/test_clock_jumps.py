@@ -1,28 +1,17 @@
 """A clock that is set: forward by a day, back by two hours. Nothing is stuck, and nothing happens twice."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import pytest
-import structlog
-from prometheus_client import CollectorRegistry
 
 from server.domain.delivery import LEASE
-from server.domain.ids import new_id
-from server.domain.ports import Transaction
-from server.domain.task import Kind, Task
-from server.store import leases, tasks
-from server.worker.metrics import SchedulerMetrics
-from server.worker.scheduler import Scheduler
+from server.store import leases
 from tests.harness.gateways import Down, Takes
 from tests.reliability.conftest import let_pass
+from tests.reliability.scheduling import WEEK, look, plan, scheduling, times_sent
 from tests.server.worker.conftest import World
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
 BACK = -2 * HOUR
-WEEK = 7 * DAY
 
 
 @pytest.mark.parametrize("jump", [DAY, BACK])
@@ -124,53 +113,3 @@ async def test_what_comes_round_again_comes_round_after_the_clock_was_put_back(w
         rows = await world.db.read(lambda tx: tx.all("SELECT kind, due_at FROM tasks"))
     assert {row["kind"] for row in rows} >= {"prune", "compact"}
     assert all(row["due_at"] <= world.clock() + HOUR for row in rows)
-
-
-async def plan(world: World, at: int) -> str:
-    """Plan a message to the one member of a bucket; its id."""
-    seeded, now = world.seeded, world.clock()
-    await seeded.message([], ttl=WEEK, title="planned")
-
-    async def job(tx: Transaction) -> str:
-        await tx.run(
-            "INSERT INTO bucket_members (bucket_id, user_id, permissions, created_at) VALUES ($1, $2, $3, $4)",
-            seeded.bucket_id,
-            seeded.user_id,
-            '["READ"]',
-            now,
-        )
-        [row] = await tx.all("SELECT id FROM messages")
-        task = Task(new_id(now, seeded.random), Kind.SEND, row["id"], {"only": None, "page": 500}, at, 0, now)
-        await tasks.add_task(tx, task)
-        return str(row["id"])
-
-    return await world.db.write(job)
-
-
-async def times_sent(world: World, message: str) -> int:
-    rows = await world.db.read(lambda tx: tx.all("SELECT id FROM inbox_items WHERE message_id = $1", message))
-    return len(rows)
-
-
-@asynccontextmanager
-async def scheduling(world: World) -> AsyncIterator[None]:
-    scheduler = Scheduler(
-        world.db,
-        deliver=world.outbox.wake,
-        poll_seconds=0.01,
-        metrics=SchedulerMetrics(CollectorRegistry()),
-        clock=world.clock,
-        random=world.seeded.random,
-        log=structlog.wrap_logger(structlog.PrintLogger(), processors=[world.log]),
-    )
-    task = asyncio.create_task(scheduler.run())
-    yield
-    task.cancel()
-    await asyncio.wait([task])
-    assert task.cancelled()
-
-
-async def look(world: World) -> None:
-    """Let the scheduler see what time it is and do what is due."""
-    for _ in range(2):
-        await world.db.settle_down(after=world.db.asked)

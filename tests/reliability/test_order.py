@@ -1,16 +1,13 @@
 """In which order deliveries go out: a device's own in the order of their numbers, whatever happened to their batches."""
 
-from collections.abc import Mapping, Sequence
-
-from server.domain.delivery import LEASE, Draft
-from server.domain.ports import Transaction
+from server.domain.delivery import LEASE
 from server.store import leases
 from server.store import outbox as store
 from tests.harness.gateways import Down, Takes
+from tests.reliability.writing import assert_in_order, deliver, settled, write
 from tests.server.worker.conftest import World
 
 BATCH = 500
-Numbers = Mapping[str, tuple[str, int]]
 
 
 async def test_what_is_written_in_one_moment_goes_out_in_the_order_of_its_numbers(world: World) -> None:
@@ -80,53 +77,3 @@ async def test_a_phone_with_much_to_get_holds_up_nobody_else(world: World) -> No
         assert relay.batches[1] == [small]
         relay.open.set()
         await settled(world, state="accepted", number=len(rows) + 1)
-
-
-async def write(world: World, phones: Sequence[str], each: int) -> Numbers:
-    """Write so many deliveries to each of the phones in one transaction; device and number by delivery."""
-    message = await world.seeded.message([], title="many")
-    assert message == []
-    row = await world.db.read(
-        lambda tx: tx.one("SELECT id, expires_at FROM messages ORDER BY id DESC LIMIT 1")
-    )
-    assert row is not None
-
-    def draft(phone: str) -> Draft:
-        return world.seeded.draft(row["id"], phone, expires_at=row["expires_at"])
-
-    async def job(tx: Transaction) -> Numbers:
-        drafts = [draft(phone) for _ in range(each) for phone in phones]
-        written = await store.enqueue(tx, drafts, world.clock())
-        return {one.id: (one.device_id or "", one.sequence or 0) for one in written}
-
-    return await world.db.write(job)
-
-
-async def deliver(world: World, rows: Numbers) -> Takes:
-    world.gateway.behind = relay = Takes()
-    async with world.running():
-        await settled(world, state="accepted", number=len(rows))
-    return relay
-
-
-async def settled(world: World, *, number: int, **having: str) -> None:
-    """Wait until so many deliveries are like this."""
-    [(name, value)] = having.items()
-
-    async def reached() -> bool:
-        row = await world.db.read(
-            lambda tx: tx.one(f"SELECT COUNT(*) AS n FROM deliveries WHERE {name} = $1", value)  # noqa: S608 - our names
-        )
-        return row is not None and row["n"] == number
-
-    await world.db.until(reached)
-
-
-def assert_in_order(relay: Takes, rows: Numbers) -> None:
-    """Each device's deliveries were asked for once, in the order of their numbers."""
-    assert sorted(relay.pushes) == sorted(rows)
-    numbers: dict[str, list[int]] = {}
-    for id_ in relay.pushes:
-        device, number = rows[id_]
-        numbers.setdefault(device, []).append(number)
-    assert all(got == sorted(got) for got in numbers.values())
