@@ -16,7 +16,7 @@ BATCH = 500
 async def test_a_small_message_does_not_wait_for_a_message_to_everybody(world: World) -> None:
     await add_members(world, MEMBERS)
     phone = await world.phone()
-    await plan(world, world.clock())
+    await plan(world, world.clock(), member=False)
     world.gateway.behind = relay = Takes()
     relay.open.clear()
     async with world.running(), scheduling(world):
