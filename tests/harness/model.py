@@ -298,10 +298,8 @@ class Model:
         again = event is Event.RETRY
         one.state, one.reason, one.lease = ENDS.get(event, "queued"), reason, None
         one.due, one.settled = (due, None) if again else (now, now)
-        if outcome.counts:
-            one.turn = one.due
-        else:
-            one.attempts -= 1
+        one.turn = one.turn if outcome.keeps_turn else one.due
+        one.attempts -= not outcome.counts
         one.relayed = now if outcome.relayed else one.relayed
         if outcome.woken:
             self.devices[one.device].woken = now

@@ -106,6 +106,7 @@ class Commands(PeopleSteps):
             woken=woken and event is Event.ACCEPT,
             relayed=used != "none" or event is Event.RETRY,
             counts=used != "none" or event is not Event.RETRY,
+            keeps_turn=used == "none" and event is Event.RETRY and wait > 0,
         )
 
     @step(which=WHICH, how=st.sampled_from(["extend", "give back", "recover", "start again"]))
