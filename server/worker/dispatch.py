@@ -73,6 +73,11 @@ class Dispatcher:
             await self._persist(lease, lambda tx: leases.give_back(tx, lease.id, self._sealer.clock()))
             raise
 
+    def show_pause(self, *, under_way: bool) -> None:
+        """Show whether the relay is away; `under_way`: a batch is. Where nothing is left to send, nobody knows, and nobody waits."""
+        closed = not self._pace.is_open(self._sealer.clock())
+        self._metrics.paused(now=self._pace.is_trying and (closed or under_way))
+
     async def _deliver(self, lease: Lease) -> None:
         with self._timed("read"):
             batch = await self._db.read(lambda tx: leases.read_batch(tx, lease.id))

@@ -63,32 +63,34 @@ class OutboxMetrics:
         )
         self._paused = Gauge(
             "hushpost_outbox_paused",
-            "1 from a batch that the relay did not answer until one that it does.",
+            "1 while the relay did not answer the last batch, and is waited for or tried again.",
             registry=registry,
             multiprocess_mode="max",
         )
         self._pauses = Counter(
             "hushpost_outbox_pauses",
-            "How often that began, by why the relay could not be asked.",
+            "How often the relay stopped answering, by why it could not be asked.",
             ("reason",),
             registry=registry,
         )
-        self._is_paused = False
-        self._paused.set(0)
+        self._answered = True
+        self.paused(now=False)
 
     def step(self, name: str, seconds: float) -> None:
         self._steps[name].observe(seconds)
 
     def batch(self, result: str, pushes: int) -> None:
-        """Count a batch. One that was not answered begins a pause, unless there is one already; an answer ends it."""
-        self._batches.labels(result if result == _ANSWERED else label_of(result)).inc()
+        """Count a batch; one that is not answered after one that was begins a pause."""
+        answered = result == _ANSWERED
+        self._batches.labels(result if answered else label_of(result)).inc()
         self._pushes.inc(pushes)
-        paused = result != _ANSWERED
-        if paused and not self._is_paused:
+        if self._answered and not answered:
             self._pauses.labels(label_of(result)).inc()
-        if paused is not self._is_paused:
-            self._is_paused = paused
-            self._paused.set(int(paused))
+        self._answered = answered
+
+    def paused(self, *, now: bool) -> None:
+        """Show whether the relay is away."""
+        self._paused.set(int(now))
 
     def settled(
         self, settlements: Iterable[Settlement], created: Mapping[str, int], times: Times, now: int

@@ -82,6 +82,7 @@ class Outbox:
                 except Exception as error:  # noqa: BLE001 - nobody would start it again: what it is, it may pass
                     self._log.error("the outbox failed and goes on", error=type(error).__name__)
                     busy = False
+                self._dispatcher.show_pause(under_way=bool(self._in_flight))
                 if not busy:
                     await self._idle()
         finally:

@@ -75,17 +75,8 @@ def test_every_word_of_our_own_relay_is_known() -> None:
 def test_a_pause_is_counted_when_it_begins(registry: CollectorRegistry) -> None:
     """However many batches fail, until one is answered."""
     metrics = OutboxMetrics(registry)
-
-    def paused() -> float | None:
-        return registry.get_sample_value("hushpost_outbox_paused")
-
-    assert paused() == 0
-    for reason in ("relay_unreachable", "relay_timeout"):
-        metrics.batch(reason, 5)
-        assert paused() == 1
-    metrics.batch("answered", 5)
-    assert paused() == 0
-    metrics.batch("relay_timeout", 5)
+    for result in ("relay_unreachable", "relay_timeout", "answered", "relay_timeout"):
+        metrics.batch(result, 5)
     for reason in ("relay_unreachable", "relay_timeout"):
         assert registry.get_sample_value("hushpost_outbox_pauses_total", {"reason": reason}) == 1
 

@@ -338,6 +338,34 @@ async def test_a_relay_that_is_down_costs_one_request_at_a_time_and_no_attempts(
     assert (await world.seeded.row(row["id"]))["attempts"] == 1
 
 
+async def test_an_operator_sees_that_the_relay_is_away(world: World) -> None:
+    """While it is waited for, until it answers, or until nothing waits for it any more."""
+    phone = await world.phone()
+    up, world.gateway.behind = world.gateway.behind, Down()
+    async with world.running():
+        for ended in (False, True):
+            [sent] = await world.seeded.message([phone], title="x", ttl=5000 if ended else 86_400_000)
+            world.outbox.wake()
+            await world.until_row(sent.id, state="queued", reason="relay_unreachable")
+            await until_paused(world, 1)
+            if ended:
+                world.clock.advance(300_000)
+                await world.until_row(sent.id, state="expired")
+            else:
+                world.gateway.behind = up
+                world.clock.advance(300_000)
+                await world.until_row(sent.id, state="accepted")
+                world.gateway.behind = Down()
+            await until_paused(world, 0)
+    assert world.metric("hushpost_outbox_pauses_total", reason="relay_unreachable") == 2
+
+
+async def until_paused(world: World, value: float) -> None:
+    async with asyncio.timeout(10):
+        while world.metric("hushpost_outbox_paused") != value:
+            await world.seeded.states()  # a question to the database gives the outbox its turn
+
+
 async def test_whatever_goes_wrong_in_a_look_the_next_one_comes(world: World) -> None:
     phone = await world.phone()
     world.db.fail_once = RuntimeError("what nobody thought of")
