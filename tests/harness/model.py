@@ -309,6 +309,20 @@ class Model:
         if handle is not None and self.devices[device].handle == handle:
             self.devices[device].handle, self.devices[device].fault = None, reason
 
+    def revive(self, one: Delivery, now: int) -> str | None:
+        """Queue a dead delivery again, or return why it stays dead."""
+        if one.state not in ("gone", "failed"):
+            return one.state
+        if one.expires <= now:
+            return "expired"
+        if one.message is not None and self.messages[one.message].retracted is not None:
+            return "retracted"
+        if self.devices[one.device].handle is None:
+            return "no_handle"
+        one.state, one.reason, one.settled = "queued", None, None
+        one.due = one.turn = now
+        return None
+
     # What is due
 
     def run(self, kind: str, message: str | None, now: int) -> None:

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
+from server.commands.deliveries import retry
 from server.commands.due import put_back, run_due
 from server.commands.messages import ListMessages, get_message, list_messages
 from server.domain.delivery import LEASE, Event, Settlement
@@ -137,6 +138,20 @@ class Commands(PeopleSteps):
         assert self.write(lambda tx: leases.give_back(tx, lease, self.now)) == len(held)
         self.model.requeue(held, self.now)
 
+    @step(which=st.lists(WHICH, min_size=1, max_size=3))
+    def revive(self, which: list[int]) -> None:
+        """An admin has deliveries tried again, mostly dead ones."""
+        there = list(self.model.deliveries.values())
+        dead = [one for one in there if one.state in ("gone", "failed", "expired")]
+        chosen = {pick(dead or there, index).key for index in which} if there else set()
+        ids = [id_ for id_, key in self.world.ids.items() if key in chosen and key in self.model.deliveries]
+        retried = self.do(retry(self.world.db, ids, now=self.now, wake=_nobody))
+        refused = {
+            id_: self.model.revive(self.model.deliveries[self.world.ids[id_]], self.now) for id_ in ids
+        }
+        assert retried.refused == {id_: reason for id_, reason in refused.items() if reason is not None}
+        assert retried.queued == sum(reason is None for reason in refused.values())
+
     @step(most=st.sampled_from([1, 3, 12]))
     def run_tasks(self, most: int) -> None:
         for _ in range(most):
@@ -238,6 +253,10 @@ class Commands(PeopleSteps):
         assert numbers == sorted(numbers)
 
 
+def _nobody() -> None:
+    """Nobody is to be woken: the machine itself is the worker."""
+
+
 @pytest.fixture
 def pool() -> Iterator[Executor]:
     with ThreadPoolExecutor(1) as pool:
@@ -257,7 +276,7 @@ def test_commands_do_on_sqlite_what_the_model_says(
         url = databases.copy_sqlite(sqlite_template, tmp_path)  # over the last one, which is closed
         return await open_database(url)
 
-    search(lambda: Commands(runner, fresh, pool), examples=25, steps=40)
+    search(lambda: Commands(runner, fresh, pool), examples=60, steps=50)
 
 
 @pytest.mark.skipif("postgresql" not in databases.engines(), reason="there is no PostgreSQL")
@@ -270,7 +289,7 @@ def test_commands_do_on_postgresql_what_the_model_says(
         databases.empty_postgres(url)
         return await open_database(url)
 
-    search(lambda: Commands(runner, fresh, pool), examples=10, steps=30)
+    search(lambda: Commands(runner, fresh, pool), examples=30, steps=40)
 
 
 def search(machine: Callable[[], Commands], *, examples: int, steps: int) -> None:
