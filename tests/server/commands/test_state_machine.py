@@ -289,7 +289,7 @@ def test_commands_do_on_postgresql_what_the_model_says(
         databases.empty_postgres(url)
         return await open_database(url)
 
-    search(lambda: Commands(runner, fresh, pool), examples=30, steps=40)
+    search(lambda: Commands(runner, fresh, pool), examples=15, steps=40)
 
 
 def search(machine: Callable[[], Commands], *, examples: int, steps: int) -> None:
