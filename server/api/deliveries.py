@@ -160,11 +160,17 @@ def _show_counts(counts: Mapping[State, int]) -> dict[str, int]:
 
 def show_dead(page: DeadPage) -> dict[str, Any]:
     return {
-        "deliveries": [
-            {**show_track(track), "messageId": track.message_id, "kind": track.kind.name.lower()}
-            for track in page.tracks
-        ],
+        "deliveries": [_show_dead(track) for track in page.tracks],
         "nextCursor": _cursor(page.place),
+    }
+
+
+def _show_dead(track: Track) -> dict[str, Any]:
+    return {
+        **show_track(track),
+        "messageId": track.message_id,
+        "kind": track.kind.name.lower(),
+        "settledAt": show_time(track.settled_at or 0),
     }
 
 

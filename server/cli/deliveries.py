@@ -20,7 +20,7 @@ commands = typer.Typer(
 
 _PAGE = 100
 _HOPS = ("server", "seal", "relay", "provider", "device")
-_WIDE = 200  # columns, where the output is no terminal: ids stay whole
+_WIDE = 1000  # columns, where the output is no terminal: one line for each
 
 ReasonOption = Annotated[str | None, typer.Option(metavar="WORD", help="Only for this reason.")]
 SinceOption = Annotated[
@@ -48,16 +48,11 @@ def list_dead(
     if as_json:
         result_json(found["deliveries"])
         return
-    table = _table("id", "message", "user", "device", "state", "reason", "ended")
+    table = _table("id", "message", "device", "state", "reason", "ended")
     for one in found["deliveries"]:
-        table.add_row(
-            *map(
-                _cell,
-                (one["id"], one["messageId"] or one["kind"], one["userId"], one["deviceName"], one["state"]),
-            ),
-            _cell(one["reason"]),
-            _cell(one["timeline"][-1]["at"]),
-        )
+        named = one["messageId"] or f"({one['kind']})"
+        row = (one["id"], named, one["deviceName"], one["state"], one["reason"], one["settledAt"])
+        table.add_row(*map(_cell, row))
     _print(table, found, "nothing came to nothing")
 
 
@@ -174,7 +169,7 @@ def _way(hop: dict[str, Any] | None, began: datetime) -> str:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, no_wrap=True)
+        table.add_column(column, overflow="fold")  # an id that is cut is no id
     return table
 
 

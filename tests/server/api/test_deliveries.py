@@ -234,7 +234,7 @@ async def test_dead_deliveries_are_listed_newest_first(house: House, admin: Pers
     assert await found("?state=gone&reason=unregistered") == ["unregistered"]
     assert await found(f"?since={AT.format(3)}") == ["unregistered", None, "too_large"]
     first = (await admin.api.get(f"{DELIVERIES}?state=failed&limit=1")).json
-    assert [one["kind"] for one in first["deliveries"]] == ["message"]
+    assert [(one["kind"], one["settledAt"]) for one in first["deliveries"]] == [("message", AT.format(3))]
     second = await admin.api.get(f"{DELIVERIES}?state=failed&limit=1&cursor={first['nextCursor']}")
     assert ([one["reason"] for one in second["deliveries"]], second["nextCursor"]) == (["bad_topic"], None)
     for query in ("?state=accepted", "?cursor=1", "?since=yesterday", "?limit=1000"):
