@@ -177,7 +177,7 @@ class PeopleSteps(RuleBasedStateMachine):
             navigate_to=None,
             attachments=(),
             send_at=None if delay is None else self.now + delay,
-            ttl=LONGEST_TTL if key is None else 10 * SECOND,
+            ttl=LONGEST_TTL if self.steps % 3 else 10 * SECOND,
         )
         key_of = None if name is None else key_of_send(user, "POST", name, str(asked).encode())
         work = send(self.world.sender, self.world.caller(user), command, key=key_of, now=self.now)
@@ -209,9 +209,12 @@ class PeopleSteps(RuleBasedStateMachine):
 
     @step(who=WHICH, which=WHICH)
     def retract(self, who: int, which: int) -> None:
+        """Mostly its sender, and one of the latest."""
         if not self.model.messages:
             return
-        user, message = pick(self.world.users, who), pick(list(self.model.messages.values()), which)
+        message = pick(list(self.model.messages.values())[-4:], which)
+        senders = [user for user in self.world.users if user.id == message.sender]
+        user = pick(senders if who % 3 else self.world.users, who)
         world = self.world
         work = retract(world.db, user, message.id, now=self.now, random=world.random, wake=_nobody)
         _, refused = self.attempt(work)

@@ -276,7 +276,7 @@ def test_commands_do_on_sqlite_what_the_model_says(
         url = databases.copy_sqlite(sqlite_template, tmp_path)  # over the last one, which is closed
         return await open_database(url)
 
-    search(lambda: Commands(runner, fresh, pool), examples=60, steps=50)
+    search(lambda: Commands(runner, fresh, pool), examples=40, steps=50)
 
 
 @pytest.mark.skipif("postgresql" not in databases.engines(), reason="there is no PostgreSQL")
