@@ -63,8 +63,9 @@ class Health:
         return show({"status": "ready"})
 
     async def metrics(self, _request: web.Request, _caller: Caller) -> web.Response:
+        writable = await self.pulse.works()
         queue = await look_at_queue(self.db, self.clock())
-        body = await asyncio.to_thread(generate_latest, Scrape(self.counted, queue))
+        body = await asyncio.to_thread(generate_latest, Scrape(self.counted, queue, writable=writable))
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     async def _parts(self) -> dict[str, bool]:

@@ -65,9 +65,10 @@ class Scrape(Collector):
     Conservation, for everybody to see: what was created is what was settled and what waits.
     """
 
-    def __init__(self, counted: Collector, queue: Queue) -> None:
+    def __init__(self, counted: Collector, queue: Queue, *, writable: bool) -> None:
         self._counted = counted
         self._queue = queue
+        self._writable = writable
 
     def collect(self) -> Iterator[Metric]:
         yield from self._counted.collect()
@@ -81,6 +82,7 @@ class Scrape(Collector):
             tasks.add_metric([kind.value], number)
         yield tasks
         for name, text, value in (
+            ("hushpost_database_writable", "1 where something could be written just now.", self._writable),
             ("hushpost_deliveries_created", "Deliveries that were ever created.", tally.created),
             ("hushpost_deliveries_lost", "Created, but in no known state: always 0.", tally.lost),
             ("hushpost_outbox_due", "Deliveries that are due or leased.", self._queue.due),

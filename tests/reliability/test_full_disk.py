@@ -39,6 +39,7 @@ async def test_a_disk_that_fills_refuses_loses_nothing_and_needs_no_restart(
         assert {answer.status for answer in refused} <= {201, 503}
         await check_what_is_said(stack, [answer for answer in refused if answer.status == 503])
     await wait_until_ready(stack)
+    assert await figures(stack, "hushpost_database_writable") == 1
     kept += accepted(await send_many(stack, "after", 20))
     assert len(kept) >= 40
     await shows_each_once(phone, kept)
@@ -64,6 +65,7 @@ async def check_what_is_said(stack: Stack, refused: Sequence[Answer]) -> None:
     assert (await ask(stack, "GET", "/healthz")).status == 200
     labels = {"route": "/api/v1/messages", "status": "503"}
     assert await figures(stack, "hushpost_http_requests_total", **labels) == len(refused)
+    assert await figures(stack, "hushpost_database_writable") == 0
     assert (await stack.books()).balanced
 
 
