@@ -170,3 +170,16 @@ async def test_what_is_suppressed_is_in_the_book_and_goes_by_age(
     found = await seeded.db.read(tallies.audit)
     assert found.pruned == Tally(created=2, suppressed=1, accepted=1)
     assert found.holds
+
+
+async def test_a_new_handle_brings_back_what_is_gone_but_not_what_has_expired(
+    seeded: Seeded, clock: SettableClock
+) -> None:
+    device = await seeded.device(handle="old")
+    await seeded.message([device], title="x", ttl=1000)
+    await seeded.message([device], title="x", ttl=1001)
+    await settle(seeded, Event.DEAD_HANDLE)
+    clock.advance(1000)
+    await seeded.db.write(lambda tx: outbox.hasten(tx, device, clock()))
+    assert await seeded.states() == ["gone", "queued"]
+    assert (await seeded.db.read(tallies.audit)).holds
