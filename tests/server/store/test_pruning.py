@@ -175,7 +175,7 @@ async def test_what_is_suppressed_is_in_the_book_and_goes_by_age(
 async def test_a_new_handle_brings_back_what_is_gone_but_not_what_has_expired(
     seeded: Seeded, clock: SettableClock
 ) -> None:
-    device = await seeded.device(handle="old")
+    device = await seeded.device()
     await seeded.message([device], title="x", ttl=1000)
     await seeded.message([device], title="x", ttl=1001)
     await settle(seeded, Event.DEAD_HANDLE)
