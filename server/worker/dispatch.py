@@ -126,8 +126,8 @@ class Dispatcher:
         except GatewayFault as fault:
             self._metrics.batch(fault.reason, len(sendings))
             now = self._sealer.clock()
-            self._pace.failed(fault, now=now, jitter=self._jitter())
-            return [settlement for sending in sendings for settlement in unsettled(sending, fault, now)]
+            until = self._pace.failed(fault, now=now, jitter=self._jitter())
+            return [one for sending in sendings for one in unsettled(sending, fault, now=now, until=until)]
         self._pace.succeeded()
         self._metrics.batch("answered", len(sendings))
         self._report(outcomes)

@@ -124,15 +124,17 @@ def settled(
     ]
 
 
-def unsettled(sending: Sending, fault: GatewayFault, now: int) -> list[Settlement]:
-    """Return what it means for deliveries that nothing is known about their push: they are due, as soon as the relay is asked again.
+def unsettled(sending: Sending, fault: GatewayFault, *, now: int, until: int) -> list[Settlement]:
+    """Return what it means for deliveries that nothing is known about their push; `until` is when the relay may be asked again.
 
-    Where it was not they that were in the way, they go before what came later, as they would have done; else behind it, lest
-    they be in everybody's way for ever.
+    Where it was not they that were in the way, they are due, and go before what came later, as they would have done. Else they may
+    have been sent, and the next time may go as this one did: they wait, for other workers as well, and then go behind what is new,
+    lest they be in everybody's way for ever.
     """
+    due_at = now if fault.general else until
     return [
         replace(
-            _settlement(parcel, Event.RETRY, _word(fault.reason), now),
+            _settlement(parcel, Event.RETRY, _word(fault.reason), min(due_at, max(parcel.expires_at, now))),
             relayed=True,
             counts=False,
             keeps_turn=fault.general,

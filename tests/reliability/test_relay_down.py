@@ -100,6 +100,7 @@ async def test_a_batch_that_the_relay_cannot_take_lets_the_others_pass(world: Wo
     world.clock.advance(MINUTE)
     row = await world.seeded.row(poison[0].id)
     assert row["state"] == "queued"
+    assert row["due_at"] > row["created_at"] + SECOND, "no other worker takes it at once"
     assert row["turn"] >= (await world.seeded.row(fresh[0].id))["turn"]
 
 

@@ -148,10 +148,12 @@ def test_what_could_not_be_sealed_is_looked_at_again_or_failed() -> None:
 
 
 @pytest.mark.parametrize("general", [True, False])
-def test_what_is_not_known_is_due_and_only_what_may_be_to_blame_goes_behind_others(general: bool) -> None:  # noqa: FBT001
+def test_what_is_not_known_is_due_and_only_what_may_be_to_blame_waits_and_goes_behind_others(
+    general: bool,  # noqa: FBT001 - pytest's
+) -> None:
     sending = Sending(push_for(PARCEL, ADDRESS, bytes(768), now=NOW, collapse_key=KEY), [PARCEL])
-    [made] = unsettled(sending, GatewayFault("relay_limited", general=general), NOW)
-    assert (made.event, made.reason, made.due_at) == (Event.RETRY, "relay_limited", NOW)
+    [made] = unsettled(sending, GatewayFault("relay_limited", general=general), now=NOW, until=NOW + 5)
+    assert (made.event, made.reason, made.due_at) == (Event.RETRY, "relay_limited", NOW + 5 * (not general))
     assert (made.counts, made.keeps_turn) == (False, general)
 
 
