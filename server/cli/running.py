@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 import uvloop
 from aiohttp import web
 
+from server.cli.accepting import SharedSite
 from server.cli.listening import BACKLOG, Listener
 
 # New objects until the garbage collector looks for cycles among them. Its 700 are those of two or three requests under way,
@@ -30,7 +31,10 @@ Ready = Callable[[], object]
 
 
 def run_until_stopped(listener: Listener, build: Build, ready: Ready, *, supervised: bool = False) -> None:
-    """Build the application in the loop that it runs in, and serve it until a signal comes."""
+    """Build the application in the loop that it runs in, and serve it until a signal comes.
+
+    One that is supervised shares its socket with the supervisor's other processes.
+    """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(listener, build, ready, supervised=supervised))
 
@@ -45,12 +49,18 @@ async def _serve(listener: Listener, build: Build, ready: Ready, *, supervised: 
         runner = runner_of(app, idle_seconds=_IDLE_SECONDS)
         resources.push_async_callback(runner.cleanup)
         await runner.setup()
-        await web.SockSite(runner, listener.socket, backlog=BACKLOG).start()
+        await _site(runner, listener, shared=supervised).start()
         gc.collect()
         gc.freeze()  # what is loaded now stays: looking through all of it once a second would hold everybody up
         gc.set_threshold(_YOUNG)
         ready()
         await stop.wait()
+
+
+def _site(runner: web.AppRunner, listener: Listener, *, shared: bool) -> web.BaseSite:
+    if shared:
+        return SharedSite(runner, listener.socket)
+    return web.SockSite(runner, listener.socket, backlog=BACKLOG)
 
 
 def runner_of(app: web.Application, *, idle_seconds: float) -> web.AppRunner:
