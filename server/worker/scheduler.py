@@ -81,7 +81,9 @@ class Scheduler:
         now = self._clock()
         if now < self._seen - _PUT_BACK:
             number = await put_back(self._db, now)
-            self._log.warning("the clock was put back; what waited for no time of its own is due", tasks=number)
+            self._log.warning(
+                "the clock was put back; what waited for no time of its own is due", tasks=number
+            )
         self._seen = now
 
     async def _step(self) -> bool:
