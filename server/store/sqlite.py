@@ -181,12 +181,14 @@ class _Writer(_Thread):
         return job
 
     def _run_with_others(self, job: _Job) -> bool:
-        """Say whether there is nothing to roll back: the job did its work, or failed before it wrote."""
+        """Say whether the group can go on: the job did its work, or failed before it wrote and left the transaction as it was."""
         if job.answer.cancelled():
             return True
         before = self._connection.total_changes
         job.run(self._connection)
-        return job.error is None or self._connection.total_changes == before
+        if job.error is None:
+            return True
+        return self._connection.in_transaction and self._connection.total_changes == before
 
     def _run_again(self, group: list[_Job]) -> None:
         # Where SQLite has rolled back everything by itself (full, I/O error) this raises, and the group fails.

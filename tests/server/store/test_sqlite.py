@@ -162,6 +162,28 @@ async def test_a_full_disk_fails_what_was_asked_and_nothing_later(database: Sqli
     assert await database.read(names) == ["after", "before"]
 
 
+async def test_what_shares_a_commit_with_a_full_disk_fails_as_a_whole(database: SqliteDatabase) -> None:
+    """SQLite ends the transaction by itself then: what came after would be stored statement by statement."""
+
+    async def fill(tx: Transaction) -> None:
+        pages = await tx.one("PRAGMA page_count")
+        assert pages is not None
+        await tx.all(f"PRAGMA max_page_count = {pages[0] + 5}")
+        await adding("full" + "x" * 500_000)(tx)
+
+    held = threading.Event()
+    first = asyncio.ensure_future(database.write(waiting_for(held)))
+    jobs = (adding("a"), fill, adding("b"), failing("c"))
+    tasks = [asyncio.ensure_future(database.write(job)) for job in jobs]
+    await asyncio.wait(tasks, timeout=0)
+    held.set()
+    results = await asyncio.gather(first, *tasks, return_exceptions=True)
+    assert any(isinstance(result, DatabaseUnavailable) for result in results), results
+    kept = {name for name, result in zip("abc", (results[1], *results[3:]), strict=True) if result is None}
+    assert set(await database.read(names)) == kept
+    await database.write(adding("after"))
+
+
 def sqlite_files(database: SqliteDatabase) -> int:
     path = database._file.path
     return max(path.stat().st_size, path.with_name(path.name + "-wal").stat().st_size)
