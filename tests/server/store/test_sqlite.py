@@ -168,7 +168,7 @@ async def test_what_shares_a_commit_with_a_full_disk_fails_as_a_whole(database: 
     async def fill(tx: Transaction) -> None:
         pages = await tx.one("PRAGMA page_count")
         assert pages is not None
-        await tx.all(f"PRAGMA max_page_count = {pages[0] + 5}")
+        await tx.all(f"PRAGMA max_page_count = {pages['page_count'] + 5}")
         await adding("full" + "x" * 500_000)(tx)
 
     held = threading.Event()
