@@ -1,6 +1,7 @@
 """`hushpost db`: bring the tables up to date, and move everything to another database."""
 
 import asyncio
+import re
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -16,6 +17,8 @@ from server.config import database_url
 from server.domain.ports import DatabaseError
 
 T = TypeVar("T")
+
+_PASSWORD = re.compile(r"([?&](?:ssl)?password=)[^&#]*", re.IGNORECASE)  # PostgreSQL takes them there too
 
 commands = typer.Typer(no_args_is_help=True, help="Update the database's tables, or move it to another one.")
 
@@ -113,6 +116,7 @@ def asked(work: Coroutine[Any, Any, T]) -> T:
 
 def shown(url: str) -> str:
     """A database's URL without its password."""
+    url = _PASSWORD.sub(r"\1***", url)
     parts = urlsplit(url)
     if parts.password is None:
         return url

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
+from server.cli.database import shown
 from server.store.migrations import migrate, newest
 from server.store.sqlite_file import SqliteFile
 from tests.harness import databases
@@ -120,6 +121,21 @@ def test_a_target_that_cannot_be_reached_is_named_without_its_password(
     assert done.code == 1
     assert done.err.startswith("hushpost: --to: ")
     assert "hunter2" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("url", "without"),
+    [
+        ("postgresql://u:canary@h/db", "postgresql://u:***@h/db"),
+        ("postgresql://u:canary%40@h/db?sslmode=require", "postgresql://u:***@h/db?sslmode=require"),
+        ("postgresql://h/db?user=u&password=canary", "postgresql://h/db?user=u&password=***"),
+        ("postgresql://h/db?sslpassword=canary&user=u", "postgresql://h/db?sslpassword=***&user=u"),
+        ("postgresql:///db", "postgresql:///db"),
+        ("sqlite:////var/lib/hushpost/hushpost.db", "sqlite:////var/lib/hushpost/hushpost.db"),
+    ],
+)
+def test_an_address_is_shown_without_its_password_wherever_that_stands(url: str, without: str) -> None:
+    assert shown(url) == without
 
 
 def test_a_copy_that_is_killed_leaves_an_empty_database_and_is_run_again(to: str, tmp_path: Path) -> None:
