@@ -27,16 +27,19 @@ _IN_FLIGHT_SECONDS = 1
 
 @dataclass(frozen=True, slots=True)
 class KeyOfSend:
-    """`hash` names tenant, user, route and key; `fingerprint` what was asked for, however it was written."""
+    """`hash` names tenant, user, route and key; `fingerprint` what was asked for with it, however it was written."""
 
     hash: bytes = field(repr=False)
     fingerprint: bytes = field(repr=False)
 
 
 def key_of_send(user: User, route: str, key: str, canonical_body: bytes) -> KeyOfSend:
-    """Return what is kept of a key: hashes, since it may be anything, and the body is content."""
+    """Return what is kept of a key: hashes, since it may be anything, and the body is content.
+
+    The body's is made with the key, which is not kept: a short body must not be found by guessing, least of all once it is retracted.
+    """
     named = f"{user.tenant_id}\0{user.id}\0{route}\0{key}".encode("utf-8", "surrogateescape")
-    return KeyOfSend(sha256(named).digest(), sha256(canonical_body).digest())
+    return KeyOfSend(sha256(named).digest(), sha256(named + b"\0" + canonical_body).digest())
 
 
 class Repeats:

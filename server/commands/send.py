@@ -79,6 +79,14 @@ async def send(
     return sent
 
 
+async def find_sent(sender: Sender, key: KeyOfSend | None, now: int) -> Sent | None:
+    """Return what an earlier request with a key has made; Conflict where that was another one, Gone where it was retracted."""
+    if key is None:
+        return None
+    earlier = await sender.db.read(lambda tx: sender.repeats.find(tx, key, now))
+    return None if earlier is None else Sent(earlier, repeated=True)
+
+
 async def release(tx: Transaction, task: Task, *, now: int, random: Random) -> None:
     """Send a scheduled message, in the transaction of its task."""
     message = await messages.load_message(tx, task.message_id or "")

@@ -8,6 +8,7 @@ import pytest
 
 from server.commands.repeats import KEPT
 from server.config import Settings
+from server.domain.times import show_time
 from server.store.tallies import audit
 from tests.harness.native import Native, Reply
 from tests.server.conftest import House, Person
@@ -113,6 +114,38 @@ async def test_another_user_s_same_key_makes_another_message(house: House, admin
     assert (await send(token, bucket, "k"))["id"] == first["id"]
 
 
+async def test_tokens_that_are_bound_to_their_buckets_do_not_get_each_other_s_answers(
+    house: House, admin: Person
+) -> None:
+    """The same body without a bucket is not the same request: neither message is passed over in silence."""
+    buckets = [await house.bucket(admin, name) for name in ("Backups", "Alarms")]
+    tokens = [await house.token(admin, f"messages:create:{bucket}") for bucket in buckets]
+    body = {"title": "Done", "deliveryType": "NORMAL"}
+    first, second = [
+        await token.call("POST", MESSAGES, body, headers={"Idempotency-Key": "2030-01-31"})
+        for token in tokens
+    ]
+    assert (first.status, first["bucketId"]) == (201, buckets[0])
+    assert (second.status, second.code) == (409, "idempotency_key_reused")
+    named = await send(tokens[0], buckets[0], "2030-01-31", title="Done")
+    assert (named.status, named["id"]) == (201, first["id"])  # however the bucket is meant
+
+
+async def test_a_scheduled_message_is_answered_for_after_its_time_too(house: House, admin: Person) -> None:
+    """Who got no answer in time asks again, and must not be told that the time has passed; another request is."""
+    bucket = await house.bucket(admin)
+    at = show_time(house.clock() + 2000)
+    first = await send(admin.api, bucket, "k", scheduledSendAt=at)
+    house.clock.advance(2000)
+    again = await send(admin.api, bucket, "k", scheduledSendAt=at)
+    assert (again.status, again.json) == (201, first.json)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    late = await send(admin.api, bucket, "another", scheduledSendAt=at)
+    assert (late.status, late.faults) == (400, {"scheduledSendAt": "has passed"})
+    await admin.api.delete(f"{MESSAGES}/{first['id']}")
+    assert (await send(admin.api, bucket, "k", scheduledSendAt=at)).code == "message_retracted"
+
+
 async def test_what_a_key_made_and_was_retracted_is_gone(house: House, admin: Person) -> None:
     """And is not made again by a request that was under way all the time."""
     bucket = await house.bucket(admin)
@@ -150,6 +183,17 @@ async def test_a_key_may_be_anything_visible(house: House, admin: Person, key: s
     bucket = await house.bucket(admin)
     first, second = [await send(admin.api, bucket, key) for _ in range(2)]
     assert (first.status, second.status, second["id"]) == (201, 201, first["id"])
+
+
+async def test_of_a_body_nothing_is_stored_that_guessing_would_confirm(house: House, admin: Person) -> None:
+    """A code of six digits has a million hashes: what is kept of it cannot be made without the key."""
+    bucket = await house.bucket(admin)
+    prints = []
+    for key in ("8e03978e-40d5-43dd-bc93-6894a57f9324", "0c1e3fd4-9f9b-4ab6-a0bb-0f1d2d3c4b5a"):
+        await send(admin.api, bucket, key, body="123456")
+        rows = await house.pieces.db.read(lambda tx: tx.all("SELECT fingerprint FROM idempotency_keys"))
+        prints += [bytes(row["fingerprint"]) for row in rows]
+    assert len(set(prints)) == 2
 
 
 async def test_a_key_is_not_stored_as_it_is(house: House, admin: Person) -> None:
