@@ -13,14 +13,28 @@ from server.domain.delivery import DAYS_KEPT, jitter_of
 from server.domain.message import DAY
 from server.domain.ports import Database, DatabaseUnavailable, Random, Transaction
 from server.domain.task import COMPACT_EVERY, PRUNE_EVERY, Kind, Task, recurring
-from server.store import idempotency, pruning, tallies, tasks
+from server.store import idempotency, leases, pruning, tallies, tasks
 
 _PRUNED_AT_ONCE = 1000
 
 
-async def prepare_tasks(db: Database, now: int) -> None:
-    """Make sure that what comes round again is among the tasks."""
-    await db.write(lambda tx: tasks.ensure_tasks(tx, recurring(now)))
+async def prepare_tasks(db: Database, now: int) -> bool:
+    """Make sure that what comes round again is among the tasks, and say whether the clock was put back since it last came.
+
+    The book is added up every few seconds wherever a scheduler runs: its next time is where the clock once stood, nearly. What
+    waits for a later time, and was not planned for it, is due at once then.
+    """
+
+    async def job(tx: Transaction) -> bool:
+        await tasks.ensure_tasks(tx, recurring(now))
+        due_at = await tasks.next_due(tx, Kind.COMPACT)
+        was_put_back = due_at is not None and due_at > now + 2 * COMPACT_EVERY
+        if was_put_back:
+            await tasks.advance(tx, now)
+            await leases.advance(tx, now)
+        return was_put_back
+
+    return await db.write(job)
 
 
 async def run_due(db: Database, *, now: int, random: Random, log: Any) -> Task | None:

@@ -87,9 +87,10 @@ async def drop_tasks(tx: Transaction, message_id: str) -> int:
     return await tx.run("DELETE FROM tasks WHERE message_id = $1", message_id)
 
 
-async def next_due(tx: Transaction) -> int | None:
-    """Return when the next task is due."""
-    row = await tx.one("SELECT MIN(due_at) AS due_at FROM tasks")
+async def next_due(tx: Transaction, kind: Kind | None = None) -> int | None:
+    """Return when the next task is due, of all or of a kind."""
+    of_kind = "" if kind is None else f" WHERE kind = '{kind.value}'"
+    row = await tx.one(f"SELECT MIN(due_at) AS due_at FROM tasks{of_kind}")
     return None if row is None or row["due_at"] is None else int(row["due_at"])
 
 

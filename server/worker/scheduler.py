@@ -68,7 +68,11 @@ class Scheduler:
     async def _look(self) -> float:
         """Run a task if one is due; return for how many seconds there is nothing to do, at most until the next look."""
         if not self._prepared:
-            await prepare_tasks(self._db, self._clock())
+            if await prepare_tasks(self._db, self._clock()):
+                self._log.warning(
+                    "the clock was put back since the last start; what waited for a later time is due"
+                )
+                self._deliver()
             self._prepared = True
         await self._watch_clock()
         due_at, now = await next_due(self._db), self._clock()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from server.commands.due import prepare_tasks, run_due
 from server.domain.delivery import LEASE
 from server.store import leases
 from tests.harness.gateways import Down, Takes
@@ -113,3 +114,19 @@ async def test_what_comes_round_again_comes_round_after_the_clock_was_put_back(w
         rows = await world.db.read(lambda tx: tx.all("SELECT kind, due_at FROM tasks"))
     assert {row["kind"] for row in rows} >= {"prune", "compact"}
     assert all(row["due_at"] <= world.clock() + HOUR for row in rows)
+
+
+async def test_a_clock_that_was_put_back_while_nothing_ran_is_noticed_at_the_start(world: World) -> None:
+    phone = await world.phone()
+    [row] = await world.seeded.message([phone], ttl=WEEK, title="later")
+    assert not await prepare_tasks(world.db, world.clock())
+    world.providers.script("apns", reason="ServiceUnavailable", retry_after=600, times=1)
+    async with world.running():
+        await world.until_row(row.id, state="queued", attempts=1)
+    world.clock.advance(BACK)
+    assert await prepare_tasks(world.db, world.clock())
+    world.gateway.behind = Takes()
+    await world.run_until("accepted")
+    while await run_due(world.db, now=world.clock(), random=world.seeded.random, log=world.log):
+        pass
+    assert not await prepare_tasks(world.db, world.clock())
