@@ -87,19 +87,23 @@ class Dispatcher:
         settlements, times = todo.over + unsealed, Times(None, None)
         if sendings:
             sealed_at = self._sealer.clock()
-            lease = await self._long_enough(lease, sealed_at)
+            longer = await self._long_enough(lease, sealed_at)
+            if longer is None:
+                self._log.warning("a batch took too long to seal and is somebody else's by now")
+                return
+            lease = longer
             times = Times(sealed_at, self._sealer.clock())
             settlements += await self._send(sendings, batch)
         with self._timed("settle"):
             await self._settle(lease, batch, settlements, times)
 
-    async def _long_enough(self, lease: Lease, now: int) -> Lease:
-        """Extend a lease that might end before the relay answers: sealing can be slow."""
+    async def _long_enough(self, lease: Lease, now: int) -> Lease | None:
+        """Extend a lease that might end before the relay answers: sealing can be slow. None where it holds nothing any more."""
         if now <= lease.until - _ANSWER:
             return lease
         longer = Lease(lease.id, now + LEASE)
-        await self._db.write(lambda tx: leases.extend(tx, longer.id, longer.until))
-        return longer
+        held = await self._db.write(lambda tx: leases.extend(tx, longer.id, longer.until))
+        return longer if held else None
 
     async def _seal(self, todo: Plan, batch: Batch) -> tuple[list[Sending], list[Settlement]]:
         sealed = await seal_parcels(self._db, todo.seal, batch.addresses, self._sealer)
