@@ -5,7 +5,7 @@ What the server refuses is shown in its own words: its problem documents name wh
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
@@ -33,13 +33,17 @@ class Api:
     url: str
     token: str | None = field(repr=False)
 
-    async def call(self, method: str, path: str, body: Any = None) -> Any:
+    async def call(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
         """The decoded answer, None where it is empty; `CommandError` for anything but success."""
-        headers = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+        sent = dict(headers or {})
+        if self.token is not None:
+            sent["Authorization"] = f"Bearer {self.token}"
         url = f"{self.url.rstrip('/')}/api/v1/{path}"
         try:
             async with self.session.request(
-                method, url, json=body, headers=headers, allow_redirects=False
+                method, url, json=body, headers=sent, allow_redirects=False
             ) as answer:
                 return await _read(answer)
         except aiohttp.InvalidURL:

@@ -24,6 +24,18 @@ def send(
     user: Annotated[
         list[str] | None, typer.Option(help="Only to this member; may be given several times.")
     ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="When to send it: 2030-01-31T12:00:00Z, or without Z and with --timezone."
+        ),
+    ] = None,
+    timezone: Annotated[str | None, typer.Option(metavar="NAME", help="Such as Europe/Berlin.")] = None,
+    delay: Annotated[int | None, typer.Option(metavar="SECONDS", help="Send it after so long.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(help="Sent again with the same key within a day, it is still one message."),
+    ] = None,
     url: UrlOption = DEFAULT_URL,
     *,
     as_json: JsonOption = False,
@@ -39,10 +51,15 @@ def send(
         "deliveryType": delivery.upper(),
         "tapUrl": tap,
         "userIds": user or None,
+        "scheduledSendAt": at,
+        "timezone": timezone,
+        "delaySeconds": delay,
     }
+    headers = {} if key is None else {"Idempotency-Key": key}
 
     async def work(api: Api) -> Any:
-        return await api.call("POST", "messages", _set({**body, "title": title or await _name(api, bucket)}))
+        titled = _set({**body, "title": title or await _name(api, bucket)})
+        return await api.call("POST", "messages", titled, headers)
 
     message = run(url, work)
     if as_json:

@@ -1,0 +1,33 @@
+"""`hushpost send`: later, and once however often it is said."""
+
+import json
+from typing import Any
+
+from tests.server.cli.conftest import Up
+
+
+def sent(up: Up, *options: str) -> Any:
+    done = up.run("send", "tea is ready", "--json", *options)
+    assert done.code == 0, done.err
+    return json.loads(done.out)
+
+
+def test_the_same_key_makes_one_message(up: Up) -> None:
+    first, second, other = (
+        sent(up, "--key", "tea-1"),
+        sent(up, "--key", "tea-1"),
+        sent(up, "--key", "tea-2"),
+    )
+    assert first["id"] == second["id"] != other["id"]
+
+
+def test_a_message_can_wait_for_its_time(up: Up) -> None:
+    at = json.loads(up.run("send", "tea", "--delay", "3600", "--json").out)["scheduledSendAt"]
+    again = sent(up, "--at", at.removesuffix("Z"), "--timezone", "UTC")
+    assert again["scheduledSendAt"] == at
+
+
+def test_a_time_without_a_place_is_named_with_what_is_missing(up: Up) -> None:
+    done = up.run("send", "tea", "--at", "2030-01-31T12:00:00")
+    assert done.code != 0
+    assert "scheduledSendAt: has no offset; add Z or an offset like +01:00, or send a timezone" in done.err
