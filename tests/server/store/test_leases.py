@@ -1,6 +1,7 @@
 """Leases: no delivery is in two hands, and only who holds it settles it."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from server.domain.delivery import LEASE, Event, Settlement
 from server.domain.ports import Database, Random
 from server.store import leases
 from server.store.claims import find_blob, find_claims, keep_claims
+from server.store.database import open_database
 from server.store.leases import Times
 from server.store.tallies import audit
 from tests.harness.clock import SettableClock
@@ -200,3 +202,17 @@ async def test_a_claim_is_kept_once_and_goes_with_its_message(seeded: Seeded) ->
     assert await seeded.db.write(lambda tx: keep_claims(tx, [made("three")])) == []
     pairs = [(delivery.frame_id, device)]
     assert await seeded.db.read(lambda tx: find_claims(tx, pairs)) == []
+
+
+@pytest.mark.parametrize("asked", [leases._CANDIDATES, leases._WAITING])
+async def test_what_is_asked_all_the_time_reads_no_settled_delivery(sqlite_url: str, asked: str) -> None:
+    """A month of them may lie beside a few that wait."""
+    numbers = [1] * len(set(re.findall(r"\$\d", asked)))
+    database = await open_database(sqlite_url)
+    plan = await database.read(lambda tx: tx.all(f"EXPLAIN QUERY PLAN {asked}", *numbers))
+    await database.close()
+    steps = [row["detail"] for row in plan]
+    indexed = ("USING INDEX ix_deliveries_queued", "USING INDEX ix_deliveries_leased")
+    reading = [step for step in steps if re.match(r"(SCAN|SEARCH) (d|deliveries)\b", step)]
+    assert len(reading) == 2
+    assert all(any(index in step for index in indexed) for step in reading), steps
