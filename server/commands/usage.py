@@ -21,7 +21,8 @@ class Usage:
 
     async def write(self, db: Database) -> None:
         """Write what was noted since the last time; what cannot be written is kept for the next."""
-        used, seen = list(self._tokens.items()), list(self._devices.items())
+        # In the order in which everybody locks several devices: two that write do not deadlock.
+        used, seen = sorted(self._tokens.items()), sorted(self._devices.items())
         if not used and not seen:
             return
 

@@ -185,10 +185,11 @@ async def waiting(tx: Transaction, now: int) -> tuple[int, int]:
 async def _match_handles(tx: Transaction, settlements: Sequence[Settlement], now: int) -> list[Settlement]:
     """Compare the handles that were used with those that are there, and retire the dead ones.
 
-    The rows are locked, so that a new handle comes either before this, and is seen, or after it, and hastens.
+    The rows are locked, so that a new handle comes either before this, and is seen, or after it, and hastens. So are those that
+    are written to later: all of them at once, in the order of their ids.
     """
     current: dict[str, str | None] = {}
-    for chunk in chunks(sorted({s.device_id for s in settlements if s.hangs_on_handle})):
+    for chunk in chunks(sorted({s.device_id for s in settlements if s.hangs_on_handle or s.woken})):
         rows = await tx.all(
             f"SELECT id, handle FROM devices WHERE id IN ({holes(len(chunk))}) ORDER BY id FOR NO KEY UPDATE",
             *chunk,

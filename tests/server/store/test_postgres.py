@@ -6,13 +6,18 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from server.commands.usage import Usage
 from server.domain.claim import Claim, StoredClaim
+from server.domain.delivery import Event, Settlement
 from server.domain.ports import Database, DatabaseUnavailable, Random, Transaction
-from server.store import messages
+from server.store import leases, messages
 from server.store.claims import keep_claims
 from server.store.database import open_database
+from server.store.leases import Times
 from tests.harness.clock import SettableClock
 from tests.harness.rows import Seeded
+
+_WAITS = "SELECT pid FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
 
 
 @pytest.fixture
@@ -68,3 +73,42 @@ async def test_a_claim_is_not_kept_for_a_message_that_is_being_retracted(
     assert await (await postgres.write(retract)) == []
     assert await other.fetchval("SELECT COUNT(*) FROM claims") == 0
     await other.close()
+
+
+@pytest.mark.parametrize("what", ["usage", "outcomes"])
+async def test_who_writes_to_several_devices_locks_them_in_the_order_of_their_ids(
+    postgres: Database, clock: SettableClock, random: Random, what: str
+) -> None:
+    """As everybody who sends to them does, else the two deadlock."""
+    seeded = await Seeded.make(postgres, clock, random)
+    first, last = sorted([await seeded.device(handle="h") for _ in range(2)])
+    sent = {delivery.device_id: delivery.id for delivery in await seeded.message([last, first], title="x")}
+    await postgres.write(lambda tx: leases.claim(tx, "l", now=clock(), until=clock() + 9, limit=9))
+    usage = Usage()
+    usage.note_device(last, 5)
+    usage.note_device(first, 5)
+    settlements = [
+        Settlement(sent[last], last, Event.DEAD_HANDLE, "unregistered", 5, handle="h"),
+        Settlement(sent[first], first, Event.ACCEPT, None, 5, handle="h", woken=True),
+    ]
+
+    async def write() -> None:
+        if what == "usage":
+            await usage.write(postgres)
+        else:
+            await postgres.write(lambda tx: leases.settle(tx, "l", settlements, 5, Times(5, 5)))
+
+    writing: list[asyncio.Task[None]] = []
+
+    async def send(tx: Transaction) -> None:
+        await tx.run("SET LOCAL deadlock_timeout = '10ms'")  # it is the one that would be ended
+        await tx.one("SELECT id FROM devices WHERE id = $1 FOR NO KEY UPDATE", first)
+        writing.append(asyncio.create_task(write()))
+        waits = await tx.one(_WAITS)
+        while not writing[-1].done() and waits is None:
+            waits = await tx.one(_WAITS)
+        await tx.one("SELECT id FROM devices WHERE id = $1 FOR NO KEY UPDATE", last)
+
+    await postgres.write(send)
+    await asyncio.gather(*writing)
+    assert len(writing) == 1
