@@ -14,6 +14,7 @@ import json
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from functools import partial
@@ -30,6 +31,7 @@ from crypto.frame import Frame
 from crypto.keys import DevicePublicKey, IdentityKey, Suite
 from server.domain.claim import Claim, StoredClaim
 from server.domain.delivery import Address, Parcel
+from server.domain.errors import Unavailable
 from server.domain.ids import new_id
 from server.domain.ports import Clock, Database, Random
 from server.domain.times import show_time
@@ -51,6 +53,8 @@ _PREVIEWED = (
     "tapAction",
 )
 _AT_ONCE = 64  # letters to one process: some milliseconds of its time
+_TRIES = 3
+_AGAIN = 2  # seconds
 _ZWJ = "\u200d"
 _VARIATIONS = ("\ufe00", "\ufe0f")
 
@@ -228,12 +232,12 @@ async def _claims_for(
 
 
 async def _compute(sealer: Sealer, work: Callable[..., T], *args: object) -> T:
-    """Run work in the pool. A process that is killed takes along what was under way, so that is done once more."""
+    """Run work in the pool; Unavailable. A process that is killed takes along what was under way, so that is done again."""
     loop = asyncio.get_running_loop()
-    try:
-        return await loop.run_in_executor(sealer.pool, work, *args)
-    except BrokenExecutor:
-        return await loop.run_in_executor(sealer.pool, work, *args)
+    for _ in range(_TRIES):
+        with suppress(BrokenExecutor):
+            return await loop.run_in_executor(sealer.pool, work, *args)
+    raise Unavailable("the processes that encrypt are killed again and again", retry_after=_AGAIN)
 
 
 def _make_claims(letters: Sequence[tuple[Letter, str]], now: int, random: Random) -> list[StoredClaim]:

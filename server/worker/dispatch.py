@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from relay.wire import Outcome
 from server.commands.sealing import Sealer, seal_parcels
 from server.domain.delivery import LEASE, SECOND, Settlement, jitter_of
+from server.domain.errors import Unavailable
 from server.domain.ports import Database, DatabaseUnavailable, Transaction
 from server.store import leases
 from server.store.leases import Batch, Times
@@ -68,7 +69,7 @@ class Dispatcher:
         except asyncio.CancelledError:
             await self._db.write(lambda tx: leases.give_back(tx, lease.id, self._sealer.clock()))
             raise
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, Unavailable):
             # Before the relay was asked, or too late to write what it said: as soon as may be, somebody can go on.
             await self._persist(lease, lambda tx: leases.give_back(tx, lease.id, self._sealer.clock()))
             raise

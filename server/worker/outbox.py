@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.domain.delivery import LEASE, SECOND
+from server.domain.errors import Unavailable
 from server.domain.ids import new_id
 from server.domain.ports import Clock, Database, DatabaseError, Random
 from server.domain.turns import SPREAD
@@ -150,7 +151,7 @@ class Outbox:
     async def _dispatch(self, lease: Lease) -> None:
         try:
             await self._dispatcher.deliver(lease)
-        except DatabaseError as error:
+        except (DatabaseError, Unavailable) as error:
             self._log.error("a batch was not settled and comes again", error=type(error).__name__)
         except Exception as error:  # noqa: BLE001 - one batch must not end the outbox; its text may quote content
             self._log.error("a batch failed, its lease runs out", error=type(error).__name__)

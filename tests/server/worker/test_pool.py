@@ -5,6 +5,8 @@ import os
 import secrets
 import signal
 from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future
+from typing import Any
 
 import pytest
 import structlog
@@ -13,6 +15,7 @@ from structlog.testing import LogCapture
 from crypto.keys import DeviceKey, IdentityKey, Suite
 from server.commands.sealing import Sealer, seal_parcels
 from server.domain.delivery import Address, Kind, Parcel, State
+from server.domain.errors import Unavailable
 from server.domain.ids import new_id
 from server.domain.ports import Database
 from server.worker.pool import SealingPool, sealing_pool
@@ -32,17 +35,52 @@ def pool(log: LogCapture) -> Iterator[SealingPool]:
     made.shutdown(cancel_futures=True)
 
 
+DEVICE = new_id(1, secrets.token_bytes)
+KEY = DeviceKey.from_seed(Suite.X25519, bytes([9]) * 32).public
+ADDRESSES = {DEVICE: Address(DEVICE, "ios", int(KEY.suite), KEY.raw, "handle", None)}
+
+
+def parcel(name: str) -> Parcel:
+    frame = new_id(2, secrets.token_bytes)
+    return Parcel(name, frame, DEVICE, Kind.MESSAGE, frame, 1, State.LEASED, 1, 1, 9, "NORMAL", None, "{}")
+
+
+def sealer(pool: Executor) -> Sealer:
+    return Sealer(IDENTITY, pool, lambda: 5, secrets.token_bytes)
+
+
+class Doomed(Executor):
+    """Whose processes are killed as soon as they have something to do."""
+
+    def submit(self, *_work: Any, **_more: Any) -> Future[Any]:
+        failed: Future[Any] = Future()
+        failed.set_exception(BrokenExecutor())
+        return failed
+
+
 async def test_sealing_goes_on_after_one_of_its_processes_was_killed(
     database: Database, pool: SealingPool, log: LogCapture
 ) -> None:
-    device, frame = new_id(1, secrets.token_bytes), new_id(2, secrets.token_bytes)
-    key = DeviceKey.from_seed(Suite.X25519, bytes([9]) * 32).public
-    address = Address(device, "ios", int(key.suite), key.raw, "handle", None)
-    parcel = Parcel("p", frame, device, Kind.MESSAGE, frame, 1, State.LEASED, 1, 1, 9, "NORMAL", None, "{}")
-    sealer = Sealer(IDENTITY, pool, lambda: 5, secrets.token_bytes)
     process = await asyncio.wrap_future(pool.submit(os.getpid))
     os.kill(process, signal.SIGKILL)
-    sealed = await seal_parcels(database, [parcel], {device: address}, sealer)
+    sealed = await seal_parcels(database, [parcel("p")], ADDRESSES, sealer(pool))
     assert list(sealed.envelopes) == ["p"]
     assert await asyncio.wrap_future(pool.submit(os.getpid)) != process
     assert [entry["log_level"] for entry in log.entries] == ["error"]
+
+
+async def test_a_batch_that_was_shared_out_is_whole_after_a_kill(
+    database: Database, pool: SealingPool
+) -> None:
+    parcels = [parcel(str(number)) for number in range(300)]
+    process = await asyncio.wrap_future(pool.submit(os.getpid))
+    sealing = asyncio.create_task(seal_parcels(database, parcels, ADDRESSES, sealer(pool)))
+    await asyncio.sleep(0)
+    os.kill(process, signal.SIGKILL)
+    assert list((await sealing).envelopes) == [one.id for one in parcels]
+
+
+async def test_where_every_process_is_killed_it_is_said_when_to_come_back(database: Database) -> None:
+    with pytest.raises(Unavailable) as refused:
+        await seal_parcels(database, [parcel("p")], ADDRESSES, sealer(Doomed()))
+    assert refused.value.retry_after > 0
