@@ -21,19 +21,21 @@ _GOOD_FOR = 1.0  # seconds
 
 
 class Pulse:
-    """Whether the database works. Asking it costs a write, so its answer is good for a moment, whoever asks then."""
+    """Whether the database works. Asking it costs a write, so its answer is good for a moment, and for all who wait for it."""
 
     def __init__(self, db: Database, monotonic: Callable[[], float]) -> None:
         self._db = db
         self._monotonic = monotonic
+        self._asking = asyncio.Lock()
         self._asked_at: float | None = None
         self._works = False
 
     async def works(self) -> bool:
         now = self._monotonic()
-        if self._asked_at is None or now - self._asked_at >= _GOOD_FOR:
-            self._works = await self._ask()
-            self._asked_at = now
+        async with self._asking:  # anybody may ask, and most of all while the database is slow
+            if self._asked_at is None or now - self._asked_at >= _GOOD_FOR:
+                self._works = await self._ask()
+                self._asked_at = self._monotonic()
         return self._works
 
     async def _ask(self) -> bool:

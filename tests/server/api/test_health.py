@@ -1,7 +1,13 @@
 """Whether it runs, whether it can work, and its figures."""
 
 import asyncio
+import secrets
+import time
 
+from server.api.health import Pulse
+from server.commands.accounts import prepare
+from server.domain.ports import Database
+from tests.harness.announced import Announced
 from tests.server.conftest import House, Person
 
 
@@ -32,6 +38,16 @@ async def test_without_a_database_it_answers_that_and_no_trace(house: House, adm
     answer = await admin.api.get("/api/v1/users/me")
     assert (answer.status, answer.code) == (503, "unavailable")
     assert answer.headers["Retry-After"] == "2"
+
+
+async def test_however_many_ask_at_once_the_database_is_asked_once(database: Database) -> None:
+    """It is open to anybody, and each question is a write."""
+    announced = Announced(database)
+    await prepare(announced, now=1, random=secrets.token_bytes)
+    before = announced.asked
+    pulse = Pulse(announced, time.monotonic)
+    assert await asyncio.gather(*(pulse.works() for _ in range(100))) == [True] * 100
+    assert announced.asked == before + 1
 
 
 async def test_metrics_show_that_no_delivery_is_lost(house: House, admin: Person) -> None:
