@@ -111,6 +111,23 @@ async def test_a_task_that_fails_is_put_off_longer_each_time_and_blocks_nobody(
     assert {entry["error"] for entry in log.entries} == {"KeyError"}
 
 
+async def test_a_task_of_a_kind_that_is_unknown_here_waits_for_who_knows_it_and_blocks_nobody(
+    seeded: Seeded, clock: SettableClock, log: LogCapture
+) -> None:
+    """A newer version has written it, which ran before, or runs beside this one."""
+    await seeded.db.write(
+        lambda tx: tx.run(
+            "INSERT INTO tasks (id, kind, payload, due_at, attempts, created_at) VALUES ('n', 'newer', '{}', 1, 0, 1)"
+        )
+    )
+    good = await plan(seeded, clock())
+    assert await next_due(seeded.db) == clock()
+    done = [await run(seeded, log) for _ in range(2)]
+    assert [task and task.message_id for task in done] == [good, None]
+    assert await next_due(seeded.db) is None
+    assert await stored(seeded.db) == {"newer": (1, 0)}
+
+
 async def test_a_task_that_was_mended_runs_and_forgets_its_failures(
     seeded: Seeded, clock: SettableClock, log: LogCapture
 ) -> None:
