@@ -17,6 +17,7 @@ from server.domain.task import Kind
 from server.worker.metrics import SchedulerMetrics
 
 _TOGETHER = 0.01  # seconds: whoever sends much wakes often
+_TAKEN = 0.1  # seconds until the next look where other processes have all that is due
 _PUT_BACK = 1 * SECOND  # a clock that loses more than this at once was set
 _WRITES = frozenset({Kind.SEND, Kind.FANOUT})
 
@@ -78,7 +79,7 @@ class Scheduler:
         due_at, now = await next_due(self._db), self._clock()
         if due_at is None or due_at > now:
             return self._poll_seconds if due_at is None else min((due_at - now) / 1000, self._poll_seconds)
-        return 0 if await self._step() else _TOGETHER  # another process has it
+        return 0 if await self._step() else _TAKEN
 
     async def _watch_clock(self) -> None:
         """Have what waits a moment not wait for as long as the clock was put back."""

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import LogCapture
 
 from server.domain.ids import new_id
-from server.domain.ports import Database, DatabaseUnavailable, Random
+from server.domain.ports import Database, DatabaseUnavailable, Random, Transaction
 from server.domain.task import COMPACT_EVERY, Kind, Task
 from server.store import tasks
 from server.worker.metrics import SchedulerMetrics
@@ -168,3 +168,18 @@ async def has_run(office: Office, kind: Kind) -> bool:
 
 async def are_left(office: Office, messages: set[str]) -> bool:
     return await office.planned() == messages
+
+
+async def test_what_another_process_has_under_way_is_not_asked_for_all_the_time(office: Office) -> None:
+    """The rest of a large message is always due, and mostly in the hands of another."""
+    if office.db.exclusive:
+        pytest.skip("there is no other process")
+    await office.plan(office.clock() - 1)
+
+    async def hold(tx: Transaction) -> float:
+        assert await tasks.take_due(tx, office.clock()) is not None
+        while not (wait := await office.scheduler._look()):
+            pass
+        return wait
+
+    assert await office.db.write(hold) >= 0.1
