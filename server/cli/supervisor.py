@@ -106,18 +106,26 @@ class Crew:
         faults = 0
         while True:
             began = loop.time()
-            child = self._running[number] = await self._start(number)
-            served = await child.stdout.read(1) == READY if child.stdout else False
-            if served:
-                self._note_served(number, processes)
-            code = await child.wait()
+            served, code, end = await self._run(number, processes)
             faults = 0 if served and loop.time() - began > _STEADY else faults + 1
             self._judge(code, faults)
             pause = min(_FIRST_PAUSE * 2 ** min(faults, 10), _LONGEST_PAUSE[served]) if faults else 0.0
             self.log.error(
-                "a process has ended, another takes its place", process=number, end=_end(code), seconds=pause
+                "a process has ended, another takes its place", process=number, end=end, seconds=pause
             )
             await asyncio.sleep(pause)
+
+    async def _run(self, number: int, processes: int) -> tuple[bool, int, str]:
+        """Run one process to its end; whether it served, its exit code, and how it ended."""
+        try:
+            child = self._running[number] = await self._start(number)
+        except OSError as error:  # no memory, or no files, for one more: the others go on
+            return False, FAILED, f"not started ({error.strerror})"
+        served = await child.stdout.read(1) == READY if child.stdout else False
+        if served:
+            self._note_served(number, processes)
+        code = await child.wait()
+        return served, code, _end(code)
 
     async def _start(self, number: int) -> Process:
         descriptor = self.listener.socket.fileno()

@@ -157,6 +157,25 @@ async def test_a_process_that_is_killed_is_replaced_while_the_others_answer(
 
 
 @needs_postgres
+async def test_a_process_that_cannot_be_replaced_yet_leaves_the_others_at_work(
+    crew: Crew, session: aiohttp.ClientSession
+) -> None:
+    """Files or memory have run out for a moment: that is tried again, and no reason to stop."""
+    supervisor, [first, other] = psutil.Process(crew.process.pid), crew.children
+    before = supervisor.rlimit(psutil.RLIMIT_NOFILE)
+    supervisor.rlimit(psutil.RLIMIT_NOFILE, (3, before[1]))
+    first.kill()
+    await crew.says("a process has ended, another takes its place")
+    failed = await crew.says("a process has ended, another takes its place")
+    assert failed["end"] == "not started (Too many open files)"
+    assert await answers(session, crew.url) == 200
+    supervisor.rlimit(psutil.RLIMIT_NOFILE, before)
+    await crew.says("a process serves in the other's place")
+    assert other in crew.children
+    assert len(crew.children) == WORKERS
+
+
+@needs_postgres
 async def test_a_stop_lets_a_request_under_way_finish_and_leaves_nothing_behind(
     crew: Crew, session: aiohttp.ClientSession, postgres_url: str, tmp_path: Path
 ) -> None:
