@@ -9,6 +9,7 @@ is masked wherever settings are shown and may come from a file that `HUSHPOST_â€
 """
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -48,14 +49,18 @@ OptionalUrl = Annotated[
         description='an address such as "https://relay.example.org", or "" for none',
     ),
 ]
+DATABASE_URLS = (
+    '"sqlite:///path/to/file.db", "postgresql://user:password@host/name", or "" for a file in data_dir'
+)
 DatabaseUrl = Annotated[
     str,
-    msgspec.Meta(
-        pattern=r"^(sqlite:///.+|postgres(ql)?://.+)?$",
-        description='"sqlite:///path/to/file.db", "postgresql://user:password@host/name", or "" for a file in data_dir',
-        extra=SECRET,
-    ),
+    msgspec.Meta(pattern=r"^(sqlite:///.+|postgres(ql)?://.+)?$", description=DATABASE_URLS, extra=SECRET),
 ]
+# A password with one of :/?#[]@ in it would be read as something else: as a host, or as what is left out.
+_POSTGRES_URL = re.compile(
+    r"postgres(?:ql)?://(?:[^\s:/?#@]*(?::[^\s:/?#@]*)?@)?(?P<hosts>[^\s/?#@]*)(?:/[^\s?#]*)?(?:\?[^\s#]*)?"
+)
+_HOST = re.compile(r"(?:[^:\[\]]*|\[[0-9A-Fa-f:.%]+\])(?::(?P<port>[0-9]{1,5}))?")
 
 
 RedisUrl = Annotated[str, msgspec.Meta(pattern=REDIS_URL, description=REDIS_URLS, extra=SECRET)]
@@ -185,6 +190,15 @@ def database_url(settings: Settings) -> str:
     return settings.database.url or f"sqlite:///{file}"
 
 
+def is_misread(url: str) -> bool:
+    """Say whether PostgreSQL would take an address of its for another than was meant. It may name several hosts."""
+    if not url.startswith("postgres"):
+        return False
+    found = _POSTGRES_URL.fullmatch(url)
+    hosts = [_HOST.fullmatch(host) for host in found["hosts"].split(",")] if found else [None]
+    return any(host is None or int(host["port"] or 0) > _LAST_PORT for host in hosts)
+
+
 def listen_address(listen: str) -> tuple[str, int]:
     """The host (an IPv6 one without brackets) and port of a `Listen`."""
     host, _, port = listen.rpartition(":")
@@ -237,6 +251,11 @@ def faults(settings: Settings) -> Iterator[ConfigError]:
             read(settings.server)
         except ConfigError as error:
             yield error
+    if is_misread(settings.database.url):
+        yield ConfigError(
+            f"database.url: is not of the right form; write {DATABASE_URLS}, and of a password"
+            " percent-encode what is no letter or digit"
+        )
     try:
         check_redis_url(settings.redis.url)
     except ConfigError as error:

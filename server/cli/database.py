@@ -13,7 +13,7 @@ from server.cli.files import settings_of
 from server.cli.keyfiles import make_private_folder
 from server.cli.processes import DataOption
 from server.cli.terminal import USAGE, CommandError, ConfigOption, result, say
-from server.config import database_url
+from server.config import DATABASE_URLS, database_url, is_misread
 from server.domain.ports import DatabaseError
 
 T = TypeVar("T")
@@ -64,6 +64,10 @@ def copy(
     The server must be stopped. What is copied from stays as it is; what is copied to gets all or nothing.
     """
     origin = from_ or database_url(settings_of(config, data))
+    for name, url in (("--from", origin), ("--to", to)):
+        if is_misread(url):
+            fix = "percent-encode what of a password is no letter or digit"
+            raise CommandError(f"{name}: is not of the right form; write {DATABASE_URLS}; {fix}", code=USAGE)
     if origin == to:
         raise CommandError("--to: is the database that is copied from; name another one", code=USAGE)
     tables = copied(origin, to)

@@ -113,6 +113,14 @@ def test_a_database_is_not_copied_into_itself(filled: str, tmp_path: Path) -> No
     )
 
 
+def test_an_address_that_would_be_misread_is_refused_and_not_repeated(filled: str, tmp_path: Path) -> None:
+    url = "postgresql://ada:hun#ter2@127.0.0.1:9/none"
+    done = hushpost("db", "copy", "--from", filled, "--to", url, folder=tmp_path)
+    assert done.code == 2
+    assert done.err.startswith("hushpost: --to: is not of the right form; write ")
+    assert "ter2" not in done.err
+
+
 @pytest.mark.parametrize("url", ["postgresql://ada:hunter2@127.0.0.1:9/none", "mysql://ada:hunter2@db/none"])
 def test_a_target_that_cannot_be_reached_is_named_without_its_password(
     filled: str, tmp_path: Path, url: str

@@ -107,6 +107,42 @@ def test_a_redis_address_that_would_be_misread_is_refused_and_not_repeated(url: 
     assert "den" not in fault.replace("percent-encoded", "")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ada:12#den@host/db",
+        "postgresql://ada:hid/den@host/db",
+        "postgresql://ada:hid?den@host/db",
+        "postgresql://ada:hid@den@host/db",
+        "postgresql://ada:hid:den@host/db",
+        "postgresql://host:port/db",
+        "postgresql://host:99999/db",
+        "postgresql://[::1/db",
+        "postgresql://host/db#den",
+    ],
+)
+def test_a_database_address_that_would_be_misread_is_refused_and_not_repeated(url: str) -> None:
+    (fault,) = faults(None, {"HUSHPOST_DATABASE_URL": url})
+    assert "database.url" in fault.lower().replace("_", ".")
+    assert "is not of the right form" in fault
+    assert "percent-encode" in fault
+    assert "den" not in fault
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:///db?host=/var/run/postgresql",
+        "postgres://ada@host",
+        "postgresql://ada:p%23%2F%40@[::1]:5432/db?sslmode=verify-full",
+        "postgresql://ada:p@one:5432,two:5433/db?target_session_attrs=read-write",
+        "postgresql://ada:p@%2Fvar%2Frun/db",
+    ],
+)
+def test_every_form_of_a_database_address_is_taken(url: str) -> None:
+    assert load(None, {"HUSHPOST_DATABASE_URL": url}).settings.database.url == url
+
+
 def test_what_is_not_secret_cannot_be_in_a_file_of_its_own() -> None:
     assert faults(None, {"HUSHPOST_LOG_LEVEL_FILE": "/dev/null"}) == [
         "HUSHPOST_LOG_LEVEL_FILE: there is no such setting; did you mean HUSHPOST_LOG_LEVEL?"
