@@ -105,13 +105,13 @@ async def retry(db: Database, ids: Sequence[str], *, now: int, wake: Callable[[]
 
 
 async def retry_dead(db: Database, command: ListDead, *, now: int, wake: Callable[[], None]) -> Retried:
-    """Queue a page of dead deliveries again, as far as they can go out."""
+    """Queue a page of dead deliveries again, as far as they can go out.
 
-    async def job(tx: Transaction) -> Retried:
-        page = await _dead(tx, command)
-        return await _revive(tx, [track.id for track in page.tracks], page.place, now)
-
-    retried = await db.write(job)
+    They are looked for before the writing: for a reason that is rare, that reads all that are dead.
+    """
+    page = await list_dead(db, command)
+    ids = [track.id for track in page.tracks]
+    retried = await db.write(lambda tx: _revive(tx, ids, page.place, now))
     if retried.queued:
         wake()
     return retried
