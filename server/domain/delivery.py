@@ -19,7 +19,6 @@ NO_HANDLE_WAIT = (
 NO_HANDLE = "no_handle"  # the reason of what waits for one
 NOTICE_LIFETIME = 7 * 86_400 * SECOND  # of kinds 2 and 3: after that a device learns the same when it fetches
 DAYS_KEPT = 30  # of what is settled: longer than any device may ask for it
-NEWS_WINDOW = 28 * 86_400 * SECOND  # section 6: a fetch names what was retracted and read in this time
 WEB_HANDLE_LENGTH = (
     1410  # characters; section 3: only the claims of a Web Push handle are padded to 1024 bytes
 )

@@ -1,4 +1,4 @@
-"""The outbox as the commands see it: deliveries are written, withdrawn, listed and counted here.
+"""The outbox as the commands see it: deliveries are written and withdrawn here.
 
 Written in the transaction of the use case that causes them, so that a message and its deliveries exist together or not
 at all, and noted in the book (`tallies.py`) in the same one. The worker's side (leases and outcomes) is `leases.py`; what a
@@ -125,14 +125,6 @@ async def is_untried(tx: Transaction, delivery_id: str) -> bool:
     return row is not None
 
 
-async def list_deliveries(tx: Transaction, message_id: str) -> list[Delivery]:
-    """Return the deliveries of a message, in the order in which they were written."""
-    rows = await tx.all(
-        "SELECT * FROM deliveries WHERE message_id = $1 ORDER BY created_at, sequence, id", message_id
-    )
-    return [_delivery_of(row) for row in rows]
-
-
 async def _number(tx: Transaction, wanted: Mapping[str, int]) -> dict[str, Iterator[int]]:
     """Raise the heads of devices and return the numbers that each was given."""
     ids = sorted(wanted)
@@ -216,24 +208,4 @@ def _values(draft: Draft, delivery: Delivery) -> tuple[object, ...]:
         draft.turn,
         delivery.expires_at,
         delivery.settled_at,
-    )
-
-
-def _delivery_of(row: Row) -> Delivery:
-    return Delivery(
-        id=row["id"],
-        message_id=row["message_id"],
-        user_id=row["user_id"],
-        device_id=row["device_id"],
-        channel=Channel(row["channel"]),
-        kind=Kind(row["kind"]),
-        frame_id=row["frame_id"],
-        sequence=row["sequence"],
-        state=State(row["state"]),
-        reason=row["reason"],
-        attempts=row["attempts"],
-        created_at=row["created_at"],
-        due_at=row["due_at"],
-        expires_at=row["expires_at"],
-        settled_at=row["settled_at"],
     )

@@ -187,10 +187,3 @@ async def test_a_failed_receipt_for_a_frame_says_why(seeded: Seeded) -> None:
     await seeded.db.write(lambda tx: receipts.acknowledge(tx, device, told))
     row = await seeded.row(delivery.id)
     assert (row["failed_at"], row["fault"]) == (3, "not_my_key")
-
-
-async def test_the_deliveries_of_a_message_are_listed(seeded: Seeded) -> None:
-    devices = [await seeded.device() for _ in range(3)]
-    written = await seeded.message(devices, title="x")
-    found = await seeded.db.read(lambda tx: outbox.list_deliveries(tx, written[0].message_id or ""))
-    assert sorted(found, key=lambda d: d.id) == sorted(written, key=lambda d: d.id)
