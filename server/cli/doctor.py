@@ -130,6 +130,10 @@ async def _look_at_all(settings: Settings, together: bool, device: str | None) -
     findings, database = await machine.look_at_database(settings, relay_url)
     for finding in findings:
         yield finding
+    if settings.redis.url:
+        from server.cli.doctor_redis import look_at_redis  # noqa: PLC0415 - brings the relay
+
+        yield await look_at_redis(settings.redis.url)
     async with aiohttp.ClientSession() as session:
         stored = database.rows.relay_keys if database and database.rows else None
         local = _local(settings.server.listen)

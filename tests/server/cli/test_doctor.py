@@ -11,6 +11,7 @@ import pytest
 from tests.harness import databases
 from tests.harness.hushpost import hushpost
 from tests.harness.machine import Machine, machine_on
+from tests.harness.redis import running_redis
 from tests.server.cli.conftest import Up
 
 
@@ -170,3 +171,16 @@ def test_beside_an_up_that_does_not_run_the_relay_is_unknown(tmp_path: Path) -> 
         "found": "it is in the server's process, which does not run",
         "fix": "start the server",
     }
+
+
+def test_a_redis_is_asked_for_all_that_is_needed_and_missed_without_a_failure(
+    machine: Machine, tmp_path: Path
+) -> None:
+    assert "redis" not in found(machine)
+    with running_redis(tmp_path) as redis:
+        machine.settings["HUSHPOST_REDIS_URL"] = redis.url
+        [there] = found(machine)["redis"]
+    [away] = found(machine)["redis"]
+    assert (there["verdict"], away["verdict"]) == ("ok", "unknown")
+    assert "is away" in away["found"]
+    assert "redis.url" in away["fix"]
