@@ -33,7 +33,7 @@ def make(settings: Settings, out: Path, now: datetime) -> Manifest:
     try:
         with work_folder(out.parent) as work:
             manifest = _make(settings, work, keys, owner, now)
-            (work / "archive").rename(out)
+            _name(work / "archive", out)
             _sync(out.parent)
     except OSError as error:
         raise CommandError(f"{out}: cannot be written ({error.strerror}); nothing was kept of it") from None
@@ -93,6 +93,16 @@ def _attachments(settings: Settings) -> Iterator[tuple[str, Content]]:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.is_symlink():
             yield archive.ATTACHMENTS + path.relative_to(folder).as_posix(), path
+
+
+def _name(whole: Path, out: Path) -> None:
+    """Give the archive its name; never in the place of a file that has come since the backup began."""
+    try:
+        os.link(whole, out)  # a renaming would replace what is there
+    except FileExistsError:
+        raise CommandError(f"{out}: is there by now; name another file") from None
+    except OSError:  # a file system that has no links
+        whole.rename(out)
 
 
 def _sync(folder: Path) -> None:

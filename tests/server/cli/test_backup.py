@@ -13,6 +13,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,15 @@ def test_a_backup_that_is_not_there_is_named(empty: Machine) -> None:
     done = empty.run("restore", "none.tar")
     assert done.code == 1
     assert "none.tar: the backup cannot be restored (No such file or directory)" in done.err
+
+
+def test_of_two_backups_to_one_name_one_is_refused(on_sqlite: Machine) -> None:
+    """Whichever is ready first has it, however long ago the other has looked."""
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda _: on_sqlite.run("backup", "--out", "backup.tar"), range(2)))
+    assert sorted(one.code for one in done) == [0, 1]
+    assert on_sqlite.run("restore", "--verify", "backup.tar").code == 0
+    assert on_sqlite.left_over() == []
 
 
 def test_a_backup_never_takes_the_place_of_a_file(on_sqlite: Machine) -> None:
