@@ -25,8 +25,8 @@ from server.domain.bucket import Permission
 from server.domain.delivery import Event, Settlement
 from server.domain.ports import Database, Random, Transaction
 from server.store import leases
-from server.store.leases import Times
 from server.store.buckets import add_member
+from server.store.leases import Times
 from tests.harness.clock import SettableClock
 from tests.harness.native import Native, Reply, Wakes, listening
 
