@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from server.domain.account import Caller
 from server.domain.bucket import Permission
@@ -72,7 +72,8 @@ class Retried:
 async def list_timeline(db: Database, caller: Caller, command: ListTimeline) -> Timeline:
     """Return a message's deliveries with what happened to them; NotFound.
 
-    Its sender, who oversees its bucket and an admin see all of them, a recipient their own.
+    Its sender, who oversees its bucket and an admin see all of them, a recipient their own. What others call their phones only an
+    admin sees.
     """
 
     async def look(tx: Transaction) -> Timeline:
@@ -86,7 +87,8 @@ async def list_timeline(db: Database, caller: Caller, command: ListTimeline) -> 
             after=command.after,
             limit=command.limit + 1,
         )
-        return Timeline(message, counts, tracks[: command.limit], len(tracks) > command.limit)
+        shown = [_as_seen_by(caller, track) for track in tracks[: command.limit]]
+        return Timeline(message, counts, shown, len(tracks) > command.limit)
 
     return await db.read(look)
 
@@ -115,6 +117,11 @@ async def retry_dead(db: Database, command: ListDead, *, now: int, wake: Callabl
     if retried.queued:
         wake()
     return retried
+
+
+def _as_seen_by(caller: Caller, track: Track) -> Track:
+    own = track.user_id == caller.user.id or caller.grant.meets(Need.OPERATE)
+    return track if own else replace(track, device_name=None)
 
 
 async def _seen(tx: Transaction, caller: Caller, message_id: str) -> tuple[Message, str | None]:

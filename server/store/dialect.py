@@ -6,7 +6,7 @@ from functools import lru_cache
 
 _CHUNK = 500
 _HOLE = re.compile(r"\$(\d+)")
-_ROW_LOCK = re.compile(r"\s+FOR (?:NO KEY )?(?:UPDATE|SHARE)(?: OF \w+)?(?: SKIP LOCKED)?\b")
+_ROW_LOCK = re.compile(r"\s+FOR (?:NO KEY |KEY )?(?:UPDATE|SHARE)(?: OF \w+)?(?: SKIP LOCKED)?\b")
 
 
 @lru_cache(maxsize=2048)

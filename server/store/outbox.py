@@ -10,7 +10,7 @@ same devices wait for each other, they do not deadlock.
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from server.domain.delivery import (
@@ -46,6 +46,7 @@ async def enqueue(tx: Transaction, drafts: Sequence[Draft], now: int) -> list[De
     if not drafts:
         return []
     numbers = await _number(tx, Counter(d.device_id for d in drafts if d.numbered and d.device_id))
+    there = await _still_there(tx, {d.device_id for d in drafts if not d.numbered and d.device_id})
     deliveries = []
     for draft in drafts:
         sequence = None
@@ -53,6 +54,8 @@ async def enqueue(tx: Transaction, drafts: Sequence[Draft], now: int) -> list[De
             sequence = next(numbers.get(draft.device_id or "", iter(())), None)
             if sequence is None:
                 continue
+        elif draft.device_id is not None and draft.device_id not in there:
+            continue
         deliveries.append((draft, _delivery(draft, sequence, now)))
     await tx.many(_INSERT, [_values(draft, delivery) for draft, delivery in deliveries])
     await note(tx, written(Counter(delivery.state for _, delivery in deliveries)))
@@ -145,6 +148,17 @@ async def _number(tx: Transaction, wanted: Mapping[str, int]) -> dict[str, Itera
             )
             given.update({row["id"]: iter(range(row["head"] - n + 1, row["head"] + 1)) for row in rows})
     return given
+
+
+async def _still_there(tx: Transaction, device_ids: Iterable[str]) -> set[str]:
+    """Return which devices exist, and keep them until the end of the transaction."""
+    there: set[str] = set()
+    for chunk in chunks(sorted(device_ids)):
+        rows = await tx.all(
+            f"SELECT id FROM devices WHERE id IN ({holes(len(chunk))}) ORDER BY id FOR KEY SHARE", *chunk
+        )
+        there.update(row["id"] for row in rows)
+    return there
 
 
 def _notices(kind: Kind, reached: Sequence[Row], now: int, random: Random) -> Iterator[Draft]:

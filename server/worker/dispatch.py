@@ -2,8 +2,8 @@
 
 Keys, handles and contents are read as they are now, so what was retracted a moment ago is not sent. Every outcome of the
 batch is written in one transaction, as far as the lease still covers it, and again if the database was away: what the provider
-has need not go out a second time. Whatever else goes wrong on the way leaves the deliveries leased, and they come back when the
-lease ends. A delivery keeps its push id, frame id and number at every attempt, so one that is sent twice is shown once.
+has need not go out a second time. A batch that fails for a reason that nobody foresaw falls apart: each of its deliveries is tried again at
+a time of its own. Whatever else goes wrong leaves them leased, and they come back when the lease ends. A delivery keeps its push id, frame id and number at every attempt, so one that is sent twice is shown once.
 """
 
 import asyncio
@@ -17,14 +17,13 @@ from typing import Any, TypeVar
 from relay.wire import Outcome
 from server.commands.sealing import Sealer, seal_parcels
 from server.domain.delivery import LEASE, SECOND, Settlement, jitter_of
-from server.domain.errors import Unavailable
 from server.domain.ports import Database, DatabaseUnavailable, Transaction
 from server.store import leases
 from server.store.leases import Batch, Times
 from server.worker.gateway import GatewayFault, PushGateway
 from server.worker.metrics import OutboxMetrics
 from server.worker.pace import Pace
-from server.worker.pushes import Plan, Sending, not_sealed, plan, push_for, settled, unsettled
+from server.worker.pushes import Plan, Sending, not_sealed, plan, push_for, put_off, settled, unsettled
 
 T = TypeVar("T")
 
@@ -69,7 +68,7 @@ class Dispatcher:
         except asyncio.CancelledError:
             await self._db.write(lambda tx: leases.give_back(tx, lease.id, self._sealer.clock()))
             raise
-        except (DatabaseUnavailable, Unavailable):
+        except DatabaseUnavailable:
             # Before the relay was asked, or too late to write what it said: as soon as may be, somebody can go on.
             await self._persist(lease, lambda tx: leases.give_back(tx, lease.id, self._sealer.clock()))
             raise
@@ -82,6 +81,17 @@ class Dispatcher:
     async def _deliver(self, lease: Lease) -> None:
         with self._timed("read"):
             batch = await self._db.read(lambda tx: leases.read_batch(tx, lease.id))
+        try:
+            await self._take_to_its_end(lease, batch)
+        except DatabaseUnavailable:
+            raise
+        except Exception:
+            now = self._sealer.clock()
+            apart = [put_off(parcel, now, self._jitter()) for parcel in batch.parcels]
+            await self._settle(lease, batch, apart, Times(None, None))
+            raise
+
+    async def _take_to_its_end(self, lease: Lease, batch: Batch) -> None:
         todo = plan(batch.parcels, batch.addresses, self._sealer.clock())
         with self._timed("seal"):
             sendings, unsealed = await self._seal(todo, batch)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.domain.delivery import LEASE, SECOND
-from server.domain.errors import Unavailable
 from server.domain.ids import new_id
 from server.domain.ports import Clock, Database, DatabaseError, Random
 from server.domain.turns import SPREAD
@@ -151,10 +150,10 @@ class Outbox:
     async def _dispatch(self, lease: Lease) -> None:
         try:
             await self._dispatcher.deliver(lease)
-        except (DatabaseError, Unavailable) as error:
+        except DatabaseError as error:
             self._log.error("a batch was not settled and comes again", error=type(error).__name__)
         except Exception as error:  # noqa: BLE001 - one batch must not end the outbox; its text may quote content
-            self._log.error("a batch failed, its lease runs out", error=type(error).__name__)
+            self._log.error("a batch failed, its deliveries are tried again", error=type(error).__name__)
 
     async def _idle(self) -> None:
         with suppress(TimeoutError):

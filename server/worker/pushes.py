@@ -143,6 +143,14 @@ def unsettled(sending: Sending, fault: GatewayFault, *, now: int, until: int) ->
     ]
 
 
+def put_off(parcel: Parcel, now: int, jitter: float) -> Settlement:
+    """Return what it means for a delivery that its batch failed for a reason that nobody foresaw.
+
+    It may be to blame or not: each goes its own way, later each time, so that one that is spoils other company the next time.
+    """
+    return _settlement(parcel, Event.RETRY, "batch_failed", _retry_at(parcel, now, None, jitter))
+
+
 def not_sealed(parcel: Parcel, now: int, *, bad_key: bool = False) -> Settlement:
     """Settle what could not be sealed: retracted at the last moment, which the next look finds, or not to be sealed ever."""
     if bad_key:

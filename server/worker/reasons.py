@@ -11,7 +11,17 @@ from relay.wire import ERROR_STATUS
 OTHER = "other"
 
 _OURS = frozenset(
-    {"", "retracted", "no_handle", "woken_before", "not_sealed", "too_large", "bad_key", "handle_replaced"}
+    {
+        "",
+        "retracted",
+        "no_handle",
+        "woken_before",
+        "not_sealed",
+        "too_large",
+        "bad_key",
+        "handle_replaced",
+        "batch_failed",
+    }
 )
 # Of one push: the relay's own tables (docs/protocol.md, section 4).
 _OF_THE_RELAY = frozenset(

@@ -4,6 +4,7 @@ import pytest
 
 from crypto.keys import Suite
 from server.domain.delivery import Event
+from tests.reliability.conftest import let_pass
 from tests.server.worker.conftest import World
 
 NO_POINT = bytes(32)  # X25519: of small order
@@ -55,6 +56,23 @@ async def test_a_handle_that_is_none_costs_the_others_nothing(world: World, hand
         await world.until_row(last.id, state="accepted")
         await world.until_row(bad.id, lease=None)
     assert (await world.seeded.row(bad.id))["state"] in ("gone", "failed")
+
+
+async def test_a_content_that_nobody_can_read_is_left_by_its_company_and_comes_back_alone(
+    world: World,
+) -> None:
+    phones = [await world.phone() for _ in range(8)]
+    rows = [(await world.seeded.message([phone], title="each alone"))[0] for phone in phones]
+    broken = rows[3]
+    sql = "UPDATE messages SET content = 'no JSON' WHERE id = $1"
+    await world.db.write(lambda tx: tx.run(sql, broken.message_id))
+    well = [row.id for row in rows if row is not broken]
+    async with world.running():
+        await world.until_row(broken.id, state="queued", reason="batch_failed")
+        while {(await world.seeded.row(id_))["state"] for id_ in well} != {"accepted"}:
+            await let_pass(world, 50)
+    assert (await world.seeded.row(broken.id))["state"] == "queued"
+    assert [len(world.frames(phone)) for phone in phones if phone != broken.device_id] == [1] * 7
 
 
 async def spoil(world: World, device: str, change: str, *values: object) -> None:

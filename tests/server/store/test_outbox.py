@@ -89,6 +89,17 @@ async def test_a_device_that_is_gone_gets_nothing_and_stops_nobody(seeded: Seede
     assert [delivery.device_id for delivery in written] == [device]
 
 
+async def test_a_notice_for_a_device_that_is_gone_is_none_and_stops_nobody(seeded: Seeded) -> None:
+    device, now = await seeded.device(), seeded.clock()
+    drafts = [
+        seeded.draft(None, id_, expires_at=now + DAY, kind=Kind.RETRACT)
+        for id_ in ("01890a5d-0000-7000-8000-000000000000", device)
+    ]
+    written = await seeded.db.write(lambda tx: outbox.enqueue(tx, drafts, now))
+    assert [delivery.device_id for delivery in written] == [device]
+    assert (await seeded.db.read(tallies.audit)).holds
+
+
 async def test_withdrawing_cancels_what_waits_and_tells_those_that_may_have_it(seeded: Seeded) -> None:
     waiting, has_it, web = (
         await seeded.device(),

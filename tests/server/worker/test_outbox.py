@@ -226,7 +226,7 @@ async def test_what_a_dead_worker_held_is_sent_again_as_the_same(world: World) -
 
     world.gateway.before_answer = die
     async with world.running():
-        await world.until_logged("a batch failed, its lease runs out")
+        await world.until_logged("a batch failed, its deliveries are tried again")
         world.clock.advance(LEASE)
         world.outbox.wake()
         await world.until("accepted")
