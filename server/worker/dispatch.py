@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Any, TypeVar
 
 from relay.wire import Outcome
 from server.commands.sealing import Sealer, seal_parcels
-from server.domain.delivery import LEASE, SECOND, Settlement, jitter_of
+from server.domain.delivery import LEASE, SECOND, Event, Settlement, jitter_of
 from server.domain.ports import Database, DatabaseUnavailable, Transaction
 from server.store import leases
 from server.store.leases import Batch, Times
@@ -29,6 +30,7 @@ T = TypeVar("T")
 
 _ANSWER = 15 * SECOND  # PROTOCOL.md, section 4: how long a request may take
 _WRITE_AGAIN = 0.5  # seconds
+_EXPECTED = 1000  # times that are remembered; what comes at others is found by the next look
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,17 @@ class Dispatcher:
         self._pace = pace
         self._metrics = metrics
         self._log = log
+        self._expected: list[int] = []  # a heap of times
+
+    def again_at(self, now: int) -> int | None:
+        """Return when the first of what was put off here is due, or the relay may be asked again; None where nothing was."""
+        while self._expected and self._expected[0] <= now:
+            heappop(self._expected)
+        return self._expected[0] if self._expected else None
+
+    def _expect(self, at: int) -> None:
+        if len(self._expected) < _EXPECTED:
+            heappush(self._expected, at)
 
     async def deliver(self, lease: Lease) -> None:
         """Take a leased batch to its end; cancelled, it is given back."""
@@ -142,6 +155,7 @@ class Dispatcher:
             self._metrics.batch(fault.reason, len(sendings))
             now = self._sealer.clock()
             until = self._pace.failed(fault, now=now, jitter=self._jitter())
+            self._expect(until)
             return [one for sending in sendings for one in unsettled(sending, fault, now=now, until=until)]
         self._pace.succeeded()
         self._metrics.batch("answered", len(sendings))
@@ -158,6 +172,9 @@ class Dispatcher:
     ) -> None:
         now = self._sealer.clock()
         written = await self._persist(lease, lambda tx: leases.settle(tx, lease.id, settlements, now, times))
+        for again in written:
+            if again.event is Event.RETRY:
+                self._expect(again.due_at)
         created = {parcel.id: parcel.created_at for parcel in batch.parcels}
         self._metrics.settled(written, created, times, now)
 

@@ -156,8 +156,13 @@ class Outbox:
             self._log.error("a batch failed, its deliveries are tried again", error=type(error).__name__)
 
     async def _idle(self) -> None:
+        """Wait to be woken, for the next look, or for what was put off here: that needs no look in vain, however seldom those are."""
+        now, wait = self._clock(), self._settings.poll_seconds
+        again_at = self._dispatcher.again_at(now)
+        if again_at is not None:
+            wait = min(wait, (again_at - now) / SECOND)
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.poll_seconds):
+            async with asyncio.timeout(wait):
                 await self._bell.wait()
 
     async def _finish(self) -> None:

@@ -382,3 +382,18 @@ async def test_an_idle_outbox_sends_and_writes_nothing(world: World) -> None:
     await world.run_until("accepted")
     assert len(world.gateway.batches) == 1
     assert world.metric("hushpost_outbox_step_seconds_count", step="settle") == 1
+
+
+async def test_what_is_put_off_is_looked_for_at_its_time_however_seldom_the_outbox_looks(
+    world: World,
+) -> None:
+    phone = await world.phone()
+    [delivery] = await world.seeded.message([phone], title="later")
+    dispatcher = world.outbox._dispatcher
+    assert dispatcher.again_at(world.clock()) is None
+    world.providers.script("apns", reason="ServiceUnavailable", retry_after=600, times=1)
+    async with world.running():
+        await world.until_row(delivery.id, state="queued", attempts=1)
+    due_at = (await world.seeded.row(delivery.id))["due_at"]
+    assert dispatcher.again_at(world.clock()) == due_at
+    assert dispatcher.again_at(due_at) is None
