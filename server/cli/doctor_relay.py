@@ -1,6 +1,5 @@
 """What can be checked of the relay from here: whether it is the right one, takes our word, and has somewhere to push to."""
 
-import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +9,10 @@ from crypto.errors import CryptoError
 from crypto.httpsig import SignatureFault
 from crypto.keys import IdentityKey, IdentityPublicKey, read_jwks
 from server.cli.doctor_findings import Finding, Findings, bad, good, unknown
-from server.worker.relay_look import Refused, RelayLook, Status
+from server.worker.relay_look import Refused, RelayLook
 
 _SKEW = 60  # seconds: PROTOCOL.md, section 4
 _DRIFT = 5
-_ANEW_SECONDS = 1.0
 _CLOCK = "set the clock, and keep it set: with systemd, timedatectl set-ntp true"
 
 
@@ -116,20 +114,9 @@ def _ids(keys: Sequence[IdentityPublicKey]) -> str:
     return ", ".join(key.id for key in keys)
 
 
-async def _status(look: RelayLook, identity: IdentityKey, listed: Sequence[IdentityPublicKey]) -> Status:
-    """Ask as a server does: what a relay that has just started refuses is signed anew a moment later."""
-    try:
-        return await look.status(identity, listed)
-    except Refused as refused:
-        if refused.code != "starting":
-            raise
-    await asyncio.sleep(_ANEW_SECONDS)
-    return await look.status(identity, listed)
-
-
 async def _admission(look: RelayLook, identity: IdentityKey, listed: Sequence[IdentityPublicKey]) -> Finding:
     try:
-        status = await _status(look, identity, listed)
+        status = await look.status(identity, listed)
     except Refused as refused:
         return _refused(look, identity, refused)
     except SignatureFault as fault:

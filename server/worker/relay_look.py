@@ -4,6 +4,7 @@ It asks what the outbox depends on: the key directory, the apps, and the signed 
 server. Nothing is pushed, nothing is kept.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -32,6 +33,7 @@ READY_PATH = "/readyz"
 _SECONDS = aiohttp.ClientTimeout(total=15)
 _LARGEST = 1024 * 1024
 _LIFETIME = 60
+_ANEW_SECONDS = 1.0
 _OK = 200
 
 
@@ -78,7 +80,19 @@ class RelayLook:
         )
 
     async def status(self, identity: IdentityKey, trusted: Sequence[IdentityPublicKey]) -> Status:
-        """Return what the relay says to this server, signed both ways; SignatureFault or Refused."""
+        """Return what the relay says to this server, signed both ways; SignatureFault or Refused.
+
+        What a relay that has just started refuses is signed anew a moment later, as a server does.
+        """
+        try:
+            return await self._status(identity, trusted)
+        except Refused as refused:
+            if refused.code != "starting":
+                raise
+        await asyncio.sleep(_ANEW_SECONDS)
+        return await self._status(identity, trusted)
+
+    async def _status(self, identity: IdentityKey, trusted: Sequence[IdentityPublicKey]) -> Status:
         target = self.url + STATUS_PATH
         headers = sign_request(
             STATUS,
