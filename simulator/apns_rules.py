@@ -99,7 +99,6 @@ class ProviderTokens:
         self._team = team
         self._current = ""
         self._issued_at = 0.0
-        self._accepted_at = float("-inf")
 
     def check(self, authorization: str | None, now: float) -> None:
         if not authorization:
@@ -118,10 +117,10 @@ class ProviderTokens:
             raise Refused("InvalidProviderToken")
         if now - issued_at > TOKEN_LIFETIME:
             raise Refused("ExpiredProviderToken")
-        # "No more than once every 20 minutes", counted for each connection: a new connection may bring its own.
-        if now - self._accepted_at < TOKEN_UPDATE:
+        # "No more than once every 20 minutes", by the times at which they were made; a new connection may bring its own.
+        if self._current and abs(issued_at - self._issued_at) < TOKEN_UPDATE:
             raise Refused("TooManyProviderTokenUpdates")
-        self._current, self._issued_at, self._accepted_at = text, issued_at, now
+        self._current, self._issued_at = text, issued_at
 
     def _verify(self, text: str) -> float:
         try:
