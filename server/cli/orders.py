@@ -1,11 +1,9 @@
-"""What a supervisor tells a process that it starts, and what that answers."""
+"""What a supervisor tells a server process that it starts."""
 
 import msgspec
 
 from server.cli.roles import Role
 from server.config import Settings
-
-READY = b"."  # on its standard output, once it serves
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):

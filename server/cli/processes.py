@@ -38,9 +38,9 @@ WorkersOption = Annotated[
 def server(config: ConfigOption = None, role: RoleOption = Role.ALL, workers: WorkersOption = 1) -> None:
     """Run the server: it keeps messages, encrypts them for each device and hands them to its relay."""
     if workers > 1:
-        from server.cli import supervisor  # noqa: PLC0415 - it has no need of all of the server
+        from server.cli import server_crew  # noqa: PLC0415 - it has no need of all of the server
 
-        supervisor.serve(config, role, workers)
+        server_crew.serve(config, role, workers)
     else:
         from server.cli import launch  # noqa: PLC0415 - see above
 

@@ -1,10 +1,10 @@
-"""Keeps several server processes running behind one socket.
+"""Keeps several processes of a server or of a relay running behind one socket.
 
-The supervisor binds the socket and brings the tables up to date, once; each process inherits the socket and takes from it
-what it can. One that ends is started again: at once if it had served for a while, else after a pause that grows. Where none
+Each process inherits the socket and takes from it what it can. One that ends is started again: at once if it had served for a while, else after a pause that grows. Where none
 of them has ever come so far as to serve, a few attempts are enough, and the supervisor ends with what is wrong.
 
-A stop is passed on to all, and whoever has not ended in time is killed. Each process holds the end of a pipe, so that none
+A stop is passed on to all, and whoever has not ended in time is killed. On SIGHUP the program says what there is to tell, and
+all are told, as is everyone that is started later. Each process holds the end of a pipe, through which it is told, so that none
 outlives a supervisor that was killed. It forks nothing: processes are programs of their own, in sessions of their own, so that
 Ctrl-C reaches the supervisor alone.
 """
@@ -15,26 +15,16 @@ import signal
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import structlog
-from msgspec.structs import replace
-
-from server.cli.files import load_settings, read_server_keys
-from server.cli.listening import Listener, bind
-from server.cli.logs import log_to_stderr
-from server.cli.orders import READY, Orders
-from server.cli.roles import Role, refuse_to_share_a_file
-from server.cli.tables import migrated
+from server.cli.lifeline import FOLDER, READY
+from server.cli.listening import Listener
 from server.cli.terminal import FAILED, USAGE, CommandError
-from server.config import Settings
 
-_METRICS = "PROMETHEUS_MULTIPROC_DIR"  # `server.cli.figures`, which this process has no need to load
 _END_WITHIN = 25.0  # seconds: requests under way are finished, batches settled or given back
 _STEADY = (
     10.0  # seconds that a process serves before its end counts as a new fault and not as the same one again
@@ -44,24 +34,25 @@ _LONGEST_PAUSE = {True: 2.0, False: 15.0}  # by whether it had served
 _ATTEMPTS = 3
 
 
-def serve(config: str | None, role: Role, processes: int) -> None:
-    settings = load_settings(config).settings
-    refuse_to_share_a_file(settings, role, processes)
-    log_to_stderr(settings.log)
-    read_server_keys(settings)  # what is wrong with them is said once, and not by each
-    listener = bind(settings.server.listen, "server.listen")
-    migrated(settings)
+@dataclass(frozen=True)
+class Program:
+    """What is run: a module of ours, and what each of its processes is told at its start, one line for its number from 1.
+
+    `reload` answers a SIGHUP: what all processes are told, one line, or None where there is nothing to tell; `orders` says the
+    same from then on. Without it, the signal keeps its own meaning. `shown` stands in the log once all processes serve.
+    """
+
+    name: str
+    module: str
+    orders: Callable[[int], bytes] = field(repr=False)
+    reload: Callable[[], Awaitable[bytes | None]] | None = None
+    shown: Mapping[str, str] = field(default_factory=dict)
+
+
+def supervise(program: Program, listener: Listener, processes: int, log: Any) -> None:
+    """Keep so many processes of a program running until a signal comes; `GaveUp` where they cannot be started."""
     with tempfile.TemporaryDirectory(prefix="hushpost-metrics-", ignore_cleanup_errors=True) as folder:
-        crew = Crew(
-            _shared_out(settings, processes), role, listener, Path(folder), structlog.get_logger("server")
-        )
-        asyncio.run(crew.serve(processes))
-
-
-def _shared_out(settings: Settings, processes: int) -> Settings:
-    """Give each process its part of the machine."""
-    sealing = settings.worker.seal_processes or max(1, (os.cpu_count() or 1) // processes)
-    return replace(settings, worker=replace(settings.worker, seal_processes=sealing))
+        asyncio.run(Crew(program, listener, Path(folder), log).serve(processes))
 
 
 class GaveUp(CommandError):
@@ -70,10 +61,9 @@ class GaveUp(CommandError):
 
 @dataclass
 class Crew:
-    """All processes of one server."""
+    """All processes of one server or relay."""
 
-    settings: Settings
-    role: Role
+    program: Program
     listener: Listener
     folder: Path
     log: Any
@@ -83,22 +73,36 @@ class Crew:
         self._served: set[int] = set()
 
     async def serve(self, processes: int) -> None:
-        """Keep so many running until a signal comes; `GaveUp` where they cannot be started."""
         stop, now = asyncio.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, lambda: now.set() if stop.is_set() else stop.set())
         keepers = [asyncio.create_task(self._keep(number, processes)) for number in range(1, processes + 1)]
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait((*keepers, stopping), return_when=asyncio.FIRST_COMPLETED)
+        others = [asyncio.create_task(stop.wait()), *self._reloading(loop)]
+        await asyncio.wait((*keepers, *others), return_when=asyncio.FIRST_COMPLETED)
         self.log.info("stopping", processes=len(self._running))
-        for task in (*keepers, stopping):
+        for task in (*keepers, *others):
             task.cancel()
-        await asyncio.wait((*keepers, stopping))
+        await asyncio.wait((*keepers, *others))
         await self._end(now)
         for keeper in keepers:
             if not keeper.cancelled():
                 keeper.result()
+
+    def _reloading(self, loop: asyncio.AbstractEventLoop) -> list[asyncio.Task[Any]]:
+        if self.program.reload is None:
+            return []
+        wanted = asyncio.Event()
+        loop.add_signal_handler(signal.SIGHUP, wanted.set)
+        return [asyncio.create_task(self._reload(self.program.reload, wanted))]
+
+    async def _reload(self, reload: Callable[[], Awaitable[bytes | None]], wanted: asyncio.Event) -> None:
+        """Tell all processes what the program says. One that is just being started hears it with its orders."""
+        while await wanted.wait():
+            wanted.clear()
+            line = await reload()
+            for child in self._running.values() if line is not None else ():
+                _tell(child, line or b"")
 
     async def _keep(self, number: int, processes: int) -> None:
         """Run one process, and another in its place when it has ended."""
@@ -128,20 +132,15 @@ class Crew:
         return served, code, _end(code)
 
     async def _start(self, number: int) -> Process:
-        descriptor = self.listener.socket.fileno()
-        orders = Orders(
-            settings=self.settings, role=self.role, number=number, socket=descriptor, host=self.listener.host
-        )
         child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "server.cli.child"),
+            *(sys.executable, "-P", "-m", self.program.module),
             stdin=PIPE,
             stdout=PIPE,
-            pass_fds=(descriptor,),
+            pass_fds=(self.listener.socket.fileno(),),
             start_new_session=True,
             env=_environment(self.folder),
         )
-        if child.stdin is not None:
-            child.stdin.write(msgspec.json.encode(orders) + b"\n")
+        _tell(child, self.program.orders(number))  # what they are now: starting it may have taken a while
         return child
 
     def _note_served(self, number: int, processes: int) -> None:
@@ -150,18 +149,23 @@ class Crew:
             return
         self._served.add(number)
         if len(self._served) == processes:
-            address, role = self.listener.address, self.role.value
-            self.log.info("listening", address=address, role=role, processes=processes)
+            self.log.info(
+                "listening", address=self.listener.address, processes=processes, **self.program.shown
+            )
 
     def _judge(self, code: int, faults: int) -> None:
         if not self._served and (faults >= _ATTEMPTS or code == USAGE):
             raise GaveUp(
-                "no process of the server could be started; the lines above say why",
+                f"no process of the {self.program.name} could be started; the lines above say why",
                 code=USAGE if code == USAGE else FAILED,
             )
 
     async def _end(self, now: asyncio.Event) -> None:
-        """Tell all to stop, and kill what has not by the deadline or by the second signal."""
+        """Tell all to stop, and kill what has not by the deadline or by the second signal.
+
+        From here on nobody takes connections: they are refused, and wait for nobody.
+        """
+        self.listener.socket.close()
         for child in self._running.values():
             with suppress(ProcessLookupError):
                 child.terminate()
@@ -177,10 +181,15 @@ class Crew:
         await ended
 
 
+def _tell(child: Process, line: bytes) -> None:
+    if child.stdin is not None and not child.stdin.is_closing():
+        child.stdin.write(line + b"\n")
+
+
 def _environment(folder: Path) -> Mapping[str, str]:
     """This process's own, without its settings: those are in the orders."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HUSHPOST_")}
-    return {**kept, _METRICS: str(folder)}
+    return {**kept, FOLDER: str(folder)}
 
 
 def _end(code: int) -> str:
