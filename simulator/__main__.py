@@ -45,7 +45,9 @@ def read_address(text: str) -> Address:
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="simulator", description="Push providers and phones on loopback.")
     commands = parser.add_subparsers(dest="command", required=True)
-    add_providers(commands.add_parser("providers", help="APNs, Google's token endpoint, FCM, control"))
+    add_providers(
+        commands.add_parser("providers", help="APNs, Google's token endpoint, FCM, Web Push, control")
+    )
     add_phone(commands.add_parser("phone", help="a phone that pairs by a link and shows what it receives"))
     return parser
 
@@ -57,6 +59,7 @@ def add_providers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--apns", type=read_address, default=free, help="APNs, production")
     parser.add_argument("--apns-sandbox", type=read_address, default=free, help="APNs, sandbox")
     parser.add_argument("--fcm", type=read_address, default=free, help="FCM and Google's token endpoint")
+    parser.add_argument("--webpush", type=read_address, default=free, help="the Web Push service")
 
 
 def add_phone(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +77,11 @@ def add_phone(parser: argparse.ArgumentParser) -> None:
 
 async def run_providers(options: argparse.Namespace, stop: asyncio.Event) -> int:
     ports = Ports(
-        apns=options.apns, apns_sandbox=options.apns_sandbox, google=options.fcm, control=options.listen
+        apns=options.apns,
+        apns_sandbox=options.apns_sandbox,
+        google=options.fcm,
+        webpush=options.webpush,
+        control=options.listen,
     )
     async with Providers(options.data, ports=ports) as providers:
         print_event({"event": "ready", **providers.addresses()})

@@ -1,4 +1,4 @@
-"""A certificate authority made at start, and one leaf for loopback.
+"""A certificate authority made at start, and one leaf for loopback and for the push service's name.
 
 Clients of the simulated providers trust `ca.pem` and nothing else, so a test proves that real verification
 takes place. The certificates satisfy OpenSSL's strict mode (the default since Python 3.13): critical basic
@@ -16,6 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from simulator.webpush_rules import HOST
 
 LIFETIME = timedelta(days=30)
 SKEW = timedelta(hours=1)
@@ -101,6 +103,7 @@ def _leaf(
 ) -> x509.Certificate:
     loopback = [
         x509.DNSName("localhost"),
+        x509.DNSName(HOST),
         x509.IPAddress(ipaddress.IPv4Address("127.0.0.1")),
         x509.IPAddress(ipaddress.IPv6Address("::1")),
     ]

@@ -2,6 +2,8 @@
 
     GET    /control/addresses                 every address and file
     POST   /control/tokens                    {provider, app?, environment?}            -> 201 {token, ...}
+                                              {"provider": "webpush", applicationServerKey, app?}
+                                                                                        -> 201 {token, endpoint, ...}
     DELETE /control/tokens/{token}            the app is removed: the token is dead     -> 204
     PUT    /control/tokens/{token}/behaviour  {drop?, duplicate?, hold?}                -> 204
     GET    /control/tokens/{token}/stream     WebSocket: {"event": "ready"}, then each delivery
@@ -24,8 +26,9 @@ from aiohttp import WSCloseCode, web
 from simulator.devices import Stream, Target
 from simulator.exchange import Exchange, UnknownToken
 from simulator.faults import BadScript
+from simulator.webpush_rules import endpoint_of
 
-MakeToken = Callable[[str, str | None, str], Target]
+MakeToken = Callable[[str, str | None, str, str | None], Target]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 FAULT_FIELDS: Mapping[str, tuple[type, ...]] = {
     "provider": (str,),
@@ -38,7 +41,9 @@ FAULT_FIELDS: Mapping[str, tuple[type, ...]] = {
     "since": (int,),
     "delay": (int, float),
 }
-TOKEN_FIELDS: Mapping[str, tuple[type, ...]] = {"provider": (str,), "app": (str,), "environment": (str,)}
+TOKEN_FIELDS: Mapping[str, tuple[type, ...]] = dict.fromkeys(
+    ("provider", "app", "environment", "applicationServerKey"), (str,)
+)
 BEHAVIOUR_FIELDS: Mapping[str, tuple[type, ...]] = {"drop": (int,), "duplicate": (int,), "hold": (int,)}
 
 
@@ -77,7 +82,10 @@ class Control:
     async def make_token(self, request: web.Request) -> web.Response:
         fields = await _read(request, TOKEN_FIELDS)
         target = self._make_token(
-            fields.get("provider", ""), fields.get("app"), fields.get("environment", "production")
+            fields.get("provider", ""),
+            fields.get("app"),
+            fields.get("environment", "production"),
+            fields.get("applicationServerKey"),
         )
         shown = {
             "token": target.token,
@@ -85,6 +93,8 @@ class Control:
             "app": target.app,
             "environment": target.environment,
         }
+        if target.provider == "webpush":
+            shown["endpoint"] = endpoint_of(target.token)
         return web.json_response(shown, status=201)
 
     async def uninstall(self, request: web.Request) -> web.Response:

@@ -1,8 +1,9 @@
 """What a provider knows of devices: tokens, their app and environment, and the way to each device.
 
 A `Device` is a token's other end. While its phone listens, a delivery goes out at once; while it does not, the
-provider keeps what its documentation says it keeps: APNs the newest for each collapse id until the expiry, FCM up
-to a hundred within their ttl (one more and it drops all of them and says only that it did). Losing, repeating
+provider keeps what its documentation says it keeps: APNs the newest for each collapse id until the expiry, Web Push the
+newest for each topic, FCM up to a hundred within their ttl (one more and it drops all of them and says only that it
+did). Losing, repeating
 and reordering are counted out exactly (the next N), so that a test is the same every time.
 """
 
@@ -18,16 +19,18 @@ FCM_STORED = 100
 APNS_TOKEN_BYTES = 32
 FCM_INSTANCE_BYTES = 16
 FCM_SECRET_BYTES = 99
+WEBPUSH_ID_BYTES = 99
 
 
 @dataclass(frozen=True)
 class Target:
-    """`app` is an APNs topic or an FCM project."""
+    """`app` is an APNs topic, an FCM project, or whatever a relay calls those that subscribe with its `server_key`."""
 
     provider: str
     app: str
     environment: str
     token: str = field(repr=False)
+    server_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Device:
     def _store(self, delivery: Delivery) -> None:
         if delivery.expires_at is not None and delivery.expires_at <= delivery.accepted_at:
             return
-        if delivery.provider == "apns" and delivery.collapse is not None:
+        if delivery.provider in {"apns", "webpush"} and delivery.collapse is not None:
             self._stored = [one for one in self._stored if one.collapse != delivery.collapse]
         self._stored.append(delivery)
         if delivery.provider == "fcm" and len(self._stored) > FCM_STORED:
@@ -137,4 +140,6 @@ def new_token(provider: str, random: Random) -> str:
     """Make a token of the form that the provider's own have."""
     if provider == "apns":
         return random(APNS_TOKEN_BYTES).hex()
+    if provider == "webpush":
+        return b64u(random(WEBPUSH_ID_BYTES))
     return f"{b64u(random(FCM_INSTANCE_BYTES))}:APA91b{b64u(random(FCM_SECRET_BYTES))}"

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from crypto.encoding import b64u
 from simulator.bell import Bell
 from simulator.devices import Delivery, Device, Random, Target, new_token
 from simulator.faults import APNS_REASONS, PROVIDERS, BadScript, Fault, Script, Scripts, read_fault
+from simulator.webpush_rules import is_server_key
 
 Clock = Callable[[], float]
 """Seconds since the Unix epoch."""
@@ -21,7 +23,10 @@ ENVIRONMENTS = ("production", "sandbox")
 
 @dataclass(frozen=True)
 class Recorded:
-    """One request. `status` is 0 where none was answered; `reason` names the refusal or the fault's kind."""
+    """One request. `status` is 0 where none was answered; `reason` names the refusal or the fault's kind.
+
+    `token` is the endpoint's id for Web Push, whose payload is no text: it is shown as base64url.
+    """
 
     provider: str
     environment: str
@@ -36,13 +41,17 @@ class Recorded:
         """Find a header, whatever its case."""
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
+    @property
+    def _text(self) -> str:
+        return b64u(self.payload) if self.provider == "webpush" else self.payload.decode("utf-8", "replace")
+
     def show(self) -> dict[str, Any]:
         return {
             "provider": self.provider,
             "environment": self.environment,
             "token": self.token,
             "headers": [list(pair) for pair in self.headers],
-            "payload": self.payload.decode("utf-8", "replace"),
+            "payload": self._text,
             "status": self.status,
             "reason": self.reason,
             "at": int(self.at * 1000),
@@ -63,12 +72,15 @@ class Exchange:
         self.bell = Bell()
         self._devices: dict[str, Device] = {}
 
-    def make_token(self, provider: str, app: str, environment: str) -> Target:
-        if provider not in {"apns", "fcm"}:
-            raise BadScript(f"provider: {provider!r} gives no device tokens; use 'apns' or 'fcm'")
+    def make_token(self, provider: str, app: str, environment: str, server_key: str | None) -> Target:
+        """Make a token; `server_key` is for Web Push, which makes a subscription for one key only."""
+        if provider not in {"apns", "fcm", "webpush"}:
+            raise BadScript(f"provider: {provider!r} gives no device tokens; use 'apns', 'fcm' or 'webpush'")
         if environment not in ENVIRONMENTS:
             raise BadScript(f"environment: {environment!r} is unknown; use one of {', '.join(ENVIRONMENTS)}")
-        target = Target(provider, app, environment, new_token(provider, self.random))
+        if (provider == "webpush") != (server_key is not None and is_server_key(server_key)):
+            raise BadScript("applicationServerKey: a P-256 point as base64url expected, for 'webpush' only")
+        target = Target(provider, app, environment, new_token(provider, self.random), server_key)
         self._devices[target.token] = Device(target)
         return target
 

@@ -7,6 +7,8 @@ real provider would, and does not use up a script. Scripts are tried newest firs
 from dataclasses import dataclass
 from enum import StrEnum
 
+from simulator.webpush_errors import WEBPUSH_ERRORS
+
 APNS_REASONS = {
     "BadCollapseId": 400,
     "BadDeviceToken": 400,
@@ -86,7 +88,7 @@ class Kind(StrEnum):
 
 
 ONLY_HTTP2 = frozenset({Kind.RESET, Kind.GOAWAY, Kind.GOAWAY_OPEN})
-PROVIDERS = ("apns", "fcm", "google")
+PROVIDERS = ("apns", "fcm", "google", "webpush")
 """`google` is the OAuth 2 token endpoint."""
 
 
@@ -144,6 +146,7 @@ def _status(provider: str, reason: str, status: int | None) -> int:
         "apns": APNS_REASONS,
         "fcm": {code: http for code, (http, _) in FCM_CODES.items()},
         "google": OAUTH_ERRORS,
+        "webpush": {error: http for error, (http, _) in WEBPUSH_ERRORS.items()},
     }[provider]
     found = status if status is not None else documented.get(reason)
     if found is None:

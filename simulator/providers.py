@@ -1,19 +1,23 @@
-"""The simulated providers as one thing that starts and closes: APNs (both hosts), Google, and the control endpoint.
+"""The simulated providers as one thing that starts and closes: APNs (both hosts), Google, Web Push, the control endpoint.
 
 Stable names, for tests of every room:
 
     async with Providers(directory) as providers:
         providers.apns_address, .apns_sandbox_address       "127.0.0.1:port", TLS, HTTP/2 only
         providers.fcm_url, .token_url                       "https://127.0.0.1:port", ".../token"
+        providers.webpush_address                           "127.0.0.1:port", TLS, for push.hushpost.test
+        providers.webpush_connect                           "push.hushpost.test=127.0.0.1:port", as a relay's setting
         providers.control_url                               "http://127.0.0.1:port"
         providers.ca_file                                   trust this, and nothing else
         providers.apns_key_file, .key_id, .team_id          an ES256 .p8 and its ids
         providers.service_account_file, .project            Google's JSON; its token_uri points here
         providers.app                                       the topic that tokens are made for by default
         providers.token("apns" | "fcm", app=..., environment="production" | "sandbox") -> str
-        providers.script("apns" | "fcm" | "google", reason=..., kind=..., token=..., times=..., ...)
+        providers.subscription(server_key) -> {"endpoint", "keys": {"p256dh", "auth"}}, as a browser's toJSON()
+        providers.script("apns" | "fcm" | "google" | "webpush", reason=..., kind=..., token=..., times=..., ...)
+                                                            token: for webpush the end of the endpoint's path
         providers.behave(token, drop=..., duplicate=..., hold=...)
-        providers.uninstall(token)                          410 Unregistered, 404 UNREGISTERED from now on
+        providers.uninstall(token)                          410, 404 UNREGISTERED from now on
         providers.recorded                                  list of Recorded: headers and payload as they came
         await providers.until(lambda recorded: ...)         wait for the record to be so
         providers.clear()                                   forget records and scripts
@@ -30,10 +34,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
+from crypto.encoding import b64u
+from crypto.webpush import SubscriptionKey
 from simulator.apns import ApnsListener
 from simulator.apns_connection import Front, Streams
 from simulator.authority import Authority, make_authority
@@ -42,8 +48,11 @@ from simulator.credentials import Credentials, make_credentials
 from simulator.devices import Random, Target
 from simulator.exchange import Clock, Exchange, Recorded
 from simulator.google import Google
+from simulator.webpush import PushService
+from simulator.webpush_rules import HOST, endpoint_of
 
 APP = "org.hushpost.app"
+WEB_APP = "org.hushpost.web"
 PROJECT = "hushpost-app"
 STREAMS = Streams(limit=1000, before_token=None)
 
@@ -59,6 +68,7 @@ class Ports:
     apns: Address = FREE
     apns_sandbox: Address = FREE
     google: Address = FREE
+    webpush: Address = FREE
     control: Address = FREE
 
 
@@ -90,6 +100,7 @@ class Providers:
         self._production = ApnsListener(Front("production", self._exchange, team, streams))
         self._sandbox = ApnsListener(Front("sandbox", self._exchange, team, streams))
         self._google = Google(self._exchange, self._credentials.account)
+        self._push_service = PushService(self._exchange)
         self._runners: list[web.AppRunner] = []
         self.key_id = team.key_id
         self.team_id = team.team_id
@@ -125,6 +136,8 @@ class Providers:
         google = await self._run(self._google.app())
         context = authority.context("http/1.1")
         self._google.url = "https://" + await _serve(google, self._ports.google, context)
+        service = await self._run(self._push_service.app())
+        self._push_service.address = await _serve(service, self._ports.webpush, context)
         control = Control(self._exchange, make_token=self.make_token, addresses=self.addresses)
         runner = await self._run(control.app())
         self.control_url = "http://" + await _serve(runner, self._ports.control, None)
@@ -169,6 +182,14 @@ class Providers:
         return f"{self._google.url}/token"
 
     @property
+    def webpush_address(self) -> str:
+        return self._push_service.address
+
+    @property
+    def webpush_connect(self) -> str:
+        return f"{HOST}={self.webpush_address}"
+
+    @property
     def recorded(self) -> list[Recorded]:
         return self._exchange.records
 
@@ -183,6 +204,10 @@ class Providers:
             "apnsSandbox": self.apns_sandbox_address,
             "fcm": self.fcm_url,
             "token": self.token_url,
+            "webpush": self.webpush_address,
+            "webpushConnect": self.webpush_connect,
+            "webpushHost": HOST,
+            "webApp": WEB_APP,
             "control": self.control_url,
             "caFile": str(self.ca_file),
             "apnsKeyFile": str(self.apns_key_file),
@@ -193,16 +218,27 @@ class Providers:
             "project": self.project,
         }
 
-    def make_token(self, provider: str, app: str | None, environment: str) -> Target:
+    def make_token(
+        self, provider: str, app: str | None, environment: str, server_key: str | None = None
+    ) -> Target:
         """Make a device token; its app or project is one that the credentials may send to from now on."""
-        name = app or (self.project if provider == "fcm" else self.app)
-        target = self._exchange.make_token(provider, name, environment)
-        known = self._credentials.account.projects if provider == "fcm" else self._credentials.team.topics
-        known.add(name)
+        name = app or {"fcm": self.project, "webpush": WEB_APP}.get(provider, self.app)
+        target = self._exchange.make_token(provider, name, environment, server_key)
+        known = {"fcm": self._credentials.account.projects, "apns": self._credentials.team.topics}
+        known.get(provider, set()).add(name)
         return target
 
     def token(self, provider: str, *, app: str | None = None, environment: str = "production") -> str:
         return self.make_token(provider, app, environment).token
+
+    def subscription(
+        self, server_key: str, *, key: SubscriptionKey | None = None, app: str | None = None
+    ) -> dict[str, Any]:
+        """Subscribe as a browser would, to pushes by `server_key` (b64u); who keeps `key` can open them."""
+        key = key or SubscriptionKey.generate(self._exchange.random)
+        target = self.make_token("webpush", app, "production", server_key)
+        keys = {"p256dh": b64u(key.p256dh), "auth": b64u(key.auth)}
+        return {"endpoint": endpoint_of(target.token), "keys": keys}
 
     def script(
         self,

@@ -4,6 +4,7 @@ import json
 import secrets
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import jwt
 import pytest
 from aiohttp.test_utils import TestServer
 
+from crypto.webpush import SubscriptionKey
 from simulator.credentials import Credentials, make_credentials
 from simulator.phone import Phone
 from simulator.providers import APP, PROJECT, Providers
 from tests.simulator.clients import Assert, Events, Fcm, Grant, Pair, Reopen, Sender, Time
 from tests.simulator.http2 import Client
 from tests.simulator.peer import Peer
+from tests.simulator.webpush_client import Browser, Connect, PushSender, fixed, token_of
 
 
 @pytest.fixture
@@ -49,6 +52,38 @@ async def https(providers: Providers) -> AsyncIterator[aiohttp.ClientSession]:
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
         yield session
+
+
+@pytest.fixture
+def web(https: aiohttp.ClientSession, providers: Providers, time: Time) -> PushSender:
+    return PushSender(https, providers.webpush_address, time)
+
+
+@pytest.fixture
+def key() -> SubscriptionKey:
+    return SubscriptionKey.generate(fixed)
+
+
+@pytest.fixture
+def stranger(https: aiohttp.ClientSession, providers: Providers, time: Time) -> PushSender:
+    return PushSender(https, providers.webpush_address, time)
+
+
+@pytest.fixture
+def subscription(providers: Providers, web: PushSender, key: SubscriptionKey) -> dict[str, Any]:
+    return providers.subscription(web.server_key, key=key)
+
+
+@pytest.fixture
+def connect(providers: Providers, subscription: dict[str, Any], key: SubscriptionKey) -> Connect:
+    @asynccontextmanager
+    async def connected() -> AsyncIterator[Browser]:
+        url = f"{providers.control_url}/control/tokens/{token_of(subscription)}/stream"
+        async with aiohttp.ClientSession() as session, session.ws_connect(url) as stream:
+            assert await stream.receive_json() == {"event": "ready"}
+            yield Browser(stream, key)
+
+    return connected
 
 
 @pytest.fixture
