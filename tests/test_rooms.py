@@ -22,7 +22,15 @@ ROOMS: dict[str, set[str]] = {
     "server.worker": {"server.domain", "server.store", "server.commands", "crypto", "relay.wire"},
     "server.config": {"server.domain", "relay.config", "relay.settings", "crypto"},
     "server.app": {"server", "relay.app", "relay.config", "relay.shared", "crypto"},
-    "server.cli": {"server", "relay.app", "relay.config", "relay.settings", "relay.shared", "crypto"},
+    "server.cli": {
+        "server",
+        "relay.app",
+        "relay.config",
+        "relay.conformance",
+        "relay.settings",
+        "relay.shared",
+        "crypto",
+    },
     "simulator": {"crypto", "relay.wire"},
 }
 
