@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from simulator.devices import Device
 from simulator.faults import APNS_REASONS
+from simulator.requests import Request
 
 PATH = "/3/device/"
 LARGEST = 4096
@@ -63,22 +64,6 @@ class Team:
     key_id: str
     public_key: ec.EllipticCurvePublicKey
     topics: set[str]
-
-
-@dataclass(frozen=True)
-class Request:
-    """`headers` as they came, pseudo-headers included."""
-
-    headers: tuple[tuple[str, str], ...] = field(repr=False)
-    body: bytes = field(repr=False)
-
-    def header(self, name: str) -> str | None:
-        return next((value for key, value in self.headers if key == name), None)
-
-    @property
-    def token(self) -> str | None:
-        path = self.header(":path") or ""
-        return path.removeprefix(PATH).lower() if path.startswith(PATH) else None
 
 
 @dataclass(frozen=True)
@@ -145,6 +130,11 @@ class ProviderTokens:
         if not isinstance(claims["iat"], int | float):
             raise Refused("InvalidProviderToken")
         return float(claims["iat"])
+
+
+def token_of(request: Request) -> str | None:
+    path = request.header(":path") or ""
+    return path.removeprefix(PATH).lower() if path.startswith(PATH) else None
 
 
 def check_route(request: Request) -> None:

@@ -8,12 +8,14 @@
     PUT    /control/tokens/{token}/behaviour  {drop?, duplicate?, hold?}                -> 204
     GET    /control/tokens/{token}/stream     WebSocket: {"event": "ready"}, then each delivery
     POST   /control/faults                    {provider, reason?, kind?, status?, token?, times?, retryAfter?,
-                                               since?, delay?}                          -> 204
+                                               since?, delay?, on?, size?, code?, form?, settings?}
+                                                                                        -> 204
     DELETE /control/faults                                                              -> 204
     GET    /control/records?provider=&token=  {"records": [...]}: headers and payload as they came
     DELETE /control/records                   forgets records and faults                -> 204
 
-A fault's `kind` is one of simulator.faults.Kind. Anyone who reaches this port is trusted: it listens on loopback.
+A fault's `kind` is one of simulator.faults.Kind, which says what each does and needs; `on` is "push" or, for the next
+new connections, "connect". `times` says how many meet it; without it, all do until faults are cleared. Anyone who reaches this port is trusted: it listens on loopback.
 """
 
 import asyncio
@@ -40,7 +42,13 @@ FAULT_FIELDS: Mapping[str, tuple[type, ...]] = {
     "retryAfter": (int, str),
     "since": (int,),
     "delay": (int, float),
+    "on": (str,),
+    "size": (int,),
+    "code": (str,),
+    "form": (str,),
+    "settings": (dict,),
 }
+NAMES = {"retryAfter": "retry_after"}
 TOKEN_FIELDS: Mapping[str, tuple[type, ...]] = dict.fromkeys(
     ("provider", "app", "environment", "applicationServerKey"), (str,)
 )
@@ -111,17 +119,8 @@ class Control:
 
     async def script(self, request: web.Request) -> web.Response:
         fields = await _read(request, FAULT_FIELDS)
-        self._exchange.script(
-            fields.get("provider", ""),
-            reason=fields.get("reason", ""),
-            kind=fields.get("kind", "answer"),
-            status=fields.get("status"),
-            token=fields.get("token"),
-            times=fields.get("times"),
-            retry_after=fields.get("retryAfter"),
-            since=fields.get("since"),
-            delay=fields.get("delay", 0.0),
-        )
+        provider = fields.pop("provider", "")
+        self._exchange.script(provider, **{NAMES.get(name, name): value for name, value in fields.items()})
         return web.Response(status=204)
 
     async def clear_faults(self, _request: web.Request) -> web.Response:

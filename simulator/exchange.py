@@ -1,9 +1,11 @@
 """What the simulated providers share: devices, scripted faults, and the record of everything that was asked.
 
-The record is complete: refused requests are in it too, with headers and body exactly as they came. It holds the newest
-`RECORDED` requests at least, so that a long benchmark does not fill the memory; `asked` counts all there ever were.
+The record is complete: refused requests are in it too, with headers and body exactly as they came, and those that a
+connection passed over. It holds the newest `RECORDED` requests at least, so that a long benchmark does not fill the
+memory; `asked` counts all there ever were, `accepted` those that were processed, and who watches is told of each.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +13,8 @@ from typing import Any
 from crypto.encoding import b64u
 from simulator.bell import Bell
 from simulator.devices import Delivery, Device, Random, Target, new_token
-from simulator.faults import APNS_REASONS, PROVIDERS, BadScript, Fault, Script, Scripts, read_fault
+from simulator.faults import APNS_REASONS, PROVIDERS, BadScript, Fault, Kind
+from simulator.scripts import Script, Scripts, read_fault
 from simulator.webpush_rules import is_server_key
 
 Clock = Callable[[], float]
@@ -25,6 +28,10 @@ ENVIRONMENTS = ("production", "sandbox")
 class Recorded:
     """One request. `status` is 0 where none was answered; `reason` names the refusal or the fault's kind.
 
+    `accepted` says whether the push was processed, whatever its sender came to know: sent again, it comes twice. Of a
+    request that its connection passed over ("after_goaway", "over_limit") there is no payload. `connection` numbers the
+    connections of this simulator, 0 where none was counted.
+
     `token` is the endpoint's id for Web Push, whose payload is no text: it is shown as base64url.
     """
 
@@ -36,6 +43,8 @@ class Recorded:
     status: int
     reason: str
     at: float
+    accepted: bool
+    connection: int = 0
 
     def header(self, name: str) -> str | None:
         """Find a header, whatever its case."""
@@ -55,6 +64,8 @@ class Recorded:
             "status": self.status,
             "reason": self.reason,
             "at": int(self.at * 1000),
+            "accepted": self.accepted,
+            "connection": self.connection,
         }
 
 
@@ -69,6 +80,10 @@ class Exchange:
         self.scripts = Scripts()
         self.records: list[Recorded] = []
         self.asked = 0
+        self.accepted = 0
+        self.watchers: list[Callable[[Recorded], None]] = []
+        self.listeners: dict[str, Sequence[Callable[[float], None]]] = {}
+        self.connections = itertools.count(1)
         self.bell = Bell()
         self._devices: dict[str, Device] = {}
 
@@ -101,29 +116,33 @@ class Exchange:
         self,
         provider: str,
         *,
-        reason: str,
-        kind: str,
-        status: int | None,
-        token: str | None,
-        times: int | None,
-        retry_after: int | str | None,
-        since: int | None,
-        delay: float,
+        token: str | None = None,
+        times: int | None = None,
+        on: str = "push",
+        **fields: Any,
     ) -> None:
+        """Put a fault in force; `fields` are those of `simulator.scripts.read_fault`."""
         if times is not None and times < 1:
             raise BadScript("times: at least 1, or left out for every request")
-        if status == GONE or (provider == "apns" and APNS_REASONS.get(reason) == GONE):
-            since = int(self.clock() * 1000) if since is None else since  # a 410 always says since when
-        fault = read_fault(
-            provider,
-            kind=kind,
-            reason=reason,
-            status=status,
-            retry_after=retry_after,
-            since=since,
-            delay=delay,
-        )
-        self.scripts.add(Script(provider, token, times, fault))
+        if fields.get("status") == GONE or (
+            provider == "apns" and APNS_REASONS.get(fields.get("reason", "")) == GONE
+        ):
+            # A 410 always says since when.
+            since = fields.get("since")
+            fields["since"] = int(self.clock() * 1000) if since is None else since
+        fault = read_fault(provider, on=on, **fields)
+        if fault.kind == Kind.UNREACHABLE:
+            self.refuse_connections(provider, fault.delay)
+        else:
+            self.scripts.add(Script(provider, token, on, times, fault))
+
+    def refuse_connections(self, provider: str, seconds: float) -> None:
+        if provider not in self.listeners:
+            raise BadScript(
+                f"kind: {provider!r} cannot be unreachable; use one of {', '.join(self.listeners)}"
+            )
+        for refuse in self.listeners[provider]:
+            refuse(seconds)
 
     def fault(self, provider: str, token: str | None) -> Fault | None:
         return self.scripts.take(provider, token)
@@ -134,6 +153,9 @@ class Exchange:
     def record(self, recorded: Recorded) -> None:
         self.records.append(recorded)
         self.asked += 1
+        self.accepted += recorded.accepted
+        for watch in self.watchers:
+            watch(recorded)
         if len(self.records) > 2 * RECORDED:
             del self.records[:RECORDED]
         self.bell.ring()

@@ -1,13 +1,13 @@
-"""What a provider is told to do wrong, and to whom.
+"""What a provider can be told to do wrong. `simulator.scripts` reads what it is told, and to whom.
 
 A fault meets only a request that would have been accepted: a faulty request is refused for its own fault, as a
-real provider would, and does not use up a script. Scripts are tried newest first.
+real provider would, and does not use up a script. Over HTTP/1.1, a fault that only HTTP/2 has
+drops the connection, after delivering where it would have delivered.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-
-from simulator.webpush_errors import WEBPUSH_ERRORS
 
 APNS_REASONS = {
     "BadCollapseId": 400,
@@ -70,26 +70,105 @@ OAUTH_ERRORS = {
 
 
 class Kind(StrEnum):
+    """The word "answers" below: with a `reason` or a `status` it is that refusal, without it the push is accepted."""
+
     ANSWER = "answer"
+    """The refusal that `reason` or `status` names; its body filled up to `size` bytes."""
     HANG = "hang"
-    """Never answers."""
+    """Never answers; the connection goes on."""
     DELAY = "delay"
-    """Accepts and delivers, and answers `delay` seconds later."""
+    """Delivers, and answers `delay` seconds later."""
+    SLOW = "slow"
+    """Answers in pieces, `delay` seconds apart: HEADERS, then each byte of the body, then the end of the stream."""
+    PADDED = "padded"
+    """Answers in frames padded as far as they can be (HTTP/2)."""
+    CONTINUED = "continued"
+    """Answers with a header block in many CONTINUATION frames (HTTP/2)."""
+    INTERIM = "interim"
+    """Answers after an informational 103 (HTTP/2)."""
+    TRAILERS = "trailers"
+    """Answers with trailers after the body (HTTP/2)."""
+
+    RESET = "reset"
+    """RST_STREAM with `code`; nothing was delivered (HTTP/2)."""
+    REFUSED = "refused"
+    """RST_STREAM REFUSED_STREAM: certainly not processed, may be sent again (HTTP/2)."""
+    RESET_AFTER = "reset_after"
+    """Delivers, then RST_STREAM with `code`: the sender cannot know (HTTP/2)."""
+
+    GOAWAY = "goaway"
+    """GOAWAY with this stream unprocessed, then closes (HTTP/2). `code` and `reason` are the GOAWAY's."""
+    GOAWAY_OPEN = "goaway_open"
+    """GOAWAY with this stream unprocessed, after which the connection stays open and silent (HTTP/2)."""
+    GOAWAY_DRAIN = "goaway_drain"
+    """GOAWAY with this stream unprocessed; earlier ones are still answered, newer ones ignored, and the connection
+    stays open until the client closes it (HTTP/2)."""
+    GOAWAY_TAKEN = "goaway_taken"
+    """Delivers, then GOAWAY that counts this stream as processed, and closes: the sender cannot know (HTTP/2)."""
+    GOAWAY_ANSWERED = "goaway_answered"
+    """GOAWAY that counts this stream as processed; it is answered after that, and the rest is as `goaway_drain`."""
+    GOAWAY_GRACEFUL = "goaway_graceful"
+    """Answers; GOAWAY with the highest stream id as a notice, `delay` seconds later the final one, and closes when
+    everything until then is answered (HTTP/2)."""
+
+    SETTINGS = "settings"
+    """Answers; new `settings` of the connection, put back after `delay` seconds if that is not 0 (HTTP/2)."""
+    STALL = "stall"
+    """Answers; no WINDOW_UPDATE any more, or none for `delay` seconds if that is not 0 (HTTP/2)."""
+    MUTE = "mute"
+    """The connection reads nothing and answers nothing any more, not even PING, or not for `delay` seconds."""
+    WRONG = "wrong"
+    """Sends bytes that HTTP/2 does not allow, `form` says which (simulator.http2_frames.WRONG) (HTTP/2)."""
+
     CLOSE = "close"
-    """Drops the connection; nothing was delivered."""
+    """Drops the connection without a word, not even TLS's; nothing was delivered."""
+    HANG_UP = "hang_up"
+    """Closes the connection as TLS wants it, with no word of HTTP; nothing was delivered."""
     LOSE = "lose"
     """Delivers to the device, then drops the connection: the sender cannot know."""
-    RESET = "reset"
-    """RST_STREAM (APNs only)."""
-    GOAWAY = "goaway"
-    """GOAWAY with this stream unprocessed, then closes (APNs only)."""
-    GOAWAY_OPEN = "goaway_open"
-    """GOAWAY, after which the connection stays open and silent (APNs only)."""
+
+    CERTIFICATE = "certificate"
+    """A new connection is shown a certificate that does not fit: `form` is one of CERTIFICATES."""
+    UNREACHABLE = "unreachable"
+    """New connections are refused from now on, for `delay` seconds; open ones stay."""
 
 
-ONLY_HTTP2 = frozenset({Kind.RESET, Kind.GOAWAY, Kind.GOAWAY_OPEN})
+ONLY_HTTP2 = frozenset(
+    {
+        *(Kind.PADDED, Kind.CONTINUED, Kind.INTERIM, Kind.TRAILERS),
+        *(Kind.RESET, Kind.REFUSED, Kind.RESET_AFTER, Kind.SETTINGS, Kind.STALL, Kind.WRONG),
+        *(kind for kind in Kind if kind.startswith("goaway")),
+    }
+)
+MAY_REFUSE = frozenset(
+    {
+        *(Kind.ANSWER, Kind.DELAY, Kind.SLOW, Kind.PADDED, Kind.CONTINUED, Kind.INTERIM, Kind.TRAILERS),
+        *(Kind.SETTINGS, Kind.STALL),
+    }
+)
+"""Those that answer with the refusal that a script states."""
+ANSWERS = (MAY_REFUSE - {Kind.ANSWER}) | {Kind.GOAWAY_ANSWERED, Kind.GOAWAY_GRACEFUL}
+DELIVERS = ANSWERS | {Kind.LOSE, Kind.RESET_AFTER, Kind.GOAWAY_TAKEN}
+HAS_CODE = frozenset({Kind.RESET, Kind.RESET_AFTER, *(kind for kind in Kind if kind.startswith("goaway"))})
+HAS_FORM = frozenset({Kind.WRONG, Kind.CERTIFICATE})
+AT_CONNECT = frozenset(
+    {
+        Kind.CLOSE,
+        Kind.HANG_UP,
+        Kind.MUTE,
+        Kind.SETTINGS,
+        Kind.STALL,
+        Kind.WRONG,
+        Kind.GOAWAY,
+        Kind.CERTIFICATE,
+    }
+)
+"""Those that may meet a new connection instead of a push."""
+CERTIFICATES = ("name", "expired", "stranger", "alert")
+"""Of another host; out of date; of an authority that nobody knows; no certificate at all but a TLS alert."""
 PROVIDERS = ("apns", "fcm", "google", "webpush")
-"""`google` is the OAuth 2 token endpoint."""
+"""`google` is the OAuth 2 token endpoint; it shares its listener with `fcm`."""
+OF_WEBPUSH = frozenset({Kind.ANSWER, Kind.HANG, Kind.DELAY, Kind.CLOSE, Kind.LOSE})
 
 
 class BadScript(ValueError):
@@ -98,7 +177,10 @@ class BadScript(ValueError):
 
 @dataclass(frozen=True)
 class Fault:
-    """`since` in milliseconds (a 410's timestamp); `retry_after` is the header as given: seconds or an HTTP date."""
+    """`since` in milliseconds (a 410's timestamp); `retry_after` is the header as given: seconds or an HTTP date.
+
+    `status` is 0 where no refusal was asked for; `code` and the names in `settings` are HTTP/2's own.
+    """
 
     kind: Kind
     reason: str
@@ -106,78 +188,22 @@ class Fault:
     retry_after: str | None
     since: int | None
     delay: float
+    size: int
+    code: str
+    form: str
+    settings: Mapping[str, int]
 
+    @property
+    def delivers(self) -> bool:
+        """Whether a push that meets it is accepted, whatever its sender learns."""
+        return self.kind in DELIVERS and not self.refuses
 
-@dataclass
-class Script:
-    """A fault for one token or for all, for the next `remaining` requests or for good."""
+    @property
+    def refuses(self) -> bool:
+        return self.kind in MAY_REFUSE and self.status != 0
 
-    provider: str
-    token: str | None
-    remaining: int | None
-    fault: Fault
-
-
-def read_fault(
-    provider: str,
-    *,
-    kind: str,
-    reason: str,
-    status: int | None,
-    retry_after: int | str | None,
-    since: int | None,
-    delay: float,
-) -> Fault:
-    if provider not in PROVIDERS:
-        raise BadScript(f"provider: {provider!r} is unknown; use one of {', '.join(PROVIDERS)}")
-    if kind not in tuple(Kind):
-        raise BadScript(f"kind: {kind!r} is unknown; use one of {', '.join(Kind)}")
-    if kind in ONLY_HTTP2 and provider != "apns":
-        raise BadScript(f"kind: {kind!r} is a fault of HTTP/2, which only apns speaks; use 'close'")
-    if kind == Kind.ANSWER:
-        status = _status(provider, reason, status)
-    wait = None if retry_after is None else str(retry_after)
-    return Fault(Kind(kind), reason, status or 0, wait, since, delay)
-
-
-def _status(provider: str, reason: str, status: int | None) -> int:
-    """Take the documented status of a documented reason; anything else needs one stated."""
-    documented: dict[str, int] = {
-        "apns": APNS_REASONS,
-        "fcm": {code: http for code, (http, _) in FCM_CODES.items()},
-        "google": OAUTH_ERRORS,
-        "webpush": {error: http for error, (http, _) in WEBPUSH_ERRORS.items()},
-    }[provider]
-    found = status if status is not None else documented.get(reason)
-    if found is None:
-        raise BadScript(
-            f"reason: {reason!r} is not one of {provider}'s; use a documented one or state a status"
-        )
-    return found
-
-
-class Scripts:
-    """The faults in force."""
-
-    def __init__(self) -> None:
-        self._scripts: list[Script] = []
-
-    def add(self, script: Script) -> None:
-        self._scripts.insert(0, script)
-
-    def clear(self) -> None:
-        self._scripts.clear()
-
-    def take(self, provider: str, token: str | None) -> Fault | None:
-        """Give the fault that meets this request, and count it."""
-        for script in self._scripts:
-            if script.provider == provider and script.token in {None, token}:
-                return self._count(script)
-        return None
-
-    def _count(self, script: Script) -> Fault:
-        if script.remaining is not None:
-            script.remaining -= 1
-            if script.remaining <= 0:
-                self._scripts.remove(script)
-        return script.fault
+    def answered(self, right: int) -> int:
+        """Give the status that goes out, `right` where the push is accepted and 0 where none does."""
+        if self.refuses:
+            return self.status
+        return right if self.kind in ANSWERS else 0

@@ -1,25 +1,26 @@
-"""Google's OAuth 2 token endpoint and FCM's HTTP v1, on one TLS listener.
+"""Google's OAuth 2 token endpoint and FCM's HTTP v1, whichever HTTP brings the request.
 
 The token endpoint verifies the service account's RS256 assertion for real (signature, issuer, audience, scope,
 lifetime), and a send needs a token that it issued: a relay that gets its credentials wrong fails here as it would
 fail at Google. Every answer has the documented JSON form.
 """
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs
 
 import jwt
-from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from crypto.encoding import b64u
 from simulator.devices import Delivery
 from simulator.exchange import Exchange, Recorded
-from simulator.faults import FCM_CODES, Fault, Kind
+from simulator.faults import FCM_CODES, Fault
 from simulator.fcm_rules import Message, Rejected, check_device, fcm_error, invalid, read_message
+from simulator.requests import Outcome, Pairs, Reply, Request, Told, fill
 
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 SCOPES = {
@@ -31,8 +32,10 @@ REAL_AUDIENCE = "https://oauth2.googleapis.com/token"
 ACCESS_SECONDS = 3599
 LONGEST_ASSERTION = 3600
 SKEW = 60
-LARGEST_REQUEST = 1 << 20
+TOKEN_PATH = "/token"  # noqa: S105 - a path
+SEND_PATH = re.compile(r"/v1/projects/([^/]+)/messages:send")
 ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
+JSON: Pairs = (("content-type", "application/json; charset=UTF-8"),)
 
 
 @dataclass(frozen=True)
@@ -50,42 +53,47 @@ class Google:
         self._exchange = exchange
         self._account = account
         self._access: dict[str, float] = {}
-        self._closing = asyncio.Event()
         self.url = ""
 
-    def app(self) -> web.Application:
-        app = web.Application(client_max_size=LARGEST_REQUEST)
-        app.router.add_post("/token", self.token)
-        app.router.add_post("/v1/projects/{project}/messages:send", self.send)
-        app.on_shutdown.append(self._close)
-        return app
+    def answer(self, request: Request) -> Outcome:
+        path = (request.header(":path") or "").partition("?")[0]
+        if request.header(":method") != "POST":
+            return self._missing(request, 405)
+        if path == TOKEN_PATH:
+            return self._token(request)
+        matched = SEND_PATH.fullmatch(path)
+        return self._send(request, matched[1]) if matched else self._missing(request, 404)
 
-    async def _close(self, _app: web.Application) -> None:
-        self._closing.set()
+    def pass_over(self, request: Request, reason: str) -> None:
+        self._record(self.provider_of(request), None, request, 0, reason, accepted=False)
 
-    async def token(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        form = await request.post()
+    @staticmethod
+    def provider_of(request: Request) -> str:
+        return "google" if request.header(":path") == TOKEN_PATH else "fcm"
+
+    def _missing(self, request: Request, status: int) -> Reply:
+        reason = "NOT_FOUND" if status == 404 else "METHOD_NOT_ALLOWED"  # noqa: PLR2004 - that is its name
+        self._record(self.provider_of(request), None, request, status, reason, accepted=False)
+        return _json({"error": {"code": status, "message": reason, "status": reason}}, status)
+
+    def _token(self, request: Request) -> Outcome:
+        form = parse_qs(request.body.decode("utf-8", "replace"))
         try:
-            self._check_assertion(form.get("grant_type"), form.get("assertion"))
+            self._check_assertion(form.get("grant_type", [None])[0], form.get("assertion", [None])[0])
         except _NotGranted as refusal:
-            self._record("google", None, request, body, refusal.status, refusal.error)
+            self._record("google", None, request, refusal.status, refusal.error, accepted=False)
             return _oauth_error(refusal.status, refusal.error, refusal.text)
+        return self._finish("google", None, request, self._issue)
 
-        async def accept() -> web.StreamResponse:
-            return self._issue()
-
-        return await self._finish("google", None, request, body, accept)
-
-    def _issue(self) -> web.StreamResponse:
+    def _issue(self) -> Reply:
         text = f"ya29.c.{b64u(self._exchange.random(48))}"
         self._access[text] = self._exchange.clock() + ACCESS_SECONDS
-        return web.json_response({"access_token": text, "expires_in": ACCESS_SECONDS, "token_type": "Bearer"})
+        return _json({"access_token": text, "expires_in": ACCESS_SECONDS, "token_type": "Bearer"})
 
-    def _check_assertion(self, grant: Any, assertion: Any) -> None:
+    def _check_assertion(self, grant: str | None, assertion: str | None) -> None:
         if grant != GRANT:
             raise _NotGranted("unsupported_grant_type", f"Invalid grant_type: {grant}")
-        if not isinstance(assertion, str):
+        if assertion is None:
             raise _NotGranted("invalid_request", "Missing required parameter: assertion")
         claims = self._verify(assertion)
         if not SCOPES & set(str(claims.get("scope", "")).split()):
@@ -126,25 +134,19 @@ class Google:
             raise _NotGranted("invalid_grant", f"Invalid JWT: {error}") from error
         return claims
 
-    async def send(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        project = request.match_info["project"]
+    def _send(self, request: Request, project: str) -> Outcome:
         token: str | None = None
         try:
-            self._check_bearer(request.headers.get("Authorization"))
+            self._check_bearer(request.header("authorization"))
             self._check_project(project)
-            message = read_message(_decode(body))
+            message = read_message(_decode(request.body))
             token = message.token
             if token is not None:
                 check_device(token, self._exchange.find(token), project)
         except Rejected as rejected:
-            self._record("fcm", token, request, body, rejected.status, rejected.reason)
-            return web.json_response(rejected.body, status=rejected.status)
-
-        async def accept() -> web.StreamResponse:
-            return self._accept(project, message)
-
-        return await self._finish("fcm", token, request, body, accept)
+            self._record("fcm", token, request, rejected.status, rejected.reason, accepted=False)
+            return _json(rejected.body, rejected.status)
+        return self._finish("fcm", token, request, lambda: self._accept(project, message))
 
     def _check_bearer(self, authorization: str | None) -> None:
         scheme, _, text = (authorization or "").partition(" ")
@@ -165,7 +167,7 @@ class Google:
             details = [{"@type": ERROR_INFO, "reason": "IAM_PERMISSION_DENIED", "domain": "cloudmessaging"}]
             raise Rejected(403, "PERMISSION_DENIED", text, details)
 
-    def _accept(self, project: str, message: Message) -> web.StreamResponse:
+    def _accept(self, project: str, message: Message) -> Reply:
         now = self._exchange.clock()
         if message.token is not None and not message.validate_only:
             delivery = Delivery(
@@ -179,56 +181,35 @@ class Google:
             )
             self._exchange.deliver(message.token, delivery)
         number = f"0:{int(now * 1_000_000)}%{self._exchange.random(8).hex()}"
-        return web.json_response({"name": f"projects/{project}/messages/{number}"})
+        return _json({"name": f"projects/{project}/messages/{number}"})
 
-    async def _finish(
-        self,
-        provider: str,
-        token: str | None,
-        request: web.Request,
-        body: bytes,
-        accept: Callable[[], Awaitable[web.StreamResponse]],
-    ) -> web.StreamResponse:
-        """Answer a request that is in order, or do to it what a script says."""
+    def _finish(
+        self, provider: str, token: str | None, request: Request, accept: Callable[[], Reply]
+    ) -> Outcome:
+        """Answer a request that is in order, or tell what a script says about it."""
         fault = self._exchange.fault(provider, token)
         if fault is None:
-            self._record(provider, token, request, body, 200, "")
-            return await accept()
-        status = 200 if fault.kind == Kind.DELAY else fault.status
-        self._record(provider, token, request, body, status, fault.reason or fault.kind)
-        return await self._fail(provider, fault, request, accept)
-
-    async def _fail(
-        self,
-        provider: str,
-        fault: Fault,
-        request: web.Request,
-        accept: Callable[[], Awaitable[web.StreamResponse]],
-    ) -> web.StreamResponse:
-        if fault.kind == Kind.ANSWER:
-            return _fault_answer(provider, fault)
-        if fault.kind == Kind.HANG:
-            await self._closing.wait()
-        answer = await accept() if fault.kind in {Kind.DELAY, Kind.LOSE} else web.Response(status=503)
-        if fault.kind == Kind.DELAY:
-            await asyncio.sleep(fault.delay)
-        elif request.transport is not None:
-            request.transport.abort()
-        return answer
+            self._record(provider, token, request, 200, "", accepted=True)
+            return accept()
+        status, reason = fault.answered(200), fault.reason or fault.kind
+        self._record(provider, token, request, status, reason, accepted=fault.delivers)
+        return Told(fault, accept, _scripted(provider, fault) if fault.refuses else None)
 
     def _record(
-        self, provider: str, token: str | None, request: web.Request, body: bytes, status: int, reason: str
+        self, provider: str, token: str | None, request: Request, status: int, reason: str, *, accepted: bool
     ) -> None:
         self._exchange.record(
             Recorded(
                 provider=provider,
                 environment="production",
                 token=token,
-                headers=((":path", request.path_qs), *request.headers.items()),
-                payload=body,
+                headers=request.headers,
+                payload=request.body,
                 status=status,
                 reason=reason,
                 at=self._exchange.clock(),
+                accepted=accepted,
+                connection=request.connection,
             )
         )
 
@@ -241,21 +222,24 @@ class _NotGranted(Exception):
         self.status = 400
 
 
-def _oauth_error(status: int, error: str, text: str) -> web.Response:
-    return web.json_response({"error": error, "error_description": text}, status=status)
+def _json(body: Any, status: int = 200) -> Reply:
+    return Reply(status, JSON, json.dumps(body).encode())
 
 
-def _fault_answer(provider: str, fault: Fault) -> web.Response:
+def _oauth_error(status: int, error: str, text: str) -> Reply:
+    return _json({"error": error, "error_description": text}, status)
+
+
+def _scripted(provider: str, fault: Fault) -> Reply:
     if provider == "google":
         answer = _oauth_error(fault.status, fault.reason, "scripted")
     elif fault.reason in FCM_CODES:
-        answer = web.json_response(fcm_error(fault.reason, "scripted").body, status=fault.status)
+        answer = _json(fcm_error(fault.reason, "scripted").body, fault.status)
     else:
         error = {"code": fault.status, "message": "scripted", "status": fault.reason or "UNKNOWN"}
-        answer = web.json_response({"error": error}, status=fault.status)
-    if fault.retry_after is not None:
-        answer.headers["Retry-After"] = fault.retry_after
-    return answer
+        answer = _json({"error": error}, fault.status)
+    wait: Pairs = () if fault.retry_after is None else (("retry-after", fault.retry_after),)
+    return Reply(answer.status, (*answer.headers, *wait), fill(answer.body, fault.size))
 
 
 def _decode(body: bytes) -> Any:

@@ -26,12 +26,14 @@ Stable names, for tests of every room:
 Everything secret in `directory` is readable by its owner only. All ports are free ones unless `Ports` says otherwise.
 """
 
+import asyncio
 import secrets
 import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -40,14 +42,16 @@ from aiohttp import web
 
 from crypto.encoding import b64u
 from crypto.webpush import SubscriptionKey
-from simulator.apns import ApnsListener
-from simulator.apns_connection import Front, Streams
+from simulator.apns_connection import ApnsConnection, Front
 from simulator.authority import Authority, make_authority
 from simulator.control import Control
 from simulator.credentials import Credentials, make_credentials
 from simulator.devices import Random, Target
 from simulator.exchange import Clock, Exchange, Recorded
 from simulator.google import Google
+from simulator.google_fronts import GoogleConnection, GoogleHttp1
+from simulator.http2_connection import Streams
+from simulator.listener import ByAlpn, Connections, Listener
 from simulator.webpush import PushService
 from simulator.webpush_rules import HOST, endpoint_of
 
@@ -97,9 +101,16 @@ class Providers:
         made = credentials or make_credentials(random, app=APP, project=PROJECT)
         self._credentials = made.unshared()
         team = self._credentials.team
-        self._production = ApnsListener(Front("production", self._exchange, team, streams))
-        self._sandbox = ApnsListener(Front("sandbox", self._exchange, team, streams))
+        production = Front("production", self._exchange, team, streams)
+        sandbox = Front("sandbox", self._exchange, team, streams)
+        self._production = Listener(partial(ApnsConnection, production))
+        self._sandbox = Listener(partial(ApnsConnection, sandbox))
         self._google = Google(self._exchange, self._credentials.account)
+        self._google_runner: web.AppRunner
+        self._google_listener = Listener(self._google_connection)
+        apns = [self._production.refuse, self._sandbox.refuse]
+        google = [self._google_listener.refuse]
+        self._exchange.listeners.update(apns=apns, fcm=google, google=google)
         self._push_service = PushService(self._exchange)
         self._runners: list[web.AppRunner] = []
         self.key_id = team.key_id
@@ -133,14 +144,22 @@ class Providers:
     async def _listen(self, authority: Authority) -> None:
         await self._production.start(*self._ports.apns, authority.context("h2"))
         await self._sandbox.start(*self._ports.apns_sandbox, authority.context("h2"))
-        google = await self._run(self._google.app())
+        self._google_runner = await self._run(GoogleHttp1(self._google).app())
+        both = authority.context("h2", "http/1.1")
+        await self._google_listener.start(*self._ports.google, both)
+        self._google.url = "https://" + _address(self._google_listener.address)
         context = authority.context("http/1.1")
-        self._google.url = "https://" + await _serve(google, self._ports.google, context)
         service = await self._run(self._push_service.app())
         self._push_service.address = await _serve(service, self._ports.webpush, context)
         control = Control(self._exchange, make_token=self.make_token, addresses=self.addresses)
         runner = await self._run(control.app())
         self.control_url = "http://" + await _serve(runner, self._ports.control, None)
+
+    def _google_connection(self, connections: Connections) -> asyncio.BaseProtocol:
+        server = self._google_runner.server
+        if server is None:
+            raise RuntimeError("the HTTP/1.1 side has ended")
+        return ByAlpn(partial(GoogleConnection, self._exchange, self._google, connections), server)
 
     async def _run(self, app: web.Application) -> web.AppRunner:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
@@ -150,11 +169,14 @@ class Providers:
 
     async def close(self) -> None:
         """Close every connection and listener; safe to call twice."""
+        listeners = (self._google_listener, self._production, self._sandbox)
+        for listener in listeners:
+            await listener.stop()
         for runner in reversed(self._runners):
             await runner.cleanup()
         self._runners.clear()
-        await self._production.close()
-        await self._sandbox.close()
+        for listener in listeners:
+            await listener.close()
 
     @property
     def ca_file(self) -> Path:
@@ -171,7 +193,7 @@ class Providers:
     @property
     def apns_connections(self) -> int:
         """How many connections are open to both APNs hosts."""
-        return self._production.open_connections + self._sandbox.open_connections
+        return len(self._production.connections) + len(self._sandbox.connections)
 
     @property
     def fcm_url(self) -> str:
@@ -197,6 +219,15 @@ class Providers:
     def asked(self) -> int:
         """How many requests there were since the start, those too that are no longer in `recorded`."""
         return self._exchange.asked
+
+    @property
+    def accepted(self) -> int:
+        """How many of them were processed: pushes that reached their device, and tokens that were granted."""
+        return self._exchange.accepted
+
+    def watch(self, watcher: Callable[[Recorded], None]) -> None:
+        """Tell of each request as it is recorded: a long run outgrows `recorded`."""
+        self._exchange.watchers.append(watcher)
 
     def addresses(self) -> dict[str, str]:
         return {
@@ -252,8 +283,13 @@ class Providers:
         retry_after: int | str | None = None,
         since: int | None = None,
         delay: float = 0.0,
+        **more: Any,
     ) -> None:
-        """Script a fault for one token or all, for the next `times` requests or for good. `simulator.faults`."""
+        """Script a fault for one token or all, for the next `times` requests or for good.
+
+        `simulator.faults.Kind` says what there is; `more` are `on="connect"` for the next new connections, and what some
+        kinds need or take: size, code, form, settings.
+        """
         self._exchange.script(
             provider,
             reason=reason,
@@ -264,6 +300,7 @@ class Providers:
             retry_after=retry_after,
             since=since,
             delay=delay,
+            **more,
         )
 
     def behave(self, token: str, *, drop: int = 0, duplicate: int = 0, hold: int = 0) -> None:

@@ -52,14 +52,15 @@ class PushService:
             asked = Request(tuple(request.headers.items()), body, self.origins)
             message = check_push(asked, device=device, now=self._exchange.clock())
         except Rejected as rejected:
-            self._record(token, request, body, rejected.status, rejected.reason)
+            self._record(token, request, body, rejected.status, rejected.reason, accepted=False)
             return web.json_response(rejected.body, status=rejected.status)
         fault = self._exchange.fault("webpush", token)
         if fault is None:
-            self._record(token, request, body, CREATED, "")
+            self._record(token, request, body, CREATED, "", accepted=True)
             return self._accept(token, message)
         status = CREATED if fault.kind == Kind.DELAY else fault.status
-        self._record(token, request, body, status, fault.reason or fault.kind)
+        delivers = fault.kind in {Kind.DELAY, Kind.LOSE}
+        self._record(token, request, body, status, fault.reason or fault.kind, accepted=delivers)
         return await self._misbehave(fault, request, token, message)
 
     async def _misbehave(
@@ -80,7 +81,7 @@ class PushService:
     async def followed(self, request: web.Request) -> web.StreamResponse:
         """Note that somebody followed a redirect with a push in its hands."""
         body = await request.read()
-        self._record(request.path.rpartition("/")[2], request, body, CREATED, "followed")
+        self._record(request.path.rpartition("/")[2], request, body, CREATED, "followed", accepted=False)
         return web.Response(status=CREATED)
 
     def _accept(self, token: str, message: Message) -> web.StreamResponse:
@@ -100,7 +101,9 @@ class PushService:
             status=CREATED, headers={"Location": f"https://{HOST}/m/{made}", "TTL": str(message.ttl)}
         )
 
-    def _record(self, token: str, request: web.Request, body: bytes, status: int, reason: str) -> None:
+    def _record(
+        self, token: str, request: web.Request, body: bytes, status: int, reason: str, *, accepted: bool
+    ) -> None:
         self._exchange.record(
             Recorded(
                 provider="webpush",
@@ -111,6 +114,7 @@ class PushService:
                 status=status,
                 reason=reason,
                 at=self._exchange.clock(),
+                accepted=accepted,
             )
         )
 

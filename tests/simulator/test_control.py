@@ -81,7 +81,7 @@ async def test_tokens_have_the_providers_own_forms(remote: Remote, providers: Pr
         ("POST", "/control/tokens", [], "body: a JSON object"),
         ("POST", "/control/faults", {"provider": "hms"}, "provider: 'hms'"),
         ("POST", "/control/faults", {"provider": "apns", "reason": "Gone"}, "reason: 'Gone'"),
-        ("POST", "/control/faults", {"provider": "fcm", "kind": "reset"}, "kind: 'reset'"),
+        ("POST", "/control/faults", {"provider": "webpush", "kind": "reset"}, "kind: 'reset'"),
         ("POST", "/control/faults", {"provider": "fcm", "kind": "explode"}, "kind: 'explode'"),
         ("POST", "/control/faults", {"provider": "fcm", "kind": "hang", "times": 0}, "times: at least 1"),
         ("GET", "/control/records?provider=hms", None, "provider: 'hms'"),

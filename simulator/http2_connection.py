@@ -1,0 +1,365 @@
+"""One HTTP/2 connection to a simulated provider, whichever: requests go in, replies go out, faults are in `http2_faults`.
+
+It is driven by h2, which judges the client; h2's own counting of streams is the exception, because a stream too many is
+refused here as RFC 9113, section 5.1.2 wants it and does not end the connection. All answers to what came in one read
+leave in one write. A reply without a body ends in its HEADERS frame, as Apple's do, so a client that waits for DATA
+hangs here as it would there. Bodies respect the peer's flow-control windows.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    RemoteSettingsChanged,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+    WindowUpdated,
+)
+from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes, Settings
+
+from simulator.exchange import Exchange
+from simulator.http2_faults import Wire, fail, greet
+from simulator.http2_frames import go_away
+from simulator.requests import Outcome, Pairs, Reply, Request, Told
+
+SWEEP = 256
+LARGEST_HEADERS = 8000
+
+
+@dataclass(frozen=True)
+class Streams:
+    """How many requests may be open on a connection.
+
+    Apple allows one before the first valid provider token, and may allow only one again after a rejection, until a push
+    is accepted. Both are off by default (None), because clients that do not wait for SETTINGS break on it.
+    """
+
+    limit: int
+    before_token: int | None
+    after_rejection: int | None = None
+
+
+class _Judge(H2Connection):
+    """h2 counts open streams anew for each request, over all of them, and ends the connection over one too many."""
+
+    _asked = 0
+
+    @property
+    def open_inbound_streams(self) -> int:
+        self._asked += 1
+        if self._asked % SWEEP == 0:
+            super().open_inbound_streams  # noqa: B018 - counting is what makes h2 forget the closed ones
+        return 0
+
+
+@dataclass
+class _Incoming:
+    headers: Pairs
+    body: bytearray = field(default_factory=bytearray)
+
+
+@dataclass
+class _Outgoing:
+    """What of a body is not sent yet; `whole` once no more of it will come."""
+
+    body: bytearray
+    whole: bool
+    padding: int
+    trailers: Pairs
+
+
+class Http2Connection(asyncio.Protocol, ABC):
+    """`provider` is whose scripts meet its requests; of a body, more than `largest` bytes are counted but not kept."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        provider: str,
+        streams: Streams,
+        connections: "set[Http2Connection]",
+        *,
+        largest: int,
+    ) -> None:
+        self._exchange = exchange
+        self._provider = provider
+        self._streams = streams
+        self._connections = connections
+        self._largest = largest
+        self._http2 = _Judge(H2Configuration(client_side=False, header_encoding="utf-8"))
+        self._incoming: dict[int, _Incoming] = {}
+        self._outgoing: dict[int, _Outgoing] = {}
+        self._open: set[int] = set()
+        self._wire = Wire()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._transport: asyncio.Transport
+        self._lost: asyncio.Future[None]
+        self.number = next(exchange.connections)
+
+    @abstractmethod
+    def answer(self, request: Request) -> Outcome:
+        """Judge a whole request, and record it."""
+
+    @abstractmethod
+    def pass_over(self, request: Request, reason: str) -> None:
+        """Record a request that the connection does not process."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._lost = asyncio.get_running_loop().create_future()
+        self._connections.add(self)
+        tls = self._transport.get_extra_info("ssl_object")
+        if tls is None or tls.selected_alpn_protocol() != "h2":
+            self._transport.abort()
+            return
+        greet(self, self._exchange.scripts.take_connection(self._provider, handshake=False))
+        self.flush()
+
+    def begin(self) -> None:
+        """Send the first SETTINGS."""
+        settings = {
+            SettingCodes.MAX_CONCURRENT_STREAMS: self._streams.before_token or self._streams.limit,
+            SettingCodes.MAX_HEADER_LIST_SIZE: LARGEST_HEADERS,
+            SettingCodes.ENABLE_PUSH: 0,
+        }
+        self._http2.local_settings = Settings(client=False, initial_values=settings)
+        self._http2.initiate_connection()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
+        self._connections.discard(self)
+        for timer in self._timers:
+            timer.cancel()
+        self._lost.set_result(None)
+
+    async def goodbye(self) -> None:
+        if not self._wire.silent:
+            self.go_away(
+                self._http2.highest_inbound_stream_id, ErrorCodes.NO_ERROR, b'{"reason": "Shutdown"}'
+            )
+        self._transport.close()
+        await asyncio.wait([self._lost], timeout=1)
+        self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._wire.silent:
+            return
+        try:
+            for event in self._http2.receive_data(data):
+                self._take(event)
+                if self._wire.silent:
+                    return
+        except ProtocolError:
+            self.flush()
+            self._transport.close()
+            return
+        self.flush()
+
+    def flush(self) -> None:
+        self.write(self._http2.data_to_send())
+
+    def write(self, data: bytes) -> None:
+        if data and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case RequestReceived(stream_id=int(stream), headers=headers):
+                self._admit(stream, tuple(cast("list[tuple[str, str]]", headers)))
+            case DataReceived(stream_id=int(stream), data=data, flow_controlled_length=int(length)):
+                self._wire.took(self._http2, length, stream)
+                self._keep(stream, data or b"")
+            case StreamEnded(stream_id=int(stream)):
+                self._respond(stream)
+            case StreamReset(stream_id=int(stream)):
+                self._forget(stream)
+            case WindowUpdated() | RemoteSettingsChanged():
+                self._send_bodies()
+            case ConnectionTerminated():
+                self.flush()
+                self._transport.close()
+
+    def _admit(self, stream: int, headers: Pairs) -> None:
+        if self._wire.last is not None and stream > self._wire.last:
+            self.pass_over(Request(headers, b"", self.number), "after_goaway")
+        elif len(self._open) >= self._http2.local_settings.max_concurrent_streams:
+            self.pass_over(Request(headers, b"", self.number), "over_limit")
+            self._http2.reset_stream(stream, ErrorCodes.REFUSED_STREAM)
+        else:
+            self._open.add(stream)
+            self._incoming[stream] = _Incoming(headers)
+
+    def _keep(self, stream: int, data: bytes) -> None:
+        incoming = self._incoming.get(stream)
+        if incoming is not None and len(incoming.body) <= self._largest:
+            incoming.body += data
+
+    def _respond(self, stream: int) -> None:
+        incoming = self._incoming.pop(stream, None)
+        if incoming is None:
+            return  # it was passed over
+        outcome = self.answer(Request(incoming.headers, bytes(incoming.body), self.number))
+        if isinstance(outcome, Told):
+            fail(self, stream, outcome)
+        else:
+            self.reply(stream, outcome)
+
+    def is_open(self, stream: int) -> bool:
+        return stream in self._open
+
+    def reply(self, stream: int, reply: Reply, *, padding: int = 0, trailers: Pairs = ()) -> None:
+        if not reply.body and not trailers:
+            self._send_headers(stream, reply, end=True)
+            self._forget(stream)
+            return
+        self._send_headers(stream, reply, end=False)
+        self._outgoing[stream] = _Outgoing(
+            bytearray(reply.body), whole=True, padding=padding, trailers=trailers
+        )
+        self._send_bodies()
+
+    def start(self, stream: int, reply: Reply) -> None:
+        """Send the headers of a reply whose body comes by `add`."""
+        self._send_headers(stream, reply, end=False)
+        self._outgoing[stream] = _Outgoing(bytearray(), whole=False, padding=0, trailers=())
+
+    def add(self, stream: int, data: bytes, *, end: bool) -> None:
+        outgoing = self._outgoing[stream]
+        outgoing.body += data
+        outgoing.whole = end
+        self._send_bodies()
+
+    def interim(self, stream: int) -> None:
+        self._http2.send_headers(stream, [(":status", "103"), ("link", "</>; rel=preload")])
+
+    def reshape(self, stream: int, reply: Reply, shape: Callable[[bytes], bytes], padding: int) -> None:
+        """Reply with the HEADERS frame that `shape` makes of h2's."""
+        self.flush()
+        bodiless = Reply(reply.status, reply.headers)
+        if not reply.body:
+            self.reply(stream, bodiless)
+            self.write(shape(self._http2.data_to_send()))
+            return
+        self.start(stream, bodiless)
+        self.write(shape(self._http2.data_to_send()))
+        self._outgoing[stream].padding = padding
+        self.add(stream, reply.body, end=True)
+
+    def _send_headers(self, stream: int, reply: Reply, *, end: bool) -> None:
+        self._http2.send_headers(stream, [(":status", str(reply.status)), *reply.headers], end_stream=end)
+
+    def _send_bodies(self) -> None:
+        for stream, outgoing in tuple(self._outgoing.items()):
+            self._send_body(stream, outgoing)
+
+    def _send_body(self, stream: int, outgoing: _Outgoing) -> None:
+        extra = outgoing.padding + 1 if outgoing.padding else 0
+        while True:
+            window = self._http2.local_flow_control_window(stream)
+            size = min(window - extra, self._http2.max_outbound_frame_size - extra, len(outgoing.body))
+            last = outgoing.whole and size == len(outgoing.body)
+            if size < 0 or (size == 0 and not (last and window >= extra)):
+                return
+            chunk = bytes(outgoing.body[:size])
+            del outgoing.body[:size]
+            end = last and not outgoing.trailers
+            self._http2.send_data(stream, chunk, end_stream=end, pad_length=outgoing.padding or None)
+            if last:
+                break
+        if outgoing.trailers:
+            self._http2.send_headers(stream, outgoing.trailers, end_stream=True)
+        self._forget(stream)
+
+    def _forget(self, stream: int) -> None:
+        self._open.discard(stream)
+        self._incoming.pop(stream, None)
+        self._outgoing.pop(stream, None)
+        if self._wire.closing and not self._open:
+            self.flush()
+            self._transport.close()
+
+    def give_up(self, stream: int) -> None:
+        """Never answer it."""
+        self._forget(stream)
+
+    def reset(self, stream: int, code: ErrorCodes) -> None:
+        self._http2.reset_stream(stream, code)
+        self._forget(stream)
+
+    def go_away(self, last: int, code: int, debug: bytes) -> None:
+        """Write GOAWAY past h2, which would take nothing more in after it."""
+        self.flush()
+        self.write(go_away(max(last, 0), code, debug))
+
+    def process_up_to(self, last: int) -> None:
+        """Ignore the streams after this one, those too that have begun."""
+        self._wire.last = last
+        for stream in [one for one in self._incoming if one > last]:
+            incoming = self._incoming.pop(stream)
+            self._open.discard(stream)
+            self.pass_over(Request(incoming.headers, b"", self.number), "after_goaway")
+
+    @property
+    def highest(self) -> int:
+        return int(self._http2.highest_inbound_stream_id)
+
+    def close_when_done(self) -> None:
+        self._wire.closing = True
+        if not self._open:
+            self.hang_up()
+
+    def change(self, settings: Mapping[SettingCodes, int]) -> Mapping[SettingCodes, int]:
+        """Send new SETTINGS; gives what they were."""
+        before = {code: self._http2.local_settings[code] for code in settings}
+        self._http2.update_settings({int(code): value for code, value in settings.items()})
+        return before
+
+    def stall(self) -> None:
+        self._wire.owed = []
+
+    def resume(self) -> None:
+        """Read and give window again."""
+        owed, self._wire.owed = self._wire.owed or [], None
+        for length, stream in owed:
+            self._http2.acknowledge_received_data(length, stream)
+
+    def mute(self) -> None:
+        self.flush()
+        self._wire.silent = True
+        self._transport.pause_reading()
+
+    def unmute(self) -> None:
+        self._wire.silent = False
+        self._transport.resume_reading()
+
+    def silence(self) -> None:
+        """Say nothing more."""
+        self.flush()
+        self._wire.silent = True
+
+    def hang_up(self) -> None:
+        self.silence()
+        self._transport.close()
+
+    def drop(self) -> None:
+        self._wire.silent = True
+        self._transport.abort()
+
+    def later(self, delay: float, action: Callable[[], None]) -> None:
+        def run() -> None:
+            self._timers.discard(timer)
+            if not self._transport.is_closing():
+                action()
+                self.flush()
+
+        timer = asyncio.get_running_loop().call_later(delay, run)
+        self._timers.add(timer)
