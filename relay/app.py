@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 
 from crypto.keys import Random
+from relay.bodies import Bodies
 from relay.config import Admission, RelayConfig
 from relay.counts import Counts
 from relay.directory import Directory
@@ -44,21 +45,25 @@ def build_relay(config: RelayConfig, *, clock: Clock, random: Random) -> web.App
     """The application; `clock` in seconds since the epoch. Providers open at its start and close at its cleanup."""
     log: structlog.stdlib.BoundLogger = structlog.get_logger("relay")
     metrics = Metrics()
-    limits = Limits(config.limits, is_open=config.admission is Admission.OPEN)
+    shared = _shared(config, metrics, log)
+    limits = Limits(
+        config.limits,
+        is_open=config.admission is Admission.OPEN,
+        alone=lambda: 1 if shared is not None and shared.up else config.processes,
+    )
     providers = _providers(config, clock)
     nonces = Nonces(capacity=config.limits.nonces, started=clock())
-    shared = _shared(config, metrics, log)
     counts = Counts(limits, nonces, shared)
     metrics.nonces.set_function(nonces.__len__)
     verifier = Verifier(config, limits=limits, counts=counts, metrics=metrics, clock=clock, log=log)
     forwarder = Forwarder(
         epochs=config.epochs,
         providers=providers,
+        quotas={("fcm", one.project, "production"): one.quota for one in config.fcm},
         limits=limits,
         counts=counts,
         metrics=metrics,
         clock=clock,
-        in_flight=config.limits.in_flight,
         log=log,
     )
     routes = Routes(
@@ -70,6 +75,7 @@ def build_relay(config: RelayConfig, *, clock: Clock, random: Random) -> web.App
         providers=providers,
         limits=limits,
         counts=counts,
+        bodies=Bodies(config.limits.body_bytes),
         metrics=metrics,
         clock=clock,
         log=log,
@@ -91,8 +97,11 @@ def _shared(config: RelayConfig, metrics: Metrics, log: structlog.stdlib.BoundLo
 
 
 def _providers(config: RelayConfig, clock: Clock) -> dict[AppKey, Provider]:
-    found: list[Provider] = [*apns_providers(config.apns, clock)]
-    found += [FcmProvider(project, clock) for project in config.fcm]
+    in_flight = config.limits.in_flight
+    found: list[Provider] = [
+        *apns_providers(config.apns, in_flight=in_flight, clock=clock),
+        *(FcmProvider(project, in_flight=in_flight, clock=clock) for project in config.fcm),
+    ]
     return {(one.app.provider, one.app.app, one.app.environment): one for one in found}
 
 

@@ -3,8 +3,8 @@
 This process's own `Nonces` and `Limits` are always filled. While Redis answers, it decides, in one round trip for the nonce
 (which also tells what the caller's limits have left) and one for a batch; what it says is noted here, so that `RateLimit`
 fields and refusals are true for all processes, and that little is lost when it goes. While it is away, each process
-counts by itself: limits are looser by the number of processes, and a replay is refused by the process that was asked
-before. In Redis a window begins with the first that it counts, as here, and its keys go with it.
+counts by itself: of every limit it has its part, and a replay is refused by the process that was asked before. In Redis a
+window begins with the first that it counts, as here, and its keys go with it.
 
 Not shared: the count of unsigned requests, which protects one process's own time, and the record of bad tokens.
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from relay.errors import Problem
-from relay.limits import WINDOW_SECONDS, Limits, Rule, limited, refusal, take
+from relay.limits import WINDOW_SECONDS, Limits, Rule, limited, take
 from relay.nonces import Nonces
 from relay.shared import Shared
 
@@ -122,7 +122,7 @@ class Counts:
             blocked = await self._take(rules, tokens, len(tokens), now)
             if blocked is not None:
                 return blocked
-        return [_take_here((*rules, token), now) for token in tokens]
+        return take(rules, tokens, now)
 
     async def take_handle(self, address: bytes, now: float) -> None:
         """One handle request of this address, faultless or not."""
@@ -134,7 +134,7 @@ class Counts:
 
     async def _take_one(self, rule: Rule, now: float) -> None:
         blocked = await self._take([rule], (), 1, now) if self._shared is not None else None
-        if (blocked or [_take_here([rule], now)])[0] is not None:
+        if (blocked or take((), [rule], now))[0] is not None:
             raise limited(rule, now)
 
     async def _take(
@@ -172,11 +172,4 @@ def _blocked(
     for token, by_rule in zip(tokens, blocked, strict=False):
         if by_rule is None:
             token.window.take(token.key, now)
-    return blocked
-
-
-def _take_here(every: Sequence[Rule], now: float) -> Rule | None:
-    blocked = refusal(every, now)
-    if blocked is None:
-        take(every, now)
     return blocked

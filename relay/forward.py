@@ -3,18 +3,20 @@
 Open the handle, take from the limits, hand it to the provider, note the outcome. Each push is tried by
 itself, so that one fault costs one push. The relay tries once, keeps nothing, and answers in time: what a
 provider has not answered by then is `retry: timeout`, and the server decides what comes next.
-How many pushes are with a provider is bounded, for each request and for the process; who comes beyond that
-waits, within the same deadline. Each provider has its own bounds, so that one that says nothing holds up nobody
-who goes to another.
+
+A push has no task and no future of its own: a provider is given what to call with the verdict, and the batch waits for the
+last of them. Who waits for whom where a provider has no room is the provider's fair queue's to say (`relay.fair`); each provider
+has its own, so that one that says nothing holds up nobody who goes to another.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import repeat
-from typing import Final
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from time import perf_counter
+from typing import Final, TypeAlias
 
+import msgspec
 import structlog
 from msgspec import UNSET
 
@@ -23,14 +25,16 @@ from crypto.handle import HandleClaims, open_handle
 from crypto.keys import EpochKey
 from relay.counts import Counts
 from relay.errors import origin, seconds_to_wait
-from relay.limits import Limits, Rule
+from relay.limits import Limits, Rule, Rules
 from relay.metrics import Metrics
 from relay.providers.provider import (
     BAD_TOKENS,
+    INTERNAL,
     LONGEST_WAIT,
     NOT_CONFIGURED,
     TIMEOUT,
     Delivery,
+    Done,
     Provider,
     Verdict,
 )
@@ -41,128 +45,140 @@ from relay.wire import WEBPUSH_LARGEST, Outcome, Push
 ANSWER_SECONDS: Final = 9.0
 """All outcomes are written within ten; a second is left for signing and for a loop that is busy."""
 
-TASKS: Final = 256
-"""How many pushes of one request are with a provider at once."""
-
 _WEBPUSH_LARGEST_TEXT: Final = -(-WEBPUSH_LARGEST * 4 // 3)
 _NO_PROVIDER: Final = "none"
+_HANDLE_EXPIRED: Final = Verdict("gone", "handle_expired")
+_HANDLE_INVALID: Final = Verdict("gone", "handle_invalid")
 
 AppKey = tuple[str, str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Sending:
+_Settled: TypeAlias = tuple[str | None, str, Verdict]
+"""A push's id, its provider, and what became of it."""
+
+
+class _Sending(msgspec.Struct, frozen=True):
     index: int
+    app: AppKey
     provider: Provider
     delivery: Delivery
     issued_at: int
 
 
 class Forwarder:
-    """`clock` in seconds; `providers` by (provider, app, environment)."""
+    """`clock` in seconds; `providers` by (provider, app, environment); `quotas`: pushes a minute that some of those take.
+
+    `epochs` may be replaced between two requests.
+    """
 
     def __init__(
         self,
         *,
         epochs: Mapping[int, EpochKey],
         providers: Mapping[AppKey, Provider],
+        quotas: Mapping[AppKey, int],
         limits: Limits,
         counts: Counts,
         metrics: Metrics,
         clock: Callable[[], float],
-        in_flight: int,
         log: structlog.stdlib.BoundLogger,
     ) -> None:
-        self._epochs = epochs
+        self.epochs = epochs
         self._providers = providers
+        self._quotas = quotas
         self._limits = limits
         self._counts = counts
         self._metrics = metrics
         self._clock = clock
-        self._slots = {provider: asyncio.Semaphore(in_flight) for provider in providers.values()}
         self._log = log
 
-    async def forward(self, server: str, items: Sequence[Item], rules: Sequence[Rule]) -> list[Outcome]:
+    async def forward(self, server: str, items: Sequence[Item], rules: Rules) -> list[Outcome]:
         """The outcomes of one server's batch. `rules`: what each push counts against besides its token."""
         batch = _Batch(self, server, len(items))
-        within_limits = await self._take(batch, batch.begin(items), rules)
-        await self._send_all(batch, within_limits)
-        return batch.finish()
-
-    async def _send_all(self, batch: "_Batch", sendings: Sequence[_Sending]) -> None:
-        if not sendings:
-            return
-        queues: dict[Provider, list[_Sending]] = defaultdict(list)
-        for sending in sendings:
-            queues[sending.provider].append(sending)
-        tasks = [
-            asyncio.create_task(self._work(batch, todo))
-            for queue in queues.values()
-            for todo in repeat(iter(queue), min(TASKS, len(queue)))
-        ]
+        within = await self._take(batch, batch.begin(items), rules)
+        self._metrics.in_flight.inc(len(within))
         try:
-            await asyncio.wait(tasks, timeout=ANSWER_SECONDS)
+            for sending in within:
+                self._send(batch, sending)
+            return await batch.finished()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            self._metrics.in_flight.dec(len(within))
 
-    async def _work(self, batch: "_Batch", todo: Iterator[_Sending]) -> None:
-        for sending in todo:
-            async with self._slots[sending.provider]:
-                batch.note(sending, await self._send(sending))
+    def _send(self, batch: "_Batch", sending: _Sending) -> None:
+        done = batch.send(sending)
+        try:
+            sending.provider.send(sending.delivery, done)
+        except Exception as error:  # noqa: BLE001  a fault in one push must not cost the others their outcomes
+            self._log.error("send_failed", provider=sending.app[0], error=origin(error))
+            done(INTERNAL)
 
-    async def _send(self, sending: _Sending) -> Verdict:
-        provider = sending.provider
-        with (
-            self._metrics.in_flight.track_inprogress(),
-            self._metrics.sends(provider.app.provider).time(),
-        ):
-            try:
-                return await provider.send(sending.delivery)
-            except Exception as error:  # noqa: BLE001  a fault in one push must not cost the others their outcomes
-                self._log.error("send_failed", provider=provider.app.provider, error=origin(error))
-                return Verdict("retry", "internal")
-
-    def prepare(self, server: str, push: Push, index: int) -> _Sending | Verdict:
+    def prepare(self, server: str, push: Push, index: int, *, suspect: bool) -> _Sending | Verdict:
         """What is decided without limits and provider."""
         now = int(self._clock() * 1000)
         try:
-            claims = open_handle(push.handle, epochs=self._epochs, server=server, now=now)
+            claims = open_handle(push.handle, epochs=self.epochs, server=server, now=now)
         except Expired:
-            return Verdict("gone", "handle_expired")
+            return _HANDLE_EXPIRED
         except CryptoError:
-            return Verdict("gone", "handle_invalid")
+            return _HANDLE_INVALID
         fault = _unsuitable(push, claims)
         if fault is not None:
             return fault
-        provider = self._providers.get((claims.provider, claims.app, claims.environment))
-        if provider is None or claims.token is None:
+        app = (claims.provider, claims.app, claims.environment)
+        provider = self._providers.get(app)
+        if provider is None:
             return NOT_CONFIGURED
-        return _Sending(index, provider, _delivery(push, claims.token), claims.issued_at)
+        return _Sending(
+            index, app, provider, _delivery(push, claims, server, suspect=suspect), claims.issued_at
+        )
 
-    async def _take(
-        self, batch: "_Batch", sendings: Sequence[_Sending], rules: Sequence[Rule]
+    def is_suspect(self, server: str) -> bool:
+        return self._limits.bad_tokens.is_suspect(server)
+
+    async def _take(self, batch: "_Batch", sendings: Sequence[_Sending], rules: Rules) -> list[_Sending]:
+        """Those that are within every limit, the urgent first; the others have their outcome then."""
+        groups: dict[tuple[bool, AppKey | None], list[_Sending]] = defaultdict(list)
+        for sending in sendings:
+            project = sending.app if sending.app in self._quotas else None
+            groups[not sending.delivery.high, project].append(sending)
+        within: list[_Sending] = []
+        for (normal, project), group in sorted(groups.items(), key=lambda group: group[0][0]):
+            common = rules.of(high=not normal)
+            if project is not None:
+                common += self._limits.project_rules(project[1], self._quotas[project], high=not normal)
+            within += await self._take_group(batch, group, common)
+        return within
+
+    async def _take_group(
+        self, batch: "_Batch", group: Sequence[_Sending], common: Sequence[Rule]
     ) -> list[_Sending]:
-        """Those that are within every limit; the others have their outcome then."""
         now = self._clock()
-        tokens = [self._limits.token_rule(batch.server, sending.delivery.token) for sending in sendings]
+        tokens = [self._limits.token_rule(batch.server, sending.delivery.token) for sending in group]
         within = []
-        for sending, blocked in zip(sendings, await self._counts.take(rules, tokens, now), strict=True):
+        for sending, blocked in zip(group, await self._counts.take(common, tokens, now), strict=True):
             if blocked is None:
                 within.append(sending)
             else:
-                wait = seconds_to_wait(blocked.resets_at(now) - now)
-                batch.refuse(sending, Verdict("retry", "limited", retry_after=min(wait, LONGEST_WAIT)))
+                wait = min(seconds_to_wait(blocked.resets_at(now) - now), LONGEST_WAIT)
+                reason = "throttled" if self._limits.is_projects(blocked) else "limited"
+                batch.settle(sending.index, sending.delivery.id, Verdict("retry", reason, None, wait))
         return within
 
-    def count(self, server: str, provider: str | None, verdict: Verdict) -> None:
-        self._metrics.pushes(provider or _NO_PROVIDER, verdict.status, verdict.reason or "").inc()
-        if provider is None:
-            return
-        bad = verdict.reason in BAD_TOKENS
-        if bad or verdict.status == "accepted":
-            self._limits.bad_tokens.record(server, bad=bad, now=self._clock())
+    def count(self, server: str, settled: Sequence["_Settled"]) -> None:
+        """Count outcomes, each of them in its order."""
+        now, bad_tokens = self._clock(), self._limits.bad_tokens
+        for _, provider, verdict in settled:
+            bad = verdict.reason in BAD_TOKENS
+            if provider != _NO_PROVIDER and (bad or verdict.status == "accepted"):
+                bad_tokens.record(server, bad=bad, now=now)
+        counted = Counter(
+            (provider, verdict.status, verdict.reason or "") for _, provider, verdict in settled
+        )
+        for labels, number in counted.items():
+            self._metrics.pushes(*labels).inc(number)
+
+    def took(self, provider: str, seconds: float) -> None:
+        self._metrics.sends(provider).observe(seconds)
 
 
 class _Batch:
@@ -171,49 +187,70 @@ class _Batch:
     def __init__(self, forwarder: Forwarder, server: str, size: int) -> None:
         self._forwarder = forwarder
         self.server = server
-        self._outcomes: list[Outcome | None] = [None] * size
-        self._pending: dict[int, _Sending] = {}
+        self._settled: list[_Settled | None] = [None] * size
+        self._sent: list[_Sending] = []
+        self._open = 0
+        self._last: asyncio.Future[None] | None = None
 
     def begin(self, items: Sequence[Item]) -> list[_Sending]:
+        """What goes on to limits and providers; the others are settled."""
         seen: set[str] = set()
+        sendings = []
+        suspect = self._forwarder.is_suspect(self.server)
         for index, item in enumerate(items):
             push = read_item(item, seen)
             if isinstance(push, Outcome):
-                self._settle(index, push.id, None, Verdict(push.status, push.reason))
+                self.settle(index, push.id, Verdict(push.status, push.reason))
                 continue
-            prepared = self._forwarder.prepare(self.server, push, index)
+            prepared = self._forwarder.prepare(self.server, push, index, suspect=suspect)
             if isinstance(prepared, Verdict):
-                self._settle(index, push.id, None, prepared)
+                self.settle(index, push.id, prepared)
             else:
-                self._pending[index] = prepared
-        return list(self._pending.values())
+                sendings.append(prepared)
+        return sendings
 
-    def note(self, sending: _Sending, verdict: Verdict) -> None:
-        del self._pending[sending.index]
-        self._settle(
-            sending.index, sending.delivery.id, sending.provider, _since_issued(verdict, sending.issued_at)
-        )
+    def settle(self, index: int, push_id: str | None, verdict: Verdict, provider: str = _NO_PROVIDER) -> None:
+        self._settled[index] = (push_id, provider, verdict)
 
-    def refuse(self, sending: _Sending, verdict: Verdict) -> None:
-        """The outcome of a push that goes to no provider."""
-        del self._pending[sending.index]
-        self._settle(sending.index, sending.delivery.id, None, verdict)
+    def send(self, sending: _Sending) -> Done:
+        """Note that it is with its provider; what to call with the verdict."""
+        self._open += 1
+        self._sent.append(sending)
+        return partial(self._note, sending, perf_counter())
 
-    def finish(self) -> list[Outcome]:
-        for sending in tuple(self._pending.values()):
-            self.note(sending, TIMEOUT)
-        return [outcome for outcome in self._outcomes if outcome is not None]
+    def _note(self, sending: _Sending, began: float, verdict: Verdict) -> None:
+        if self._settled[sending.index] is not None:
+            return  # it timed out before
+        provider = sending.app[0]
+        self.settle(sending.index, sending.delivery.id, _since_issued(verdict, sending.issued_at), provider)
+        self._forwarder.took(provider, perf_counter() - began)
+        self._open -= 1
+        if self._open == 0 and self._last is not None and not self._last.done():
+            self._last.set_result(None)
 
-    def _settle(self, index: int, push_id: str | None, provider: Provider | None, verdict: Verdict) -> None:
-        self._forwarder.count(self.server, None if provider is None else provider.app.provider, verdict)
-        self._outcomes[index] = Outcome(
-            id=push_id,
-            status=verdict.status,
-            reason=verdict.reason,
-            providerId=verdict.provider_id,
-            retryAfter=verdict.retry_after,
-            since=verdict.since,
-        )
+    async def finished(self) -> list[Outcome]:
+        """Every outcome, in order, when the last has come or the time is over."""
+        if self._open:
+            self._last = asyncio.get_running_loop().create_future()
+            await asyncio.wait((self._last,), timeout=ANSWER_SECONDS)
+            self._last.cancel()
+        for sending in self._sent:
+            if self._settled[sending.index] is None:
+                self.settle(sending.index, sending.delivery.id, TIMEOUT, sending.app[0])
+        settled = [one for one in self._settled if one is not None]
+        self._forwarder.count(self.server, settled)
+        return [_outcome(push_id, verdict) for push_id, _, verdict in settled]
+
+
+def _outcome(push_id: str | None, verdict: Verdict) -> Outcome:
+    return Outcome(
+        id=push_id,
+        status=verdict.status,
+        reason=verdict.reason,
+        providerId=verdict.provider_id,
+        retryAfter=verdict.retry_after,
+        since=verdict.since,
+    )
 
 
 def _since_issued(verdict: Verdict, issued_at: int) -> Verdict:
@@ -233,13 +270,17 @@ def _unsuitable(push: Push, claims: HandleClaims) -> Verdict | None:
     return None
 
 
-def _delivery(push: Push, token: str) -> Delivery:
+def _delivery(push: Push, claims: HandleClaims, server: str, *, suspect: bool) -> Delivery:
+    subscription = claims.subscription
     return Delivery(
         id=push.id,
-        token=token,
+        token=claims.token or "" if subscription is None else subscription.endpoint,
         data={} if push.envelope is UNSET else {"hp": push.envelope},
         high=push.priority == "high",
         ttl=push.ttl,
         collapse=push.collapse,
         background=push.type == "background",
+        server=server,
+        suspect=suspect,
+        subscription=subscription,
     )

@@ -6,6 +6,7 @@ sent to the token instead of being answered, whatever becomes of that send: whoe
 and learns nothing about it otherwise.
 """
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -157,5 +158,8 @@ class HandleIssuer:
             ttl=_PUSHED_TTL,
             collapse=b64u(self._random(16)),
             background=True,
+            server=wanted.server,
         )
-        await provider.send(delivery)
+        sent = asyncio.get_running_loop().create_future()
+        provider.send(delivery, sent.set_result)
+        await sent

@@ -7,16 +7,21 @@ A push is counted only if every limit that it meets has room: what is refused co
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, TypeVar
 
-from relay.config import LimitSettings
+from relay.config import FCM_QUOTA, LimitSettings
 from relay.errors import Problem, seconds_to_wait
 
 WINDOW_SECONDS: Final = 60
 HISTORY: Final = 100
+SUSPECT: Final = 10
+"""A provider that sees many bad tokens on a connection allows it less: who sends more than so many of its last 100 to bad
+ones gets connections apart from the others'."""
+
+_PROJECTS: Final = 10_000
 _HISTORY_MASK: Final = (1 << HISTORY) - 1
 _ALL: Final = b""
 _Value = TypeVar("_Value")
@@ -43,16 +48,16 @@ class Window:
         entry = self._keys.get(key)
         return now + WINDOW_SECONDS if entry is None or now >= entry[1] else entry[1]
 
-    def take(self, key: bytes, now: float) -> None:
+    def take(self, key: bytes, now: float, count: int = 1) -> None:
         entry = self._keys.get(key)
         if entry is not None and now < entry[1]:
-            entry[0] += 1
+            entry[0] += count
             return
         if entry is not None:
             del self._keys[key]
         while self._keys and (len(self._keys) >= self._capacity or self._oldest_is_over(now)):
             self._keys.popitem(last=False)
-        self._keys[key] = [1, now + WINDOW_SECONDS]
+        self._keys[key] = [count, now + WINDOW_SECONDS]
 
     def note(self, key: bytes, count: int, ends: float, now: float) -> None:
         """What all processes together have counted by now, where that is more than is known here."""
@@ -85,6 +90,21 @@ class Rule:
         return self.window.resets_at(self.key, now)
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a caller's pushes count against: all of them, and those of normal priority besides."""
+
+    every: tuple[Rule, ...]
+    normal: Rule
+
+    def of(self, *, high: bool) -> tuple[Rule, ...]:
+        return self.every if high else (*self.every, self.normal)
+
+    @property
+    def shown(self) -> tuple[Rule, ...]:
+        return (*self.every, self.normal)
+
+
 class BadTokens:
     """Which servers send to bad tokens; one with more than half of its last 100 bad waits."""
 
@@ -103,6 +123,10 @@ class BadTokens:
         elif history:
             _put(self._history, server, history, self._capacity)
 
+    def is_suspect(self, server: str) -> bool:
+        """Whether so many were bad that its pushes should not go where others' do."""
+        return self._history.get(server, 0).bit_count() > SUSPECT
+
     def waits_until(self, server: str, now: float) -> float | None:
         until = self._until.get(server)
         return None if until is None or until <= now else until
@@ -116,57 +140,75 @@ def _put(entries: OrderedDict[str, _Value], key: str, value: _Value, capacity: i
 
 
 class Limits:
-    """Every limit of one relay process."""
+    """Every limit of one relay process.
 
-    def __init__(self, settings: LimitSettings, *, is_open: bool) -> None:
-        self._settings = settings
+    `alone` says how many processes share what is allowed without counting together, now: each has its part of every limit.
+    """
+
+    def __init__(self, settings: LimitSettings, *, is_open: bool, alone: Callable[[], int]) -> None:
         self._is_open = is_open
+        self._alone = alone
+        self._normal_percent = settings.normal_percent
         server = settings.open_server if is_open else settings.server
         self.server = Window("server", server, settings.known_servers)
+        self.normal = Window("normal", self._for_normal(server), settings.known_servers)
         self.token = Window("token", settings.token, settings.known_tokens)
+        self.project = Window("project", FCM_QUOTA, _PROJECTS)
+        self.normal_project = Window("normal-project", self._for_normal(FCM_QUOTA), _PROJECTS)
         self.address = Window("address", settings.open_address, settings.known_addresses)
         self.total = Window("total", settings.open_total, 1)
         self.requests = Window("requests", settings.open_requests, settings.known_addresses)
         self.handles = Window("handles", settings.handles, settings.known_addresses)
         self.bad_tokens = BadTokens(settings.bad_token_wait, settings.known_servers)
 
-    def rules(self, server: str, quota: int | None, address: bytes) -> tuple[Rule, ...]:
-        """What each push of this caller is counted against, besides its token."""
-        own = Rule(self.server, server.encode(), quota or self.server.limit)
-        if not self._is_open:
-            return (own,)
-        return (
-            own,
-            Rule(self.address, address, self.address.limit),
-            Rule(self.total, _ALL, self.total.limit),
-        )
+    def _for_normal(self, limit: int) -> int:
+        return max(1, limit * self._normal_percent // 100)
+
+    def _rule(self, window: Window, key: bytes, limit: int | None = None) -> Rule:
+        return Rule(window, key, max(1, (limit or window.limit) // self._alone()))
+
+    def rules(self, server: str, quota: int | None, address: bytes) -> Rules:
+        """What the pushes of this caller are counted against, besides their tokens and projects."""
+        key, limit = server.encode(), quota or self.server.limit
+        every = [self._rule(self.server, key, limit)]
+        if self._is_open:
+            every += [self._rule(self.address, address), self._rule(self.total, _ALL)]
+        return Rules(tuple(every), self._rule(self.normal, key, self._for_normal(limit)))
+
+    def project_rules(self, project: str, quota: int, *, high: bool) -> tuple[Rule, ...]:
+        """What a push to this FCM project is counted against: Google counts what it refuses too."""
+        key = project.encode()
+        every = self._rule(self.project, key, quota)
+        return (every,) if high else (every, self._rule(self.normal_project, key, self._for_normal(quota)))
+
+    def is_projects(self, rule: Rule) -> bool:
+        """Whether it is the provider's limit, not ours."""
+        return rule.window in (self.project, self.normal_project)
 
     def token_rule(self, server: str, token: str) -> Rule:
         # Half of the digest names a token well enough to count by, and keeps none of it.
-        return Rule(self.token, sha256(f"{server}\0{token}".encode()).digest()[:16], self.token.limit)
+        return self._rule(self.token, sha256(f"{server}\0{token}".encode()).digest()[:16])
 
     def address_rules(self, address: bytes) -> tuple[Rule, ...]:
         """What the unsigned requests of an address are counted against."""
         handles = self.handle_rule(address)
-        if not self._is_open:
-            return (handles,)
-        return (Rule(self.requests, address, self.requests.limit), handles)
+        return (self._rule(self.requests, address), handles) if self._is_open else (handles,)
 
     def handle_rule(self, address: bytes) -> Rule:
-        return Rule(self.handles, address, self.handles.limit)
+        return self._rule(self.handles, address)
 
     def admit_request(self, address: bytes, now: float) -> None:
         """Where anybody is admitted, a signature is checked only within the address's limit."""
         if self._is_open:
-            _take_or_refuse(Rule(self.requests, address, self.requests.limit), now)
+            _take_or_refuse(self._rule(self.requests, address), now)
 
-    def admit_batch(self, server: str, rules: Sequence[Rule], now: float) -> None:
+    def admit_batch(self, server: str, rules: Rules, now: float) -> None:
         """A request as a whole: refused where the server waits, or could not push a single time."""
         until = self.bad_tokens.waits_until(server, now)
         if until is not None:
             detail = f"more than half of the last {HISTORY} tokens were bad; retire the handles that are gone"
             raise Problem("limited", detail, retry_after=until - now)
-        blocked = refusal(rules, now)
+        blocked = refusal(rules.every, now)
         if blocked is not None:
             raise limited(blocked, now)
 
@@ -176,9 +218,25 @@ def refusal(rules: Iterable[Rule], now: float) -> Rule | None:
     return next((rule for rule in rules if rule.remaining(now) < 1), None)
 
 
-def take(rules: Iterable[Rule], now: float) -> None:
-    for rule in rules:
-        rule.window.take(rule.key, now)
+def take(common: Sequence[Rule], own: Sequence[Rule], now: float) -> list[Rule | None]:
+    """Count pushes in order, each against `common` and one of `own`: the rule that refuses it, or None."""
+    tightest = min(common, key=lambda rule: rule.remaining(now), default=None)
+    room = len(own) if tightest is None else tightest.remaining(now)
+    blocked: list[Rule | None] = []
+    taken = 0
+    for rule in own:
+        if taken >= room:
+            blocked.append(tightest)
+        elif rule.remaining(now) < 1:
+            blocked.append(rule)
+        else:
+            rule.window.take(rule.key, now)
+            blocked.append(None)
+            taken += 1
+    if taken:
+        for rule in common:
+            rule.window.take(rule.key, now, taken)
+    return blocked
 
 
 def headers(rules: Sequence[Rule], now: float) -> dict[str, str]:

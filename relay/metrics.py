@@ -45,7 +45,9 @@ class Metrics:
             registry=self.registry,
         )
         self.in_flight = Gauge(
-            "hushpost_relay_pushes_in_flight", "Pushes that a provider holds now", registry=self.registry
+            "hushpost_relay_pushes_in_flight",
+            "Pushes of requests that wait for a provider now",
+            registry=self.registry,
         )
         self.nonces = Gauge(
             "hushpost_relay_nonces", "Requests that are remembered against replay", registry=self.registry

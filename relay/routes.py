@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from crypto.httpsig import OUTCOME, PUSH, STATUS, STATUS_ANSWER
 from relay.address import client_address
+from relay.bodies import Bodies
 from relay.config import HandleDelivery, RelayConfig
 from relay.counts import Counts
 from relay.directory import Directory
@@ -26,6 +27,7 @@ from relay.signed import (
     Caller,
     Endpoint,
     Verifier,
+    body_length,
     read_body,
     refuse_encoding,
     refuse_query,
@@ -60,6 +62,7 @@ class Routes:
         providers: Mapping[AppKey, Provider],
         limits: Limits,
         counts: Counts,
+        bodies: Bodies,
         metrics: Metrics,
         clock: Callable[[], float],
         log: structlog.stdlib.BoundLogger,
@@ -72,12 +75,11 @@ class Routes:
         self._providers = providers
         self._limits = limits
         self._counts = counts
+        self._bodies = bodies
         self._metrics = metrics
         self._clock = clock
         self._log = log
-        webpush = [
-            App(provider="webpush", app=name, environment="production") for name in config.webpush_apps
-        ]
+        webpush = [App(provider="webpush", app=one.app, environment="production") for one in config.webpush]
         self._apps = [*(provider.app for provider in providers.values()), *webpush]
         self._issued_for = frozenset((app.provider, app.app, app.environment) for app in self._apps)
 
@@ -88,7 +90,11 @@ class Routes:
         return await self._verifier.serve(request, STATUS_ENDPOINT, self._status)
 
     async def _push(self, request: web.Request, caller: Caller) -> bytes:
-        body = await read_body(request, MAX_BYTES)
+        length = body_length(request, MAX_BYTES)
+        with self._bodies.held(caller.server, length):
+            return await self._forward(request, caller, await read_body(request, length))
+
+    async def _forward(self, request: web.Request, caller: Caller, body: bytes) -> bytes:
         caller.check_digest(body)
         refuse_query(request)
         require_json(request)
@@ -111,14 +117,14 @@ class Routes:
                 remaining=rule.remaining(now),
                 resetsAt=int(rule.resets_at(now) * 1000),
             )
-            for rule in caller.rules
+            for rule in caller.rules.shown
         ]
         return msgspec.json.encode(Status(limits=states, apps=self._apps, server=caller.server))
 
     async def handles(self, request: web.Request) -> web.Response:
         refuse_encoding(request)
         await self._counts.take_handle(client_address(request, self._config.trusted_proxies), self._clock())
-        body = await read_body(request, LARGEST_REQUEST)
+        body = await read_body(request, body_length(request, LARGEST_REQUEST))
         refuse_query(request)
         require_json(request)
         wanted = read_handle_request(decode(body), self._config, self._issued_for)

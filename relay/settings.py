@@ -17,15 +17,20 @@ from crypto.encoding import unb64u
 from crypto.errors import CryptoError
 from crypto.keys import EpochKey, IdentityKey, IdentityPublicKey, read_keys
 from relay.config import (
+    FCM_QUOTA,
     KNOWN_WEBPUSH_HOSTS,
     Admission,
     ApnsApp,
+    ApnsClient,
     ConfigError,
+    Count,
     Environment,
+    FcmClient,
     FcmProject,
     HandleDelivery,
     LimitSettings,
     RelayConfig,
+    WebPushApp,
 )
 
 APNS_HOSTS = {"production": "api.push.apple.com", "sandbox": "api.sandbox.push.apple.com"}
@@ -39,7 +44,7 @@ class ApnsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     key_id, team_id: ten characters each. environments: which of production and sandbox this key serves.
     host, port: where APNs is (Apple's by default, by environment). ca_file: PEM roots to trust instead of the
-    system's.
+    system's. client: what speaks to it, "http2" or "aioapns".
     """
 
     topic: str
@@ -51,6 +56,7 @@ class ApnsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     host: str | None = None
     port: Port = 443
     ca_file: str | None = None
+    client: ApnsClient = ApnsClient.HTTP2
 
     def __repr__(self) -> str:
         return f"ApnsSettings(topic={self.topic!r})"
@@ -61,7 +67,8 @@ class FcmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     project: the project id, where it differs from the key's. endpoint: scheme and host of FCM. token_uri:
     Google's token end point, where it differs from the key's. ca_file: PEM roots to trust for both, instead
-    of the system's.
+    of the system's. client: what speaks to it, "http2" or "aiohttp". quota: pushes a minute that Google takes for the
+    project.
     """
 
     service_account_file: str | None = None
@@ -70,9 +77,27 @@ class FcmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     endpoint: str = FCM_ENDPOINT
     token_uri: str | None = None
     ca_file: str | None = None
+    client: FcmClient = FcmClient.HTTP2
+    quota: Count = FCM_QUOTA
 
     def __repr__(self) -> str:
         return f"FcmSettings(project={self.project!r})"
+
+
+class WebPushSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One name under which Web Push subscriptions are taken, and its VAPID key.
+
+    key_file: what `hushpost keys new vapid` makes (PEM, or b64u of the 32-byte scalar); key: its text instead.
+    subject: a mailto: or https address at which push services reach the operator.
+    """
+
+    app: str
+    subject: str
+    key_file: str | None = None
+    key: str | None = None
+
+    def __repr__(self) -> str:
+        return f"WebPushSettings(app={self.app!r})"
 
 
 class RelaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,9 +111,13 @@ class RelaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     passes.
     handle_days: how long a handle is valid. handle_delivery: "direct" answers with the handle, "push" sends
     it to the token.
-    webpush_apps: names under which Web Push subscriptions are taken. webpush_hosts: services that may be
-    subscribed to ("*.example" for all below a name, "*" for all).
+    webpush: names under which Web Push subscriptions are taken. webpush_hosts: services that may be
+    subscribed to ("*.example" for all below a name, "*" for all). webpush_connect: "name=address:port" for services that
+    are reached elsewhere than their name says, and may lie inside. webpush_ca_file: PEM roots to trust for push services
+    instead of the system's.
     trusted_proxies: networks whose X-Forwarded-For is believed.
+    processes: of this relay on all machines together, by which limits are divided while they share nothing; 0 for those of
+    this machine. log_servers: name servers in the log by their key ids.
     """
 
     public_url: str
@@ -99,12 +128,16 @@ class RelaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     pass_keys: tuple[str, ...] = ()
     handle_days: Annotated[int, msgspec.Meta(ge=1, le=365)] = 90
     handle_delivery: HandleDelivery = HandleDelivery.DIRECT
-    webpush_apps: tuple[str, ...] = ()
     webpush_hosts: tuple[str, ...] = KNOWN_WEBPUSH_HOSTS
+    webpush_connect: tuple[str, ...] = ()
+    webpush_ca_file: str | None = None
     trusted_proxies: tuple[str, ...] = ()
+    processes: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 0
+    log_servers: bool = False
     limits: LimitSettings = LimitSettings()
     apns: tuple[ApnsSettings, ...] = ()
     fcm: tuple[FcmSettings, ...] = ()
+    webpush: tuple[WebPushSettings, ...] = ()
 
 
 def relay_config(
@@ -113,8 +146,12 @@ def relay_config(
     read_text: Callable[[str], str],
     issue_unconfigured: bool,
     redis_url: str,
+    workers: int = 1,
 ) -> RelayConfig:
-    """The configuration that these settings and the files they name amount to; `read_text` reads one by its path."""
+    """The configuration that these settings and the files they name amount to; `read_text` reads one by its path.
+
+    workers: processes of this relay on this machine.
+    """
     keys = _keys(read_text(settings.key_file))
     return RelayConfig(
         public_url=settings.public_url,
@@ -128,11 +165,15 @@ def relay_config(
         handle_delivery=settings.handle_delivery,
         apns=tuple(app for entry in settings.apns for app in _apns_apps(entry, read_text)),
         fcm=tuple(_fcm_project(entry, read_text) for entry in settings.fcm),
-        webpush_apps=settings.webpush_apps,
+        webpush=tuple(_webpush_app(entry, read_text) for entry in settings.webpush),
         webpush_hosts=settings.webpush_hosts,
+        webpush_connect=dict(_connect(text) for text in settings.webpush_connect),
+        webpush_roots=None if settings.webpush_ca_file is None else read_text(settings.webpush_ca_file),
         trusted_proxies=tuple(_network(text) for text in settings.trusted_proxies),
         limits=settings.limits,
         issue_unconfigured=issue_unconfigured,
+        processes=max(settings.processes, workers),
+        log_servers=settings.log_servers,
         redis_url=redis_url,
     )
 
@@ -183,6 +224,7 @@ def _apns_apps(entry: ApnsSettings, read_text: Callable[[str], str]) -> list[Apn
             host=entry.host or APNS_HOSTS[environment],
             port=entry.port,
             roots=roots,
+            client=entry.client,
         )
         for environment in entry.environments
     ]
@@ -200,7 +242,22 @@ def _fcm_project(entry: FcmSettings, read_text: Callable[[str], str]) -> FcmProj
     if entry.token_uri is not None:
         text = json.dumps({**account, "token_uri": entry.token_uri})
     roots = None if entry.ca_file is None else read_text(entry.ca_file)
-    return FcmProject(project, text, entry.endpoint.rstrip("/"), roots)
+    return FcmProject(project, text, entry.endpoint.rstrip("/"), roots, entry.client, entry.quota)
+
+
+def _webpush_app(entry: WebPushSettings, read_text: Callable[[str], str]) -> WebPushApp:
+    key = _one_of("relay.webpush.key", entry.key, entry.key_file, read_text)
+    return WebPushApp(entry.app, key, entry.subject)
+
+
+def _connect(text: str) -> tuple[str, tuple[str, int]]:
+    name, _, address = text.partition("=")
+    host, _, port = address.rpartition(":")
+    if not name or not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        raise ConfigError(
+            f"relay.webpush_connect: {text!r} is not of the form name=address:port, such as push.example=10.0.0.7:8443"
+        )
+    return name.lower(), (host.strip("[]"), int(port))
 
 
 def _one_of(name: str, text: str | None, path: str | None, read_text: Callable[[str], str]) -> str:

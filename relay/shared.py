@@ -76,6 +76,11 @@ class Shared:
         self._waiting: list[_Call] = []
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def up(self) -> bool:
+        """Whether Redis answered when it was last asked."""
+        return bool(self._up)
+
     def name(self, kind: str, key: bytes) -> str:
         """The name under which something is kept: its kind, and what can be told by nobody who has not the secret."""
         # BLAKE2's own keyed mode (RFC 7693): a quarter of an HMAC's time, and a batch has 500 names.

@@ -35,7 +35,7 @@ from relay.admission import PASS_HEADER, Gate
 from relay.config import RelayConfig
 from relay.counts import Counts
 from relay.errors import Problem, bad_request, origin
-from relay.limits import Limits, Rule
+from relay.limits import Limits, Rules
 from relay.metrics import Metrics
 from relay.wire import JSON_TYPE, PROBLEM_TYPE
 
@@ -57,7 +57,7 @@ class Caller:
     """A server whose signature was verified. `rules`: what its pushes count against."""
 
     server: str
-    rules: tuple[Rule, ...] = field(repr=False)
+    rules: Rules = field(repr=False)
     signature: RequestSignature = field(repr=False)
     context: RequestContext = field(repr=False)
 
@@ -84,7 +84,7 @@ class Verifier:
         log: structlog.stdlib.BoundLogger,
     ) -> None:
         self._config = config
-        self._gate = Gate(config)
+        self.gate = Gate(config)
         self._limits = limits
         self._counts = counts
         self._metrics = metrics
@@ -97,7 +97,9 @@ class Verifier:
         self.draining = False
 
     def pseudonym(self, server: str) -> str:
-        """A name for a server in logs, from which its key id cannot be found."""
+        """A name for a server in logs, from which its key id cannot be found, unless the operator wants that."""
+        if self._config.log_servers:
+            return server
         return hmac.new(self._log_key, server.encode(), sha256).hexdigest()[:12]
 
     async def serve(self, request: web.Request, endpoint: Endpoint, act: Act) -> web.Response:
@@ -120,7 +122,7 @@ class Verifier:
         try:
             signature = read_request(endpoint.request, request.headers.items())
             self._limits.admit_request(address, now)
-            quota = self._gate.admit(signature.keyid, request.headers.get(PASS_HEADER), now)
+            quota = self.gate.admit(signature.keyid, request.headers.get(PASS_HEADER), now)
             signature.verify(method=endpoint.method, target_uri=target)
         except SignatureFault as fault:
             raise Problem(fault.code, fault.detail) from None
@@ -139,7 +141,7 @@ class Verifier:
         await self._counts.use_nonce(
             signature.keyid,
             signature.nonce,
-            caller.rules,
+            caller.rules.shown,
             created=signature.created,
             expires=signature.expires,
             now=now,
@@ -165,7 +167,7 @@ class Verifier:
             created=int(now),
             lifetime=LIFETIME,
         )
-        headers = {"Content-Type": content_type, **signed, **limiting.headers(caller.rules, now)}
+        headers = {"Content-Type": content_type, **signed, **limiting.headers(caller.rules.shown, now)}
         return web.Response(status=status, body=body, headers=headers)
 
 
@@ -185,10 +187,16 @@ def require_json(request: web.Request) -> None:
         raise bad_request("Content-Type", f"must be {JSON_TYPE}")
 
 
+def body_length(request: web.Request, largest: int) -> int:
+    """How long the body will be, at most. Raises `body_too_large`."""
+    length = largest if request.content_length is None else request.content_length
+    if length > largest:
+        raise _too_large(largest)
+    return length
+
+
 async def read_body(request: web.Request, largest: int) -> bytes:
     """The body as sent. Raises `body_too_large`, and `bad_request` for one that does not come to its end."""
-    if (request.content_length or 0) > largest:
-        raise _too_large(largest)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):

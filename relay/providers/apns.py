@@ -6,7 +6,6 @@ more than one in twenty minutes. Payloads and headers are those of PROTOCOL.md, 
 message.
 """
 
-import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 
@@ -24,12 +23,12 @@ from relay.providers.apns_pool import ApnsPool, Unreachable
 from relay.providers.apns_reasons import verdict
 from relay.providers.provider import (
     CONNECTION_LOST,
-    SEND_SECONDS,
-    TIMEOUT,
     UNREACHABLE,
     UNUSABLE,
+    Attempts,
     Credentials,
     Delivery,
+    Done,
     Verdict,
     read_retry_after,
 )
@@ -82,21 +81,29 @@ def _load(text: str) -> EllipticCurvePrivateKey | None:
     return key if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1) else None
 
 
-def apns_providers(apps: tuple[ApnsApp, ...], clock: Callable[[], float]) -> list["ApnsProvider"]:
+def apns_providers(
+    apps: tuple[ApnsApp, ...], *, in_flight: int, clock: Callable[[], float]
+) -> list["ApnsProvider"]:
     """A provider for each app; those with the same key share its token."""
     tokens: dict[tuple[str, str, str], ProviderToken] = {}
     for app in apps:
         tokens.setdefault((app.team_id, app.key_id, app.key), ProviderToken(app, clock))
-    return [ApnsProvider(app, tokens[app.team_id, app.key_id, app.key], clock) for app in apps]
+    return [
+        ApnsProvider(app, tokens[app.team_id, app.key_id, app.key], in_flight=in_flight, clock=clock)
+        for app in apps
+    ]
 
 
 class ApnsProvider:
-    def __init__(self, app: ApnsApp, token: ProviderToken, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, app: ApnsApp, token: ProviderToken, *, in_flight: int, clock: Callable[[], float]
+    ) -> None:
         self.app = App(provider="apns", app=app.topic, environment=app.environment.value)
         self._config = app
         self._token = token
         self._clock = clock
         self._credentials = Credentials()
+        self._attempts = Attempts(self._attempt, in_flight)
         self._pool: ApnsPool | None = None
         authority = app.host if app.port == 443 else f"{app.host}:{app.port}"  # noqa: PLR2004  https's port
         self._constant = (
@@ -118,17 +125,18 @@ class ApnsProvider:
         self._pool = ApnsPool(self._config.host, self._config.port, context)
 
     async def close(self) -> None:
+        await self._attempts.close()
         if self._pool is not None:
             self._pool.close()
 
-    async def send(self, delivery: Delivery) -> Verdict:
+    def send(self, delivery: Delivery, done: Done) -> None:
+        self._attempts.begin(delivery, done)
+
+    async def _attempt(self, delivery: Delivery) -> Verdict:
         if self._pool is None or not self._token.usable:
             return UNUSABLE
         try:
-            async with asyncio.timeout(SEND_SECONDS):
-                found = await self._post(self._pool, delivery)
-        except TimeoutError:
-            return TIMEOUT
+            found = await self._post(self._pool, delivery)
         except Unreachable:
             return UNREACHABLE
         except ConnectionClosed:

@@ -6,7 +6,6 @@ Retry-After and throws FCM's error code away. Requests go through aiohttp, answe
 for a device at most.
 """
 
-import asyncio
 import json
 import ssl
 from collections.abc import Callable
@@ -25,8 +24,10 @@ from relay.providers.provider import (
     TIMEOUT,
     UNREACHABLE,
     UNUSABLE,
+    Attempts,
     Credentials,
     Delivery,
+    Done,
     Verdict,
     read_retry_after,
 )
@@ -60,11 +61,12 @@ class _Messages(FCMNotification):  # type: ignore[misc]  # pyfcm has no types
 
 
 class FcmProvider:
-    def __init__(self, project: FcmProject, clock: Callable[[], float]) -> None:
+    def __init__(self, project: FcmProject, *, in_flight: int, clock: Callable[[], float]) -> None:
         self.app = App(provider="fcm", app=project.project, environment="production")
         self._project = project
         self._clock = clock
         self._credentials = Credentials()
+        self._attempts = Attempts(self._attempt, in_flight)
         self._account = _load(project)
         self._messages = None if self._account is None else _Messages(project, self._account)
         self._access: AccessToken | None = None
@@ -88,18 +90,21 @@ class FcmProvider:
         )
 
     async def close(self) -> None:
+        await self._attempts.close()
         if self._session is not None and self._access is not None:
             await self._session.close()
             await self._access.close()
 
-    async def send(self, delivery: Delivery) -> Verdict:
+    def send(self, delivery: Delivery, done: Done) -> None:
+        self._attempts.begin(delivery, done)
+
+    async def _attempt(self, delivery: Delivery) -> Verdict:
         try:
-            async with asyncio.timeout(SEND_SECONDS):
-                found = await self._send(delivery)
-        except TimeoutError:
-            return TIMEOUT
+            found = await self._send(delivery)
         except NoAccess as error:
             found = error.verdict
+        except TimeoutError:
+            return TIMEOUT
         except (aiohttp.ClientError, OSError):
             return UNREACHABLE
         self._credentials.saw(found, self._clock())

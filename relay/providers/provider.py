@@ -6,11 +6,17 @@ looked up in one place. `reason` is ours and in snake case; a provider's own tex
 since it may quote the token.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
+import msgspec
+import structlog
+
+from crypto.handle import Subscription
+from relay.errors import origin
+from relay.fair import FairQueue
 from relay.wire import App, OutcomeStatus
 
 SEND_SECONDS: Final = 8.0
@@ -26,21 +32,29 @@ REFUSED_CREDENTIALS: Final = frozenset({"credentials_refused", "credentials_unus
 """Reasons that say ours are no good: the relay is then not ready."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """`data` is what rides in the payload: `hp`, or `hh` and `rq`, or nothing for a wake; `ttl` in seconds."""
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """`data` is what rides in the payload: `hp`, or `hh` and `rq`, or nothing for a wake; `ttl` in seconds.
+
+    token: the device's, or `subscription` in its place. server: whose push it is, for fairness among them. suspect: that
+    server sends mostly to bad tokens.
+    """
 
     id: str
-    token: str = field(repr=False)
-    data: Mapping[str, str] = field(repr=False)
+    token: str
+    data: Mapping[str, str]
     high: bool
     ttl: int
     collapse: str
     background: bool
+    server: str
+    suspect: bool = False
+    subscription: Subscription | None = None
+
+    def __repr__(self) -> str:
+        return f"Delivery(id={self.id!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """`retry_after` in seconds, `since` in milliseconds since the epoch."""
 
     status: OutcomeStatus
@@ -51,7 +65,12 @@ class Verdict:
 
     def after(self, seconds: int | None) -> "Verdict":
         """The same with the provider's own wish, where it has one."""
-        return self if seconds is None else replace(self, retry_after=min(seconds, LONGEST_WAIT))
+        if seconds is None:
+            return self
+        return msgspec.structs.replace(self, retry_after=min(seconds, LONGEST_WAIT))
+
+
+Done: TypeAlias = Callable[[Verdict], None]
 
 
 class Provider(Protocol):
@@ -65,12 +84,65 @@ class Provider(Protocol):
 
     async def close(self) -> None: ...
 
-    async def send(self, delivery: Delivery) -> Verdict:
-        """One attempt, over within `SEND_SECONDS`. Faults of provider or network are verdicts, not exceptions."""
+    def send(self, delivery: Delivery, done: Done) -> None:
+        """Make one attempt. `done` is called once, within `SEND_SECONDS`, in this loop, perhaps before this returns.
+
+        Faults of provider or network are verdicts, not exceptions.
+        """
 
     @property
     def trouble(self) -> str | None:
         """Why its credentials cannot be used, or None."""
+
+
+class _Waiting(msgspec.Struct, frozen=True):
+    delivery: Delivery
+    done: Done
+    sender: str
+    urgent: bool
+    deadline: float
+
+
+class Attempts:
+    """The attempts of a provider whose client is made of coroutines: so many at once, the others wait in turns."""
+
+    def __init__(self, attempt: Callable[[Delivery], Coroutine[Any, Any, Verdict]], in_flight: int) -> None:
+        self._attempt = attempt
+        self._in_flight = in_flight
+        self._queue: FairQueue[_Waiting] = FairQueue()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, delivery: Delivery, done: Done) -> None:
+        deadline = asyncio.get_running_loop().time() + SEND_SECONDS
+        self._queue.put(_Waiting(delivery, done, delivery.server, delivery.high, deadline))
+        if len(self._tasks) < self._in_flight:
+            task = asyncio.create_task(self._work())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _work(self) -> None:
+        while (waiting := self._queue.pop()) is not None:
+            await self._make(waiting)
+
+    async def _make(self, waiting: _Waiting) -> None:
+        verdict = CONNECTION_LOST  # where it is cancelled, nobody knows what became of it
+        try:
+            async with asyncio.timeout_at(waiting.deadline):
+                verdict = await self._attempt(waiting.delivery)
+        except TimeoutError:
+            verdict = TIMEOUT
+        except Exception as error:  # noqa: BLE001  a fault in one push must not cost the others their outcomes
+            structlog.get_logger("relay").error("send_failed", error=origin(error))
+            verdict = INTERNAL
+        finally:
+            waiting.done(verdict)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while (waiting := self._queue.pop()) is not None:
+            waiting.done(CONNECTION_LOST)
 
 
 class Credentials:
@@ -96,6 +168,7 @@ class Credentials:
         return self._reason if now < self._until else None
 
 
+INTERNAL: Final = Verdict("retry", "internal")
 TIMEOUT: Final = Verdict("retry", "timeout")
 UNREACHABLE: Final = Verdict("retry", "unreachable")
 CONNECTION_LOST: Final = Verdict("retry", "connection_lost")

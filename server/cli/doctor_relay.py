@@ -163,7 +163,7 @@ async def _providers(look: RelayLook) -> Finding:
         return bad(
             "providers",
             "the relay has no app to push to",
-            "configure [[relay.apns]], [[relay.fcm]] or relay.webpush_apps where the relay runs",
+            "configure [[relay.apns]], [[relay.fcm]] or [[relay.webpush]] where the relay runs",
         )
     if troubles:
         return bad(

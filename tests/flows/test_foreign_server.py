@@ -93,7 +93,8 @@ def start(keys: Path, providers: Providers, tmp_path_factory: pytest.TempPathFac
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def relay(start: Start) -> AsyncIterator[Running]:
-    async with start(DENIED=keyid(DENIED), WEBPUSH_APPS="org.hushpost.web") as started:
+    webpush = {"WEBPUSH_0_APP": "org.hushpost.web", "WEBPUSH_0_SUBJECT": "mailto:operator@example.org"}
+    async with start(DENIED=keyid(DENIED), WEBPUSH_0_KEY=b64u(bytes([1]) * 32), **webpush) as started:
         yield started
 
 

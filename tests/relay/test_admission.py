@@ -38,7 +38,7 @@ async def test_a_pass_admits_its_server_with_its_quota(passing: Relay) -> None:
     for _ in range(2):
         answer = await _post(passing, _pass())
         assert answer.status == 200
-        assert answer.headers["RateLimit-Policy"] == '"server";q=10;w=60'
+        assert answer.headers["RateLimit-Policy"] == '"server";q=10;w=60, "normal";q=8;w=60'
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,9 @@ async def test_an_open_relay_limits_by_server_address_and_in_total(
 
     one = await relay.post(batch(SERVER_KEY, 1, 3))
     assert [outcome.reason for outcome in one.outcomes] == [None, None, "limited"]
-    assert one.headers["RateLimit"] == '"server";r=0;t=60, "address";r=1;t=60, "total";r=2;t=60'
+    assert one.headers["RateLimit"] == (
+        '"server";r=0;t=60, "address";r=1;t=60, "total";r=2;t=60, "normal";r=1;t=60'
+    )
     two = await relay.post(batch(STRANGER_KEY, 4, 2), key=STRANGER_KEY)
     assert [outcome.reason for outcome in two.outcomes] == [None, "limited"]
 

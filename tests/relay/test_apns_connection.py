@@ -36,11 +36,11 @@ async def test_a_connection_on_which_nothing_comes_is_left(
 ) -> None:
     handle = connected.handle(providers.token("apns"))
     await connected.push(push(handle, 1))
-    monkeypatch.setattr("relay.providers.apns.SEND_SECONDS", 0.2)
+    monkeypatch.setattr("relay.providers.provider.SEND_SECONDS", 0.2)
     providers.script("apns", kind="hang", times=1)
     [outcome] = await connected.push(push(handle, 2))
     assert outcome.reason == "timeout"
-    monkeypatch.setattr("relay.providers.apns.SEND_SECONDS", 5)
+    monkeypatch.setattr("relay.providers.provider.SEND_SECONDS", 5)
     [outcome] = await connected.push(push(handle, 3))
     assert outcome.status == "accepted"
     await providers.until(lambda _: providers.apns_connections == 1)

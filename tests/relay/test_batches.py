@@ -108,8 +108,8 @@ async def test_a_servers_limit_is_taken_push_by_push_and_told(
     )
     limited = answer.outcomes[2]
     assert (limited.status, limited.reason, limited.retryAfter) == ("retry", "limited", 60)
-    assert answer.headers["RateLimit"] == '"server";r=0;t=60'
-    assert answer.headers["RateLimit-Policy"] == '"server";q=2;w=60'
+    assert answer.headers["RateLimit"] == '"server";r=0;t=60, "normal";r=1;t=60'
+    assert answer.headers["RateLimit-Policy"] == '"server";q=2;w=60, "normal";q=1;w=60'
     whole = await relay.post(body_of([to_apns(relay, providers, 9)]))
     assert (whole.status, whole.code, whole.headers["Retry-After"]) == (429, "limited", "60")
     relay.verify(whole)

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from crypto.encoding import b64u
 from crypto.handle import open_handle
 from crypto.httpsig import SignatureFault, verify_directory
-from relay.config import Environment, HandleDelivery, LimitSettings
+from relay.config import Environment, HandleDelivery, LimitSettings, WebPushApp
 from relay.wire import DIRECTORY_PATH, HANDLES_PATH
 from simulator.providers import Providers
 from tests.relay.conftest import StartRelay, apns_app, fcm_project
@@ -160,7 +160,7 @@ async def test_even_an_open_relay_takes_no_address_for_a_push_service(
 
 
 async def test_an_app_that_is_not_configured_gets_no_handle(start_relay: StartRelay) -> None:
-    relay = await start_relay(webpush_apps=("web",))
+    relay = await start_relay(webpush=(WebPushApp("web", "", "mailto:a@example.org"),))
     assert (await _ask(relay, APNS)).document["field"] == "app"
     assert (await _ask(relay, WEBPUSH)).status == 201
     assert (await relay.send("GET", "/v1/apps")).document == [

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from relay.config import LimitSettings
 from relay.errors import Problem
-from relay.limits import BadTokens, Limits, Window, headers, refusal, take
+from relay.limits import BadTokens, Limits, Window, headers, take
 from relay.nonces import Nonces
 
 
@@ -38,31 +38,68 @@ def test_a_full_window_forgets_the_key_that_began_first() -> None:
     assert [window.remaining(key, 3, 1) for key in (b"a", b"b", b"c")] == [1, 0, 0]
 
 
+def limits(*, is_open: bool = False, alone: int = 1, **settings: int) -> Limits:
+    return Limits(LimitSettings(**settings), is_open=is_open, alone=lambda: alone)
+
+
 def test_what_one_limit_refuses_is_not_taken_from_the_others() -> None:
-    limits = Limits(LimitSettings(open_server=5, open_address=1), is_open=True)
-    rules = limits.rules("server", None, b"address")
-    assert refusal(rules, 0) is None
-    take(rules, 0)
-    blocked = refusal(rules, 0)
-    assert blocked is not None
-    assert blocked.window.name == "address"
+    every = limits(is_open=True, open_server=5, open_address=1)
+    rules = every.rules("server", None, b"address").every
+    tokens = [every.token_rule("server", token) for token in ("one", "two")]
+    first, second = take(rules, tokens, 0)
+    assert first is None
+    assert second is not None
+    assert second.window.name == "address"
     assert rules[0].remaining(0) == 4
+    assert [rule.remaining(0) for rule in tokens] == [119, 120]
+
+
+def test_a_device_that_has_had_enough_costs_its_server_nothing() -> None:
+    every = limits(token=2)
+    rules = every.rules("server", None, b"")
+    token = every.token_rule("server", "one")
+    assert [blocked is None for blocked in take(rules.every, [token] * 3, 0)] == [True, True, False]
+    assert rules.every[0].remaining(0) == 6_000 - 2
 
 
 def test_a_token_counts_for_each_server_by_itself() -> None:
-    limits = Limits(LimitSettings(token=1), is_open=False)
-    take([limits.token_rule("one", "token")], 0)
-    assert limits.token_rule("one", "token").remaining(0) == 0
-    assert limits.token_rule("two", "token").remaining(0) == 1
-    assert limits.token_rule("one", "other").remaining(0) == 1
+    every = limits(token=1)
+    take((), [every.token_rule("one", "token")], 0)
+    assert every.token_rule("one", "token").remaining(0) == 0
+    assert every.token_rule("two", "token").remaining(0) == 1
+    assert every.token_rule("one", "other").remaining(0) == 1
+
+
+def test_what_is_urgent_still_goes_when_what_is_not_has_used_its_part() -> None:
+    every = limits(server=10, normal_percent=80)
+    rules = every.rules("server", None, b"")
+    tokens = [every.token_rule("server", str(number)) for number in range(12)]
+    blocked = take(rules.of(high=False), tokens, 0)
+    assert [one.window.name for one in blocked if one is not None] == ["normal"] * 4
+    assert [one is None for one in take(rules.of(high=True), tokens[:3], 0)] == [True, True, False]
+
+
+def test_a_project_keeps_a_part_of_its_quota_for_the_urgent() -> None:
+    every = limits()
+    tokens = [every.token_rule("server", str(number)) for number in range(10)]
+    normal = take(every.project_rules("project", 10, high=False), tokens, 0)
+    assert [one is None for one in normal] == [True] * 8 + [False] * 2
+    assert all(every.is_projects(one) for one in normal if one is not None)
+    assert take(every.project_rules("project", 10, high=True), tokens[:3], 0)[2] is not None
+
+
+def test_processes_that_count_by_themselves_have_their_parts() -> None:
+    every = limits(alone=4, server=100, token=3)
+    assert [rule.limit for rule in every.rules("server", None, b"").shown] == [25, 20]
+    assert every.rules("server", 40, b"").every[0].limit == 10
+    assert every.token_rule("server", "token").limit == 1
 
 
 def test_the_fields_follow_the_draft() -> None:
-    limits = Limits(LimitSettings(), is_open=True)
-    fields = headers(limits.rules("server", 7, b"address"), 0)
+    fields = headers(limits(is_open=True).rules("server", 7, b"address").shown, 0)
     assert fields == {
-        "RateLimit-Policy": '"server";q=7;w=60, "address";q=600;w=60, "total";q=6000;w=60',
-        "RateLimit": '"server";r=7;t=60, "address";r=600;t=60, "total";r=6000;t=60',
+        "RateLimit-Policy": '"server";q=7;w=60, "address";q=600;w=60, "total";q=6000;w=60, "normal";q=5;w=60',
+        "RateLimit": '"server";r=7;t=60, "address";r=600;t=60, "total";r=6000;t=60, "normal";r=5;t=60',
     }
 
 

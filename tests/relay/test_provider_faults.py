@@ -41,7 +41,7 @@ async def test_a_broken_connection_to_fcm_is_a_retry(connected: Relay, providers
 async def test_a_silent_provider_times_out_and_costs_only_its_own_push(
     connected: Relay, providers: Providers, provider: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"relay.providers.{provider}.SEND_SECONDS", 0.3)
+    monkeypatch.setattr("relay.providers.provider.SEND_SECONDS", 0.3)
     make = to_apns if provider == "apns" else to_fcm
     await connected.push(make(connected, providers))
     silent = make(connected, providers, 2)
@@ -65,7 +65,6 @@ async def test_a_provider_that_says_nothing_holds_up_no_other(
     start_relay: StartRelay, providers: Providers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("relay.forward.ANSWER_SECONDS", 2)
-    monkeypatch.setattr("relay.forward.TASKS", 2)
     limits = LimitSettings(in_flight=2)
     relay = await start_relay(apns=(apns_app(providers),), fcm=(fcm_project(providers),), limits=limits)
     providers.script("apns", kind="hang")

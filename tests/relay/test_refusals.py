@@ -275,8 +275,10 @@ async def test_the_status_tells_a_server_its_limits_signed(relay: Relay) -> None
     document = answer.document
     assert document["server"] == SERVER_KEY.public.id
     assert document["apps"] == []
+    resets_at = relay.clock() + 60_000
     assert document["limits"] == [
-        {"name": "server", "limit": 6000, "remaining": 6000, "resetsAt": relay.clock() + 60_000}
+        {"name": "server", "limit": 6000, "remaining": 6000, "resetsAt": resets_at},
+        {"name": "normal", "limit": 4800, "remaining": 4800, "resetsAt": resets_at},
     ]
 
 

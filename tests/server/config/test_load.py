@@ -10,10 +10,16 @@ from server.cli.settings_tree import Setting, all_settings
 from server.config import database_url, listen_address
 
 SETTINGS = list(all_settings())
-APNS = {
-    "HUSHPOST_RELAY_APNS_0_TOPIC": "org.example",
-    "HUSHPOST_RELAY_APNS_0_KEY_ID": "ABCDE12345",
-    "HUSHPOST_RELAY_APNS_0_TEAM_ID": "FGHIJ67890",
+NEEDED = {
+    "apns": {
+        "HUSHPOST_RELAY_APNS_0_TOPIC": "org.example",
+        "HUSHPOST_RELAY_APNS_0_KEY_ID": "ABCDE12345",
+        "HUSHPOST_RELAY_APNS_0_TEAM_ID": "FGHIJ67890",
+    },
+    "webpush": {
+        "HUSHPOST_RELAY_WEBPUSH_0_APP": "web.example",
+        "HUSHPOST_RELAY_WEBPUSH_0_SUBJECT": "mailto:ada@example.org",
+    },
 }
 EXAMPLES = {
     "listen": "127.0.0.1:9",
@@ -29,6 +35,9 @@ EXAMPLES = {
     "format": "json",
     "environments": "sandbox",
     "issue_unconfigured": "true",
+    "log_servers": "true",
+    "body_bytes": "9000000",
+    "client": "http2",
     "relay_keys": "AA" * 21 + "A",
     "argon2_memory_kib": "9000",
     "trusted_proxies": "10.0.0.0/8",
@@ -50,7 +59,7 @@ def faults(file: Path | None, environ: dict[str, str]) -> list[str]:
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
 def test_every_setting_can_be_given_by_its_variable(setting: Setting) -> None:
     value = EXAMPLES.get(setting.key) or EXAMPLES.get(str(setting.path[-1]), "7")
-    needed = APNS if setting.path[:2] == ("relay", "apns") else {}
+    needed = NEEDED.get(str(setting.path[1]), {})
     loaded = load(None, {**needed, setting.variable: value})
     assert loaded.places[setting.path] == setting.variable
 
@@ -234,7 +243,7 @@ def test_a_file_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_a_misspelt_variable_of_an_app_is_answered_with_the_same_number() -> None:
-    assert faults(None, {**APNS, "HUSHPOST_RELAY_APNS_0_TOPIK": "x"}) == [
+    assert faults(None, {**NEEDED["apns"], "HUSHPOST_RELAY_APNS_0_TOPIK": "x"}) == [
         "HUSHPOST_RELAY_APNS_0_TOPIK: there is no such setting; did you mean HUSHPOST_RELAY_APNS_0_TOPIC?"
     ]
 
@@ -245,7 +254,7 @@ def test_the_clients_own_variables_are_no_settings() -> None:
 
 def test_secrets_do_not_show_in_the_settings_text() -> None:
     environ = {
-        **APNS,
+        **NEEDED["apns"],
         "HUSHPOST_DATABASE_URL": "postgresql://ada:hunter2@db/x",
         "HUSHPOST_RELAY_APNS_0_KEY": "hunter2",
         "HUSHPOST_RELAY_FCM_0_SERVICE_ACCOUNT": "hunter2",
