@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -56,6 +57,18 @@ class Google:
         self.url = ""
 
     def answer(self, request: Request) -> Outcome:
+        """Answer, with the time of the simulator's clock in it: that is how clients can find their own wrong."""
+        outcome = self._answer(request)
+        if isinstance(outcome, Reply):
+            return self._dated(outcome)
+        refusal = None if outcome.refusal is None else self._dated(outcome.refusal)
+        return Told(outcome.fault, lambda: self._dated(outcome.accept()), refusal)
+
+    def _dated(self, reply: Reply) -> Reply:
+        date = ("date", formatdate(self._exchange.clock(), usegmt=True))
+        return Reply(reply.status, (*reply.headers, date), reply.body)
+
+    def _answer(self, request: Request) -> Outcome:
         path = (request.header(":path") or "").partition("?")[0]
         if request.header(":method") != "POST":
             return self._missing(request, 405)
