@@ -5,12 +5,16 @@ mounted. No database, no disk: what a process knows (nonces, counters, connectio
 """
 
 from collections.abc import Callable
+from dataclasses import fields, replace
 from hashlib import sha256
+from typing import Final
 
 import structlog
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 
 from crypto.keys import Random
+from relay.admission import Gate
 from relay.bodies import Bodies
 from relay.config import Admission, RelayConfig
 from relay.counts import Counts
@@ -24,6 +28,7 @@ from relay.nonces import Nonces
 from relay.providers.apns import apns_providers
 from relay.providers.fcm import FcmProvider
 from relay.providers.provider import Provider
+from relay.readiness import Readiness
 from relay.routes import Routes
 from relay.shared import Shared
 from relay.signed import Verifier
@@ -37,14 +42,34 @@ from relay.wire import (
 
 METRICS: web.AppKey[Metrics] = web.AppKey("hushpost_relay_metrics", Metrics)
 """The mounted relay's metrics, for whoever wants to serve its registry elsewhere."""
+DRAIN: web.AppKey[Callable[[], None]] = web.AppKey("hushpost_relay_drain", Callable[[], None])  # type: ignore[arg-type]  # a callable has no class
+"""From now on requests that are not under way are answered `draining`, and connections closed behind their answers."""
+
+RELOAD: web.AppKey["Reload"] = web.AppKey("hushpost_relay_reload")
+"""What takes another configuration over while requests are under way; see `RELOADED`."""
+
+RELOADED: Final = ("allowlist", "denied", "pass_keys", "epochs")
+"""What may change without a restart: who may push, and which handles hold."""
 
 Clock = Callable[[], float]
+Reload = Callable[[RelayConfig], None]
 
 
-def build_relay(config: RelayConfig, *, clock: Clock, random: Random) -> web.Application:
-    """The application; `clock` in seconds since the epoch. Providers open at its start and close at its cleanup."""
+def build_relay(
+    config: RelayConfig,
+    *,
+    clock: Clock,
+    random: Random,
+    counted: CollectorRegistry | None = None,
+    shown: CollectorRegistry | None = None,
+) -> web.Application:
+    """The application; `clock` in seconds since the epoch. Providers open at its start and close at its cleanup.
+
+    `counted` is where it counts, `shown` what `/metrics` shows: without them, a registry of its own.
+    """
     log: structlog.stdlib.BoundLogger = structlog.get_logger("relay")
-    metrics = Metrics()
+    counted = counted or CollectorRegistry()
+    metrics = Metrics(counted, shown or counted)
     shared = _shared(config, metrics, log)
     limits = Limits(
         config.limits,
@@ -54,7 +79,7 @@ def build_relay(config: RelayConfig, *, clock: Clock, random: Random) -> web.App
     providers = _providers(config, clock)
     nonces = Nonces(capacity=config.limits.nonces, started=clock())
     counts = Counts(limits, nonces, shared)
-    metrics.nonces.set_function(nonces.__len__)
+    readiness = Readiness(tuple(providers.values()), metrics, [lambda: metrics.nonces.set(len(nonces))])
     verifier = Verifier(config, limits=limits, counts=counts, metrics=metrics, clock=clock, log=log)
     forwarder = Forwarder(
         epochs=config.epochs,
@@ -66,13 +91,18 @@ def build_relay(config: RelayConfig, *, clock: Clock, random: Random) -> web.App
         clock=clock,
         log=log,
     )
+
+    def issuer(config: RelayConfig) -> HandleIssuer:
+        return HandleIssuer(config, providers=providers, clock=clock, random=random)
+
     routes = Routes(
         config,
         verifier=verifier,
         forwarder=forwarder,
-        issuer=HandleIssuer(config, providers=providers, clock=clock, random=random),
+        issuer=issuer(config),
         directory=Directory(config, clock),
         providers=providers,
+        readiness=readiness,
         limits=limits,
         counts=counts,
         bodies=Bodies(config.limits.body_bytes),
@@ -80,9 +110,29 @@ def build_relay(config: RelayConfig, *, clock: Clock, random: Random) -> web.App
         clock=clock,
         log=log,
     )
-    framed = frame(config, limits=limits, metrics=metrics, clock=clock, log=log)
+    framed = frame(
+        config,
+        limits=limits,
+        metrics=metrics,
+        draining=lambda: verifier.draining,
+        clock=clock,
+        log=log,
+    )
     app = web.Application(middlewares=[framed])
     app[METRICS] = metrics
+
+    def reload(new: RelayConfig) -> None:
+        taken = replace(config, **{name: getattr(new, name) for name in RELOADED})
+        verifier.gate = Gate(taken)
+        forwarder.epochs = taken.epochs
+        routes.issuer = issuer(taken)
+        others = [one.name for one in fields(new) if one.name not in {*RELOADED, "redis_url"}]
+        left = [name for name in others if getattr(new, name) != getattr(config, name)]
+        log.info("reloaded", **{name: len(getattr(taken, name)) for name in RELOADED})
+        if left:
+            log.warning("these settings want a restart", settings=left)
+
+    app[RELOAD] = reload
     _add_routes(app, routes)
     _add_lifecycle(app, verifier, tuple(providers.values()), shared)
     return app
@@ -117,18 +167,28 @@ def _add_routes(app: web.Application, routes: Routes) -> None:
 
 
 def _add_lifecycle(
-    app: web.Application, verifier: Verifier, providers: tuple[Provider, ...], shared: Shared | None
+    app: web.Application,
+    verifier: Verifier,
+    providers: tuple[Provider, ...],
+    readiness: Readiness,
+    shared: Shared | None,
 ) -> None:
+    noting: list[asyncio.Task[None]] = []
+
     async def start(_: web.Application) -> None:
         if shared is not None:
             await shared.open()
         for provider in providers:
             await provider.open()
+        noting.append(asyncio.create_task(readiness.run()))
 
     async def drain(_: web.Application) -> None:
-        verifier.draining = True
+        verifier.drain()
 
     async def close(_: web.Application) -> None:
+        for task in noting:
+            task.cancel()
+            await asyncio.wait((task,))
         for provider in providers:
             await provider.close()
         if shared is not None:

@@ -3,6 +3,7 @@
 Who calls and how answers are signed is decided in `signed`, what may be asked in `handles` and `forward`.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -23,6 +24,7 @@ from relay.handles import LARGEST_REQUEST, HandleIssuer, read_handle_request
 from relay.limits import Limits
 from relay.metrics import Metrics
 from relay.providers.provider import Provider
+from relay.readiness import Readiness
 from relay.signed import (
     Caller,
     Endpoint,
@@ -60,6 +62,7 @@ class Routes:
         issuer: HandleIssuer,
         directory: Directory,
         providers: Mapping[AppKey, Provider],
+        readiness: Readiness,
         limits: Limits,
         counts: Counts,
         bodies: Bodies,
@@ -70,9 +73,9 @@ class Routes:
         self._config = config
         self._verifier = verifier
         self._forwarder = forwarder
-        self._issuer = issuer
+        self.issuer = issuer
         self._directory = directory
-        self._providers = providers
+        self._readiness = readiness
         self._limits = limits
         self._counts = counts
         self._bodies = bodies
@@ -129,9 +132,9 @@ class Routes:
         require_json(request)
         wanted = read_handle_request(decode(body), self._config, self._issued_for)
         await self._counts.take_token(wanted.address, self._clock())
-        handle, expires_at = self._issuer.issue(wanted)
+        handle, expires_at = self.issuer.issue(wanted)
         if self._config.handle_delivery is HandleDelivery.PUSH:
-            await self._issuer.send(wanted, handle)
+            await self.issuer.send(wanted, handle)
             return _json({}, status=202)
         return _json({"handle": handle, "expiresAt": expires_at}, status=201)
 
@@ -146,16 +149,7 @@ class Routes:
 
     async def readyz(self, _: web.Request) -> web.Response:
         """503 while a provider's credentials do not load or are refused, and while the process shuts down."""
-        troubles = [
-            {
-                "provider": one.app.provider,
-                "app": one.app.app,
-                "environment": one.app.environment,
-                "reason": trouble,
-            }
-            for one in self._providers.values()
-            if (trouble := one.trouble) is not None
-        ]
+        troubles = await self._readiness.troubles()
         if not troubles and not self._verifier.draining:
             return _json({"status": "ready"})
         document = {"status": "draining" if self._verifier.draining else "not_ready", "troubles": troubles}
@@ -164,9 +158,8 @@ class Routes:
         return response
 
     async def metrics(self, _: web.Request) -> web.Response:
-        return web.Response(
-            body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
-        )
+        body = await asyncio.to_thread(generate_latest, self._metrics.shown)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _json(document: object, *, status: int = 200) -> web.Response:
