@@ -1,0 +1,302 @@
+"""One soak: the processes, the servers that load them, the phases, and the verdict."""
+
+import asyncio
+import os
+import random
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+import aiohttp
+import psutil
+
+from crypto.keys import EpochKey, IdentityKey, read_keys
+from tests.harness import soak_servers as servers
+from tests.harness.process import HUSHPOST, Process, environment, free_port
+from tests.harness.soak_faults import Faults
+from tests.harness.soak_garbage import Garbage
+from tests.harness.soak_ledger import JUDGED_AFTER, Ledger
+from tests.harness.soak_providers import DRAIN_SECONDS, MAKERS, SimulatedProviders, simulated_providers
+from tests.harness.soak_servers import Relay, Server, Tally
+from tests.harness.soak_watch import Memory, disagreements, logged_faults, settled
+from tests.harness.soak_wire import Wire, wire_to
+
+TARGETS = 100
+GOOD = 3
+FLOODS = 12
+SETTLE_SECONDS = 15.0
+JUDGE_SECONDS = 1.0
+LOST_SECONDS = 3.0
+"""After a process was killed, answers may be missing for so long."""
+
+NAMES = (
+    *(f"good {number}" for number in range(GOOD)),
+    "probe",
+    "dead",
+    "huge",
+    "flood",
+    "vanishing",
+    "garbage",
+)
+PHASES = (("quiet", 1.0), ("faults", 4.0), ("flood", 1.0), ("faults", 4.0))
+"""Names, and their parts of a cycle."""
+
+CYCLE_SECONDS = 100.0
+SETTLING_PART = 0.4
+"""The part of a phase in which times are not taken: what went wrong before is still under way."""
+
+FLOOD_TIMES = 10.0
+FLOOD_SECONDS = 0.25
+"""A good server's single push may take so many times as long in a flood as in quiet, or so long."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    minutes: float
+    seed: int
+    workers: int = 1
+    cycle: float = CYCLE_SECONDS
+
+
+class Soak:
+    """`phase` is what goes on now."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        process: Process,
+        relay: Relay,
+        providers: SimulatedProviders,
+        wires: Mapping[str, Wire],
+        keys: Mapping[str, IdentityKey],
+        session: aiohttp.ClientSession,
+    ) -> None:
+        self.plan = plan
+        self.process = process
+        self.ledger = Ledger()
+        self.tally = Tally()
+        self.memory = Memory({"relay": process.pid, "providers": providers.pid})
+        self.phase = ""
+        self.killed = 0
+        self._chance = random.Random(plan.seed)  # noqa: S311 - a run is repeated with its seed
+        self.faults = Faults(session, providers.addresses["control"], wires, self._chance)
+        self._relay = relay
+        self._keys = keys
+        self._providers = providers
+        self._session = session
+        self._flood = asyncio.Event()
+        self._timed = "settling"
+
+    async def run(self) -> None:
+        """Everything, until the plan's time is over; then judge what is left."""
+        await self.faults.check()
+        until = time.monotonic() + self.plan.minutes * 60
+        reading = asyncio.create_task(self._read_records())
+        watching = [asyncio.create_task(one) for one in (self.memory.watch(), self._judge())]
+        load = [asyncio.create_task(one) for one in self._load()]
+        phases = asyncio.create_task(self._phases())
+        ended, _ = await asyncio.wait(
+            {phases, reading, *watching, *load},
+            timeout=until - time.monotonic(),
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        await _end([phases, *load])
+        await self._conclude()
+        await _end([*watching, reading])
+        for task in ended:
+            task.result()
+            self.ledger.violate("something ended before its time", str(task))
+
+    def _load(self) -> list[Coroutine[Any, Any, None]]:
+        url, session = self._relay.url, self._session
+        made = {name: self._server(name) for name in NAMES}
+        return [
+            *(servers.good(one, session) for name, one in made.items() if name.startswith("good")),
+            *(servers.flood(made["flood"], session, self._flood) for _ in range(FLOODS)),
+            servers.probe(made["probe"], session, lambda: self.tally.times[self._timed]),
+            servers.dead(made["dead"], session),
+            servers.huge(made["huge"], session),
+            servers.vanishing(made["vanishing"], session),
+            Garbage(made["garbage"], session, url, self.ledger).run(),
+        ]
+
+    def _server(self, name: str) -> Server:
+        return Server(
+            name,
+            self._keys[name],
+            relay=self._relay,
+            targets=self._providers.targets,
+            ledger=self.ledger,
+            tally=self.tally,
+            chance=random.Random(f"{self.plan.seed}/{name}"),  # noqa: S311 - a run is repeated with its seed
+        )
+
+    async def _phases(self) -> None:
+        whole = sum(part for _, part in PHASES)
+        while True:
+            for name, part in PHASES:
+                self.phase = name
+                await self._play(name, self.plan.cycle * part / whole)
+                await self._signal()
+
+    async def _play(self, name: str, seconds: float) -> None:
+        if name == "faults":
+            await self.faults.play(seconds)
+            return
+        await asyncio.sleep(seconds * SETTLING_PART)
+        if name == "flood":
+            self._flood.set()
+        self._timed = name
+        await asyncio.sleep(seconds * (1 - SETTLING_PART))
+        self._timed = "settling"
+        self._flood.clear()
+
+    async def _signal(self) -> None:
+        """Let the relay read its configuration again, or kill one of its processes."""
+        os.kill(self.process.pid, signal.SIGHUP)
+        children = psutil.Process(self.process.pid).children()
+        if self.plan.workers > 1 and children:
+            self.tally.expects_loss = True
+            self._chance.choice(children).kill()
+            self.killed += 1
+            await asyncio.sleep(LOST_SECONDS)
+            self.tally.expects_loss = False
+
+    async def _read_records(self) -> None:
+        async for provider, push_id, status, reason in self._providers.lines():
+            if push_id != "-":
+                self.ledger.recorded(provider, push_id, status, reason)
+
+    async def _judge(self) -> None:
+        while True:
+            self.ledger.judge(time.monotonic() - JUDGED_AFTER)
+            await asyncio.sleep(JUDGE_SECONDS)
+
+    async def _conclude(self) -> None:
+        """Nothing is sent any more: what is open ends, and the books are compared."""
+        self.phase = "settling"
+        counted = await settled(self._session, self._relay.url, SETTLE_SECONDS)
+        await asyncio.sleep(2 * DRAIN_SECONDS)
+        self.ledger.judge(time.monotonic())
+        if counted.in_flight:
+            self.ledger.violate("the relay holds pushes for ever", str(counted.in_flight))
+        if not self.killed:
+            for one in disagreements(counted, self.ledger.outcomes, self.ledger.unknown):
+                self.ledger.violate("the relay's totals are not the sum of its answers", one)
+        for name, growth in self.memory.growth().items():
+            if not growth.flat:
+                self.ledger.violate(f"memory of {name} grows", str(growth))
+        for line, count in logged_faults(self.process.log).items():
+            self.ledger.violate("an error in the log", f"{count} times {line}")
+        self._compare_times()
+
+    def _compare_times(self) -> None:
+        quiet, flood = (percentiles(self.tally.times[name]) for name in ("quiet", "flood"))
+        if quiet and flood and flood[1] > max(FLOOD_SECONDS, FLOOD_TIMES * quiet[1]):
+            self.ledger.violate(
+                "a good server waits for a flood", f"p99 {quiet[1]:.3f} s, in a flood {flood[1]:.3f} s"
+            )
+
+
+def percentiles(times: Sequence[float]) -> tuple[float, float] | None:
+    """The median and the 99th."""
+    if len(times) < 2:
+        return None
+    cuts = quantiles(times, n=100, method="inclusive")
+    return cuts[49], cuts[98]
+
+
+async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+@asynccontextmanager
+async def soaked(directory: Path, plan: Plan) -> AsyncIterator[Soak]:
+    """Start everything but the load."""
+    keys = {name: IdentityKey.generate(secrets.token_bytes) for name in NAMES}
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        )
+        providers = await stack.enter_async_context(simulated_providers(directory / "providers", TARGETS))
+        wires = {
+            name: await stack.enter_async_context(wire_to(providers.addresses[name].removeprefix("https://")))
+            for name in MAKERS
+        }
+        process = await _relay_process(directory, plan, providers, wires, keys)
+        stack.push_async_callback(process.stop)
+        await process.start(session)
+        made = read_keys((directory / "relay.keys").read_text())
+        relay = Relay(
+            process.url,
+            next(key.public for key in made if isinstance(key, IdentityKey)),
+            next(key for key in made if isinstance(key, EpochKey)),
+        )
+        yield Soak(plan, process, relay, providers, wires, keys, session)
+
+
+async def _relay_process(
+    directory: Path,
+    plan: Plan,
+    providers: SimulatedProviders,
+    wires: Mapping[str, Wire],
+    keys: Mapping[str, IdentityKey],
+) -> Process:
+    address = f"127.0.0.1:{free_port()}"
+    config = directory / "hushpost.toml"
+    allowed = [key.public.id for key in keys.values()]
+    config.write_text(_settings(directory, address, allowed, providers.addresses, wires))
+    making = await asyncio.create_subprocess_exec(
+        *(HUSHPOST, "keys", "new", "relay", "--config", config),
+        env=environment({}),
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    assert await making.wait() == 0, "hushpost keys new relay failed"
+    workers = ("--workers", str(plan.workers)) if plan.workers > 1 else ()
+    return Process("relay", ("relay", *workers), config, f"http://{address}", directory / "relay.log")
+
+
+def _settings(
+    directory: Path, address: str, allowed: Sequence[str], at: Mapping[str, str], wires: Mapping[str, Wire]
+) -> str:
+    apns, fcm = wires["apns"], wires["fcm"]
+    return f"""
+[relay]
+public_url = "http://{address}"
+listen = "{address}"
+key_file = "{directory / "relay.keys"}"
+allowlist = {list(allowed)}
+
+[relay.limits]
+server = 30000
+token = 60000
+bad_token_wait = 5
+known_tokens = 1000
+
+[[relay.apns]]
+topic = "{at["app"]}"
+key_id = "{at["keyId"]}"
+team_id = "{at["teamId"]}"
+key_file = "{at["apnsKeyFile"]}"
+environments = ["production"]
+host = "{apns.host}"
+port = {apns.port}
+ca_file = "{at["caFile"]}"
+
+[[relay.fcm]]
+service_account_file = "{at["serviceAccountFile"]}"
+endpoint = "https://{fcm.host}:{fcm.port}"
+token_uri = "https://{fcm.host}:{fcm.port}/token"
+ca_file = "{at["caFile"]}"
+
+[log]
+format = "json"
+"""
