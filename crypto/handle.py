@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from crypto.encoding import b64u, unb64u
 from crypto.errors import Altered, Expired, Malformed, NotMyKey, TooLarge
@@ -39,18 +39,46 @@ class Subscription:
     auth: str = field(repr=False)
 
 
-@dataclass(frozen=True)
-class HandleClaims:
+class HandleClaims(msgspec.Struct, frozen=True):
     """What a handle says; exactly one of `token` and `subscription` is there. Times in milliseconds."""
 
     provider: str
     app: str
     environment: str
-    token: str | None = field(repr=False)
-    subscription: Subscription | None = field(repr=False)
+    token: str | None
+    subscription: Subscription | None
     server: str
     issued_at: int
     expires_at: int
+
+    def __repr__(self) -> str:
+        return f"HandleClaims(provider={self.provider!r}, app={self.app!r}, environment={self.environment!r})"
+
+
+class _Keys(msgspec.Struct, frozen=True):
+    p256dh: str
+    auth: str
+
+
+class _Subscription(msgspec.Struct, frozen=True):
+    endpoint: str
+    keys: _Keys
+
+
+class _Written(msgspec.Struct, frozen=True, rename="camel"):
+    """The claims as they are written."""
+
+    provider: str
+    app: str
+    environment: str
+    server: str
+    issued_at: int
+    expires_at: int
+    token: str | None = None
+    subscription: _Subscription | None = None
+
+
+_READ = msgspec.json.Decoder(_Written)
 
 
 def seal_handle(claims: HandleClaims, *, epoch: EpochKey, nonce: bytes) -> str:
@@ -60,7 +88,7 @@ def seal_handle(claims: HandleClaims, *, epoch: EpochKey, nonce: bytes) -> str:
     if len(text) > length:
         raise TooLarge("the token does not fit a handle")
     head = _VERSION + epoch.number.to_bytes(4)
-    return b64u(head + nonce + AESGCM(epoch.secret).encrypt(nonce, text.ljust(length), _CONTEXT + head))
+    return b64u(head + nonce + epoch.cipher.encrypt(nonce, text.ljust(length), _CONTEXT + head))
 
 
 def open_handle(handle: str, *, epochs: Mapping[int, EpochKey], server: str, now: int) -> HandleClaims:
@@ -77,7 +105,7 @@ def open_handle(handle: str, *, epochs: Mapping[int, EpochKey], server: str, now
     if epoch is None:
         raise NotMyKey("sealed under an epoch that is not configured")
     try:
-        text = AESGCM(epoch.secret).decrypt(nonce, data[_NONCE_END:], _CONTEXT + head)
+        text = epoch.cipher.decrypt(nonce, data[_NONCE_END:], _CONTEXT + head)
     except InvalidTag:
         raise Altered("the handle does not open") from None
     claims = _read(text)
@@ -108,17 +136,20 @@ def _write(claims: HandleClaims) -> bytes:
 def _read(text: bytes) -> HandleClaims:
     # Authentic, so the relay (or an older release of it) wrote it: a fault here is a form it no longer knows.
     try:
-        document = json.loads(text)
-        subscription = document.get("subscription")
-        return HandleClaims(
-            provider=document["provider"],
-            app=document["app"],
-            environment=document["environment"],
-            token=document.get("token"),
-            subscription=subscription and Subscription(subscription["endpoint"], **subscription["keys"]),
-            server=document["server"],
-            issued_at=document["issuedAt"],
-            expires_at=document["expiresAt"],
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
+        read = _READ.decode(text)
+    except msgspec.MsgspecError:
         raise Malformed("the handle's claims are not of the known form") from None
+    found = read.subscription
+    subscription = (
+        found if found is None else Subscription(found.endpoint, found.keys.p256dh, found.keys.auth)
+    )
+    return HandleClaims(
+        read.provider,
+        read.app,
+        read.environment,
+        read.token,
+        subscription,
+        read.server,
+        read.issued_at,
+        read.expires_at,
+    )

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from crypto.encoding import b64u, unb64u
 from crypto.errors import Altered, CryptoError, Malformed
@@ -255,6 +256,10 @@ class EpochKey:
         _require_seed(self.secret)
         if not 0 <= self.number < 1 << 32:
             raise Malformed("an epoch's number has 32 bits")
+
+    @cached_property
+    def cipher(self) -> AESGCM:
+        return AESGCM(self.secret)
 
     @classmethod
     def generate(cls, number: int, random: Random) -> "EpochKey":

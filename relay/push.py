@@ -10,8 +10,7 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from crypto.encoding import unb64u
-from crypto.errors import Malformed
+from crypto.encoding import b64u_length
 from relay.strictjson import Item
 from relay.wire import COLLAPSE_BYTES, MAX_TTL, SIZES, Outcome, Push
 
@@ -36,18 +35,11 @@ def read_item(item: Item, seen: set[str]) -> Push | Outcome:
 def _fault(push: Push) -> str | None:
     if not 0 <= push.ttl <= MAX_TTL:
         return "ttl_out_of_range"
-    if not _has_length(push.collapse, {COLLAPSE_BYTES}):
+    if b64u_length(push.collapse) != COLLAPSE_BYTES:
         return "bad_collapse"
-    if push.envelope is not UNSET and not _has_length(push.envelope, _LENGTHS):
+    if push.envelope is not UNSET and b64u_length(push.envelope) not in _LENGTHS:
         return "bad_envelope"
     return None
-
-
-def _has_length(text: str, lengths: set[int] | frozenset[int]) -> bool:
-    try:
-        return len(unb64u(text)) in lengths
-    except Malformed:
-        return False
 
 
 def _usable_id(item: Any) -> str | None:

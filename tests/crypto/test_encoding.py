@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto.encoding import b64u, unb64u
+from crypto.encoding import b64u, b64u_length, unb64u
 from crypto.errors import Malformed
+
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 @given(st.binary(max_size=100))
@@ -43,13 +45,15 @@ def test_text_that_is_not_canonical_is_refused(text: str) -> None:
         unb64u(text)
 
 
-@given(st.text(max_size=12))
+@given(st.text(max_size=12) | st.text(ALPHABET, max_size=12))
 def test_whatever_is_accepted_is_the_only_spelling(text: str) -> None:
     try:
         data = unb64u(text)
     except Malformed:
+        assert b64u_length(text) is None
         return
     assert b64u(data) == text
+    assert b64u_length(text) == len(data)
 
 
 @pytest.mark.parametrize("length", [0, 15, 17, 32])

@@ -1,11 +1,11 @@
 """Sealed handles: only the relay opens them, only for the server they are bound to, only for a time."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from crypto.encoding import b64u, unb64u
 from crypto.errors import Altered, CryptoError, Expired, Malformed, NotMyKey, TooLarge
