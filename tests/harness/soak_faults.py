@@ -49,18 +49,20 @@ ANSWERS: Mapping[str, tuple[Script, ...]] = {
         {"reason": "unavailable"},
         {"reason": "internal", "size": 100_000},
         {"reason": "too_large"},
+        {"status": 307},
     ),
 }
 ANY: tuple[Script, ...] = (
     {"kind": "hang", "times": 3},
     {"kind": "delay", "delay": 0.4, "times": 20},
-    {"kind": "slow", "delay": 0.02, "times": 10},
     {"kind": "close"},
-    {"kind": "hang_up"},
     {"kind": "lose"},
+    *({"wire": action} for action in ("cut", "restart", "hold", "corrupt")),
+)
+HTTP2: tuple[Script, ...] = (
+    {"kind": "slow", "delay": 0.02, "times": 10},
+    {"kind": "hang_up"},
     {"kind": "mute", "delay": 2.0},
-    {"kind": "redirect", "times": 5},
-    {"kind": "flood", "status": 500},
     {"kind": "unreachable", "delay": 1.0},
     {"kind": "close", "on": "connect"},
     {"kind": "mute", "on": "connect", "delay": 1.0},
@@ -68,9 +70,6 @@ ANY: tuple[Script, ...] = (
         {"kind": "certificate", "on": "connect", "form": form}
         for form in ("name", "expired", "stranger", "alert")
     ),
-    *({"wire": action} for action in ("cut", "restart", "hold", "corrupt")),
-)
-ONLY_HTTP2: tuple[Script, ...] = (
     {"kind": "reset", "code": "INTERNAL_ERROR", "times": 5},
     {"kind": "refused", "times": 10},
     {"kind": "reset_after", "code": "CANCEL", "times": 5},
@@ -100,7 +99,7 @@ def scripts_of(provider: str) -> list[Script]:
             {"provider": "google", **one} for one in (*ANSWERS["google"], {"kind": "hang"}, {"kind": "close"})
         ]
     if provider != "webpush":
-        found += ONLY_HTTP2
+        found += HTTP2
     return found
 
 

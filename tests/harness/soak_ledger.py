@@ -120,7 +120,7 @@ def fault_of(entry: Entry) -> str | None:
 
 
 def _disagreement(outcome: Outcome, entry: Entry) -> str | None:
-    if outcome.status == "accepted" and (entry.taken, entry.status) != (1, 200):
+    if outcome.status == "accepted" and (entry.taken, entry.status // 100) != (1, 2):
         return "accepted, yet the provider had not taken it"
     if outcome.status == "gone" and entry.status not in DEAD:
         return "gone, yet the provider had not said so"

@@ -10,21 +10,23 @@ it not at all; an envelope here begins with it, and Web Push's topic, which is `
 
 import asyncio
 import json
+import secrets
 import signal
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import uvloop
 
-from crypto.encoding import unb64u
+from crypto.encoding import b64u, unb64u
+from crypto.vapid import VapidKey
 from simulator.exchange import Recorded
-from simulator.providers import Providers
+from simulator.providers import WEB_APP, Providers
 
 DRAIN_SECONDS = 0.2
 DEAD_PART = 4
@@ -47,16 +49,26 @@ class Target:
     alive: bool
 
 
-def _device(provider: str, app: str) -> Callable[[Providers], dict[str, Any]]:
-    def make(providers: Providers) -> dict[str, Any]:
+Maker = Callable[[Providers, VapidKey], dict[str, Any]]
+
+
+def _device(provider: str, app: str) -> Maker:
+    def make(providers: Providers, _key: VapidKey) -> dict[str, Any]:
         return {"provider": provider, "app": getattr(providers, app), "token": providers.token(provider)}
 
     return make
 
 
-MAKERS: Mapping[str, Callable[[Providers], dict[str, Any]]] = {
+def _browser(providers: Providers, key: VapidKey) -> dict[str, Any]:
+    made = providers.subscription(key.application_server_key)
+    subscription = {"endpoint": made["endpoint"], **made["keys"]}
+    return {"provider": "webpush", "app": WEB_APP, "subscription": subscription}
+
+
+MAKERS: Mapping[str, Maker] = {
     "apns": _device("apns", "app"),
     "fcm": _device("fcm", "project"),
+    "webpush": _browser,
 }
 
 
@@ -75,38 +87,40 @@ def push_id(recorded: Recorded) -> str:
     return str(UUID(bytes=unb64u(text.decode())[:16]))
 
 
-def make_targets(providers: Providers, count: int) -> list[Target]:
+def make_targets(providers: Providers, key: VapidKey, count: int) -> list[Target]:
     targets = []
     for make in MAKERS.values():
         for number in range(count):
             alive = bool(number % DEAD_PART)
-            made = {"token": None, "subscription": None} | make(providers)
-            targets.append(Target(**made, alive=alive))
+            target = Target(**{"token": None, "subscription": None, **make(providers, key)}, alive=alive)
+            targets.append(target)
             if not alive:
-                providers.uninstall(made["token"] or made["subscription"]["endpoint"].rpartition("/")[2])
+                providers.uninstall(
+                    target.token or (target.subscription or {})["endpoint"].rpartition("/")[2]
+                )
     return targets
 
 
-def drain(providers: Providers) -> None:
-    lines = [
-        f"{one.provider} {push_id(one) or '-'} {one.status} {one.reason or '-'}\n"
-        for one in providers.recorded
-    ]
-    providers.recorded.clear()
-    sys.stdout.write("".join(lines))
-    sys.stdout.flush()
+def write_line(recorded: Recorded) -> None:
+    sys.stdout.write(
+        f"{recorded.provider} {push_id(recorded) or '-'} {recorded.status} {recorded.reason or '-'}\n"
+    )
 
 
 async def serve(directory: Path, count: int) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    key = VapidKey.generate(secrets.token_bytes)
     async with Providers(directory) as providers:
-        targets = [one.__dict__ for one in make_targets(providers, count)]
-        print(json.dumps({"addresses": providers.addresses(), "targets": targets}), flush=True)
-        while not stop.is_set():
-            drain(providers)
-            await asyncio.wait([asyncio.ensure_future(stop.wait())], timeout=DRAIN_SECONDS)
-        drain(providers)
+        targets = [asdict(one) for one in make_targets(providers, key, count)]
+        addresses = providers.addresses() | {"vapidKey": b64u(key.scalar)}
+        print(json.dumps({"addresses": addresses, "targets": targets}), flush=True)
+        providers.watch(write_line)
+        stopped = asyncio.create_task(stop.wait())
+        while not stopped.done():
+            await asyncio.wait([stopped], timeout=DRAIN_SECONDS)
+            sys.stdout.flush()
+            providers.recorded.clear()
 
 
 @dataclass

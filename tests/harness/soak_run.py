@@ -16,9 +16,10 @@ from typing import Any
 import aiohttp
 import psutil
 
-from crypto.keys import EpochKey, IdentityKey, read_keys
+from crypto.keys import IdentityKey
 from tests.harness import soak_servers as servers
-from tests.harness.process import HUSHPOST, Process, environment, free_port
+from tests.harness.lone_relay import lone_relay
+from tests.harness.process import Process
 from tests.harness.soak_faults import Faults
 from tests.harness.soak_garbage import Garbage
 from tests.harness.soak_ledger import JUDGED_AFTER, Ledger
@@ -31,6 +32,12 @@ TARGETS = 100
 GOOD = 3
 FLOODS = 12
 SETTLE_SECONDS = 15.0
+LIMITS = """
+server = 30000
+token = 60000
+bad_token_wait = 5
+known_tokens = 1000
+"""
 JUDGE_SECONDS = 1.0
 LOST_SECONDS = 3.0
 """After a process was killed, answers may be missing for so long."""
@@ -231,72 +238,15 @@ async def soaked(directory: Path, plan: Plan) -> AsyncIterator[Soak]:
             name: await stack.enter_async_context(wire_to(providers.addresses[name].removeprefix("https://")))
             for name in MAKERS
         }
-        process = await _relay_process(directory, plan, providers, wires, keys)
-        stack.push_async_callback(process.stop)
-        await process.start(session)
-        made = read_keys((directory / "relay.keys").read_text())
-        relay = Relay(
-            process.url,
-            next(key.public for key in made if isinstance(key, IdentityKey)),
-            next(key for key in made if isinstance(key, EpochKey)),
+        lone = await lone_relay(
+            directory,
+            credentials=providers.addresses,
+            reached={name: f"{wire.host}:{wire.port}" for name, wire in wires.items()},
+            relay=f"allowlist = {[key.public.id for key in keys.values()]}",
+            limits=LIMITS,
+            workers=plan.workers,
         )
-        yield Soak(plan, process, relay, providers, wires, keys, session)
-
-
-async def _relay_process(
-    directory: Path,
-    plan: Plan,
-    providers: SimulatedProviders,
-    wires: Mapping[str, Wire],
-    keys: Mapping[str, IdentityKey],
-) -> Process:
-    address = f"127.0.0.1:{free_port()}"
-    config = directory / "hushpost.toml"
-    allowed = [key.public.id for key in keys.values()]
-    config.write_text(_settings(directory, address, allowed, providers.addresses, wires))
-    making = await asyncio.create_subprocess_exec(
-        *(HUSHPOST, "keys", "new", "relay", "--config", config),
-        env=environment({}),
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    assert await making.wait() == 0, "hushpost keys new relay failed"
-    workers = ("--workers", str(plan.workers)) if plan.workers > 1 else ()
-    return Process("relay", ("relay", *workers), config, f"http://{address}", directory / "relay.log")
-
-
-def _settings(
-    directory: Path, address: str, allowed: Sequence[str], at: Mapping[str, str], wires: Mapping[str, Wire]
-) -> str:
-    apns, fcm = wires["apns"], wires["fcm"]
-    return f"""
-[relay]
-public_url = "http://{address}"
-listen = "{address}"
-key_file = "{directory / "relay.keys"}"
-allowlist = {list(allowed)}
-
-[relay.limits]
-server = 30000
-token = 60000
-bad_token_wait = 5
-known_tokens = 1000
-
-[[relay.apns]]
-topic = "{at["app"]}"
-key_id = "{at["keyId"]}"
-team_id = "{at["teamId"]}"
-key_file = "{at["apnsKeyFile"]}"
-environments = ["production"]
-host = "{apns.host}"
-port = {apns.port}
-ca_file = "{at["caFile"]}"
-
-[[relay.fcm]]
-service_account_file = "{at["serviceAccountFile"]}"
-endpoint = "https://{fcm.host}:{fcm.port}"
-token_uri = "https://{fcm.host}:{fcm.port}/token"
-ca_file = "{at["caFile"]}"
-
-[log]
-format = "json"
-"""
+        stack.push_async_callback(lone.process.stop)
+        await lone.process.start(session)
+        relay = Relay(lone.url, lone.key, lone.epoch)
+        yield Soak(plan, lone.process, relay, providers, wires, keys, session)
