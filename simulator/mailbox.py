@@ -13,6 +13,9 @@ from typing import Any, Self
 import aiohttp
 from yarl import URL
 
+from crypto.errors import CryptoError
+from simulator.subscription import Subscription
+
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
 Milliseconds = Callable[[], int]
@@ -20,17 +23,28 @@ Milliseconds = Callable[[], int]
 
 @dataclass(frozen=True)
 class Push:
-    """`envelope` is None for a wake, `deleted` says that the provider dropped what it had kept. Times in ms."""
+    """`envelope` is None for a wake, `deleted` says that the provider dropped what it had kept. Times in ms.
+
+    `fault` is set where Web Push's own encryption did not open, and says why.
+    """
 
     envelope: str | None = field(repr=False)
     deleted: bool
+    fault: str | None
     accepted_at: int
     received_at: int
 
 
 class Mailbox:
-    def __init__(self, session: aiohttp.ClientSession, url: str, clock: Milliseconds) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        clock: Milliseconds,
+        subscription: Subscription | None,
+    ) -> None:
         self._session = session
+        self._subscription = subscription
         self._url = URL(url, encoded=True)
         self._clock = clock
         self._asked: dict[str, asyncio.Future[str]] = {}
@@ -90,18 +104,31 @@ class Mailbox:
         if event["event"] == "ready":
             self._ready.set()
             return
-        payload = event["payload"]
-        data = payload.get("data", {}) if event["provider"] == "fcm" else payload
+        data: Mapping[str, Any] = {}
+        fault: str | None = None
+        try:
+            data = self._open(event)
+        except CryptoError as error:
+            fault = error.reason
         if "hh" in data:
             self._answer(str(data.get("rq")), str(data["hh"]))
             return
         push = Push(
             envelope=data.get("hp") or None,
             deleted=event["event"] == "deleted",
+            fault=fault,
             accepted_at=event["acceptedAt"],
             received_at=self._clock(),
         )
         self.pushes.put_nowait(push)
+
+    def _open(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Find what rides in the payload, in each provider's own place."""
+        payload: Mapping[str, Any] = event["payload"]
+        if self._subscription is not None:
+            return self._subscription.open(payload)
+        data: Mapping[str, Any] = payload.get("data", {}) if event["provider"] == "fcm" else payload
+        return data
 
     def _answer(self, request: str, handle: str) -> None:
         waiting = self._asked.pop(request, None)

@@ -7,6 +7,7 @@ hears anything; the handle is bound to that key; and the answer to the code is s
 import ssl
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,13 +15,16 @@ import aiohttp
 
 from crypto.encoding import b64u
 from crypto.keys import DeviceKey, IdentityPublicKey, Suite, fingerprint
-from simulator.handles import PROVIDERS, Installation, Random, find_app, get_handle
+from crypto.webpush import SubscriptionKey
+from simulator.handles import PROVIDERS, Installation, Random, Served, find_app, get_handle
+from simulator.home import Refused
 from simulator.identity import check_identity, send_code
 from simulator.inbox import new_inbox
 from simulator.keeper import Keeper, OnEvent
 from simulator.link import PairingLink
 from simulator.mailbox import Mailbox, Milliseconds
 from simulator.state import HeldKey, Pairing, PhoneState
+from simulator.subscription import Subscription
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,11 @@ class Surroundings:
         connector = aiohttp.TCPConnector(ssl=context)
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
-    def mailbox(self, session: aiohttp.ClientSession, token: str) -> Mailbox:
-        return Mailbox(session, f"{self.control}/control/tokens/{quote(token)}/stream", self.clock)
+    def mailbox(
+        self, session: aiohttp.ClientSession, token: str, subscription: Subscription | None
+    ) -> Mailbox:
+        url = f"{self.control}/control/tokens/{quote(token)}/stream"
+        return Mailbox(session, url, self.clock, subscription)
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,8 @@ class PairingSteps:
         around, session, link = self._around, self._session, self._link
         server = await check_identity(session, link, nonce=around.random(16), now=around.clock() / 1000)
         installation = await self._install(wanted)
-        mailbox = await self._resources.enter_async_context(around.mailbox(session, installation.token))
+        mailbox = around.mailbox(session, installation.token, installation.subscription)
+        await self._resources.enter_async_context(mailbox)
         handle = await get_handle(
             session,
             mailbox,
@@ -111,6 +119,7 @@ class PairingSteps:
             environment=installation.environment,
             push_token=installation.token,
             handle_at=handle_at,
+            subscription=installation.subscription,
         )
         return await self._keep(pairing, device_key, answer["head"])
 
@@ -133,12 +142,27 @@ class PairingSteps:
 
     async def _install(self, wanted: Wanted) -> Installation:
         """Be given a push token by the platform, for the app that the relay serves unless one is named."""
-        provider, app, environment = PROVIDERS[wanted.platform], wanted.app, wanted.environment
-        if app is None:
-            app, served = await find_app(self._session, self._link.relay, provider) or (None, None)
-            environment = environment or served
-        body = {"provider": provider, "app": app, "environment": environment or "production"}
-        async with self._session.post(f"{self._around.control}/control/tokens", json=body) as response:
+        provider = PROVIDERS[wanted.platform]
+        served = await find_app(self._session, self._link.relay, provider, wanted.app)
+        served = served or Served(wanted.app, None, None)
+        if provider == "webpush" and served.server_key is None:
+            raise Refused("relay apps", HTTPStatus.OK, "application_server_key_missing")
+        made = await self._make_token(
+            {
+                "provider": provider,
+                "app": served.app,
+                "environment": wanted.environment or served.environment or "production",
+                "applicationServerKey": served.server_key,
+            }
+        )
+        subscription = None
+        if provider == "webpush":
+            key = SubscriptionKey.generate(self._around.random)
+            subscription = Subscription.make(made["endpoint"], key)
+        return Installation(provider, made["app"], made["environment"], made["token"], subscription)
+
+    async def _make_token(self, wanted: dict[str, str | None]) -> dict[str, str]:
+        async with self._session.post(f"{self._around.control}/control/tokens", json=wanted) as response:
             response.raise_for_status()
-            made = await response.json()
-        return Installation(provider, made["app"], made["environment"], made["token"])
+            made: dict[str, str] = await response.json()
+            return made

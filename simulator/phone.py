@@ -117,7 +117,7 @@ class Phone:
         around = Surroundings(control, file, clock, random, on_event, ca_file)
         async with AsyncExitStack() as resources:
             session = await resources.enter_async_context(around.session())
-            mailbox = around.mailbox(session, state.pairing.push_token)
+            mailbox = around.mailbox(session, state.pairing.push_token, state.pairing.subscription)
             await resources.enter_async_context(mailbox)
             state = replace(state, inbox=replace(state.inbox, fetch_due=True))
             keeper = Keeper(state, file=file, clock=clock, on_event=on_event)
@@ -220,6 +220,8 @@ class Phone:
     async def _receive(self, push: Push) -> None:
         if push.deleted:
             await self._keeper.keep_inbox(replace(self.inbox, fetch_due=True))
+        elif push.fault is not None:
+            await self._keeper.fail(push.fault)
         elif push.envelope is None:
             self._keeper.tell({"event": "woken"})
             self._wake_waits = True

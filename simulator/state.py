@@ -14,6 +14,7 @@ import msgspec
 from crypto.encoding import unb64u
 from crypto.keys import DeviceKey, IdentityPublicKey
 from simulator.mail import DAY, WINDOW, Inbox
+from simulator.subscription import Subscription
 
 HANDLE_AGE = 7 * DAY
 KEY_AGE = 30 * DAY
@@ -26,7 +27,7 @@ class BadState(ValueError):
 
 @dataclass(frozen=True)
 class Pairing:
-    """One server, for good. Times in milliseconds; `platform` as told to the server."""
+    """One server, for good. Times in milliseconds; `platform` as told to the server. A browser has a `subscription`."""
 
     name: str
     platform: str
@@ -40,6 +41,7 @@ class Pairing:
     environment: str
     push_token: str = field(repr=False)
     handle_at: int
+    subscription: Subscription | None = field(default=None, repr=False)
 
     @property
     def server(self) -> IdentityPublicKey:

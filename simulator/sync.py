@@ -129,7 +129,13 @@ class Sync:
             self._session,
             self._mailbox,
             relay=pairing.relay_url,
-            installation=Installation(pairing.provider, pairing.app, pairing.environment, pairing.push_token),
+            installation=Installation(
+                pairing.provider,
+                pairing.app,
+                pairing.environment,
+                pairing.push_token,
+                pairing.subscription,
+            ),
             server_key_id=pairing.server.id,
             random=self._random,
         )

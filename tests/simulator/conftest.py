@@ -136,8 +136,8 @@ async def fcm(providers: Providers, https: aiohttp.ClientSession, grant: Grant) 
 
 
 @pytest.fixture
-async def peer(time: Time, apns: Sender) -> AsyncIterator[Peer]:
-    peer = Peer(time, apns)
+async def peer(time: Time, apns: Sender, web: PushSender) -> AsyncIterator[Peer]:
+    peer = Peer(time, apns, web)
     server = TestServer(peer.app())
     await server.start_server()
     peer.url = str(server.make_url("/")).rstrip("/")

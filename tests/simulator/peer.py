@@ -14,6 +14,7 @@ from crypto.frame import Frame, Kind
 from crypto.httpsig import IDENTITY, PAIR, content_digest, request_context, sign_answer
 from crypto.keys import DevicePublicKey, IdentityKey, Suite
 from tests.simulator.clients import Sender, Time
+from tests.simulator.webpush_client import PushSender
 
 CODE = b64u(bytes(range(16)))
 DEVICE_ID = "0190f1a2-0000-7000-8000-000000000001"
@@ -29,6 +30,7 @@ class Sabotage:
     down: bool = False
     redirect_claims: str = ""
     pushes_handles: bool = False
+    no_web_push: bool = False
     forgot_device: bool = False
 
 
@@ -45,9 +47,11 @@ class Heard:
 
 
 class Peer:
-    def __init__(self, time: Time, apns: Sender) -> None:
+    def __init__(self, time: Time, apns: Sender, web: PushSender) -> None:
         self.time = time
         self.apns = apns
+        self.web = web
+        self.subscription: dict[str, Any] | None = None
         self.key = IdentityKey.from_seed(bytes(range(32)))
         self.sabotage = Sabotage()
         self.heard = Heard()
@@ -116,27 +120,32 @@ class Peer:
     async def _handle(self, request: web.Request) -> web.Response:
         fields = await request.json()
         self.heard.handles.append(fields)
-        self.push_token = fields["token"]
+        self.push_token, self.subscription = fields.get("token", ""), fields.get("subscription")
         if not self.sabotage.pushes_handles:
             return web.json_response({"handle": "handle-answered", "expiresAt": 0}, status=201)
-        await self._push_handle(fields["token"], "someone-elses-request", "handle-not-mine")
-        await self._push_handle(fields["token"], fields["request"], "handle-pushed")
+        await self._push_handle("someone-elses-request", "handle-not-mine")
+        await self._push_handle(fields["request"], "handle-pushed")
         return web.Response(status=202)
 
-    async def _push_handle(self, token: str, request: str, handle: str) -> None:
-        payload = {"aps": {"content-available": 1}, "hh": handle, "rq": request}
-        answer = await self.apns(
-            token, body=json.dumps(payload).encode(), apns_push_type="background", apns_priority="5"
-        )
+    async def _push_handle(self, request: str, handle: str) -> None:
+        payload = {"hh": handle, "rq": request}
+        if self.subscription is not None:
+            pushed = await self.web.push(self.subscription, json.dumps(payload).encode())
+            assert pushed.status == 201
+            return
+        body = json.dumps({"aps": {"content-available": 1}, **payload}).encode()
+        answer = await self.apns(self.push_token, body=body, apns_push_type="background", apns_priority="5")
         assert answer.status == 200
 
     async def _apps(self, _request: web.Request) -> web.Response:
-        return web.json_response(
-            [
-                {"provider": "fcm", "app": "hushpost-app", "environment": "production"},
-                {"provider": "apns", "app": "org.hushpost.app", "environment": "production"},
-            ]
-        )
+        apps = [
+            {"provider": "fcm", "app": "hushpost-app", "environment": "production"},
+            {"provider": "apns", "app": "org.hushpost.app", "environment": "production"},
+            {"provider": "webpush", "app": "org.hushpost.web", "environment": "production"},
+        ]
+        if not self.sabotage.no_web_push:
+            apps[-1]["applicationServerKey"] = self.web.server_key
+        return web.json_response(apps)
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         if self.sabotage.down:
@@ -250,7 +259,11 @@ class Peer:
         await self.push_envelope(self.sealed(frame))
 
     async def push_envelope(self, envelope: bytes | None) -> None:
-        """Push over APNs, as a relay would; None is a wake."""
+        """Push over APNs or Web Push, as a relay would; None is a wake."""
+        if self.subscription is not None:
+            pushed = await self.web.push(self.subscription, envelope or b"")
+            assert pushed.status == 201
+            return
         payload: dict[str, Any] = {"aps": {"alert": {"loc-key": "HP_NEW_MESSAGE"}, "mutable-content": 1}}
         if envelope is not None:
             payload["hp"] = b64u(envelope)
