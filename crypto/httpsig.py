@@ -9,6 +9,7 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 
 from crypto.encoding import b64u, unb64u
@@ -107,6 +108,7 @@ class RequestSignature:
     content_type: str | None
     content_digest: str | None
     _signature: Signature = field(repr=False)
+    _member: str = field(repr=False)
 
     @property
     def keyid(self) -> str:
@@ -134,6 +136,10 @@ class RequestSignature:
         }
         self._signature.verify(self.public, self.profile, values)
 
+    def context(self, *, method: str, target_uri: str) -> "RequestContext":
+        """What the answer's signature will bind it to."""
+        return RequestContext(method, target_uri, self.content_digest, self._member)
+
     def check_time(self, now: float) -> None:
         """`created_skew` or `signature_expired`; `now` in seconds."""
         self._signature.check_time(now)
@@ -151,14 +157,24 @@ def read_request(profile: Profile, headers: Headers) -> RequestSignature:
     if '"content-digest"' in profile.components:
         _check_content(fields)
     try:
-        public = IdentityPublicKey(unb64u(fields.get("hushpost-key", ""), 32))
+        public = _public_key(fields.get("hushpost-key", ""))
     except Malformed:
         raise SignatureFault("key_mismatch", "Hushpost-Key must be b64u of the raw Ed25519 key") from None
     if public.id != signature.keyid:
         raise SignatureFault("key_mismatch", "the thumbprint of Hushpost-Key is not the keyid")
     return RequestSignature(
-        profile, public, fields.get("content-type"), fields.get("content-digest"), signature
+        profile,
+        public,
+        fields.get("content-type"),
+        fields.get("content-digest"),
+        signature,
+        _member(fields),
     )
+
+
+@lru_cache(4096)  # those who push do it again and again: key id and library object are made once
+def _public_key(text: str) -> IdentityPublicKey:
+    return IdentityPublicKey(unb64u(text, 32))
 
 
 def _check_content(fields: Mapping[str, str]) -> None:
@@ -183,8 +199,11 @@ class RequestContext:
 def request_context(method: str, target_uri: str, headers: Headers) -> RequestContext:
     """The context of a request with these headers; the signature is its `hushpost` member as serialised."""
     fields = combined(headers)
-    signature = fields.get("signature", "").removeprefix(f"{LABEL}=")
-    return RequestContext(method, target_uri, fields.get("content-digest"), signature or None)
+    return RequestContext(method, target_uri, fields.get("content-digest"), _member(fields) or None)
+
+
+def _member(fields: Mapping[str, str]) -> str:
+    return fields.get("signature", "").removeprefix(f"{LABEL}=")
 
 
 def _answer_values(status: int, fields: Mapping[str, str], request: RequestContext) -> dict[str, str]:

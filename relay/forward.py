@@ -225,21 +225,30 @@ class _Batch:
         self.settle(sending.index, sending.delivery.id, _since_issued(verdict, sending.issued_at), provider)
         self._forwarder.took(provider, perf_counter() - began)
         self._open -= 1
-        if self._open == 0 and self._last is not None and not self._last.done():
-            self._last.set_result(None)
+        if self._open == 0 and self._last is not None:
+            _end(self._last)
 
     async def finished(self) -> list[Outcome]:
         """Every outcome, in order, when the last has come or the time is over."""
         if self._open:
-            self._last = asyncio.get_running_loop().create_future()
-            await asyncio.wait((self._last,), timeout=ANSWER_SECONDS)
-            self._last.cancel()
+            loop = asyncio.get_running_loop()
+            self._last = loop.create_future()
+            over = loop.call_later(ANSWER_SECONDS, _end, self._last)
+            try:
+                await self._last
+            finally:
+                over.cancel()
         for sending in self._sent:
             if self._settled[sending.index] is None:
                 self.settle(sending.index, sending.delivery.id, TIMEOUT, sending.app[0])
         settled = [one for one in self._settled if one is not None]
         self._forwarder.count(self.server, settled)
         return [_outcome(push_id, verdict) for push_id, _, verdict in settled]
+
+
+def _end(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 def _outcome(push_id: str | None, verdict: Verdict) -> Outcome:

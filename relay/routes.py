@@ -107,7 +107,7 @@ class Routes:
         outcomes = await self._forwarder.forward(caller.server, items, caller.rules)
         self._metrics.batch.observe(len(items))
         counts: Counter[str] = Counter(outcome.status for outcome in outcomes)
-        self._log.info("pushed", server=self._verifier.pseudonym(caller.server), pushes=len(items), **counts)
+        self._log.debug("pushed", server=self._verifier.pseudonym(caller.server), pushes=len(items), **counts)
         return encode_outcomes(outcomes)
 
     async def _status(self, request: web.Request, caller: Caller) -> bytes:

@@ -26,7 +26,6 @@ from crypto.httpsig import (
     RequestSignature,
     SignatureFault,
     read_request,
-    request_context,
     sign_answer,
 )
 from relay import limits as limiting
@@ -96,6 +95,9 @@ class Verifier:
         self._log_key = sha256(self._key.sign(b"hushpost/1 relay log")).digest()
         self.draining = False
 
+    def drain(self) -> None:
+        self.draining = True
+
     def pseudonym(self, server: str) -> str:
         """A name for a server in logs, from which its key id cannot be found, unless the operator wants that."""
         if self._config.log_servers:
@@ -126,7 +128,7 @@ class Verifier:
             signature.verify(method=endpoint.method, target_uri=target)
         except SignatureFault as fault:
             raise Problem(fault.code, fault.detail) from None
-        context = request_context(endpoint.method, target, request.headers.items())
+        context = signature.context(method=endpoint.method, target_uri=target)
         rules = self._limits.rules(signature.keyid, quota, address)
         return Caller(signature.keyid, rules, signature, context)
 
@@ -199,14 +201,20 @@ async def read_body(request: web.Request, largest: int) -> bytes:
     """The body as sent. Raises `body_too_large`, and `bad_request` for one that does not come to its end."""
     body = bytearray()
     try:
+        if request.content.is_eof():  # the usual small one, which came with its head
+            return _checked(request.content.read_nowait(), largest)
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > largest:
-                    raise _too_large(largest)
+                body += _checked(chunk, largest - len(body))
     except (TimeoutError, aiohttp.ClientError, aiohttp.http.HttpProcessingError, ConnectionError):
         raise bad_request("body", f"did not come whole within {BODY_SECONDS:.0f} s") from None
     return bytes(body)
+
+
+def _checked(data: bytes, largest: int) -> bytes:
+    if len(data) > largest:
+        raise _too_large(largest)
+    return data
 
 
 def _too_large(largest: int) -> Problem:
