@@ -12,7 +12,7 @@ from relay.conformance.answer import Answer, Failed, check_problem
 from relay.conformance.case import Case, Check
 from relay.conformance.devices import find_app, issue, request_for
 from relay.conformance.subject import Subject
-from relay.wire import HANDLES_PATH
+from relay.wire import HANDLES_PATH, App
 
 LENGTHS = {"apns": 545, "fcm": 545, "webpush": 1057}
 _WEB = "webpush"
@@ -93,16 +93,24 @@ _WRONG_SUBSCRIPTION: Sequence[tuple[str, str, Change]] = (
 )
 
 
-def _faulty(name: str, change: Change, provider: str) -> Check:
+def _faulty(name: str, change: Change, find: Callable[[Subject], App]) -> Check:
     async def check(subject: Subject) -> None:
-        wanted = request_for(subject, find_app(subject, provider) if provider else _with_token(subject))
-        check_problem(await subject.ask("POST", HANDLES_PATH, change(wanted)), "bad_request", names=name)
+        request = change(request_for(subject, find(subject)))
+        check_problem(await subject.ask("POST", HANDLES_PATH, request), "bad_request", names=name)
 
     return check
 
 
-def _with_token(subject: Subject) -> Any:
-    return next((app for app in subject.apps if app.provider != _WEB), None) or find_app(subject, "apns")
+def _with_token(subject: Subject) -> App:
+    found = next((app for app in subject.apps if app.provider != _WEB), None)
+    return found or find_app(subject, "apns")
+
+
+def _with_subscription(subject: Subject) -> App:
+    return find_app(subject, _WEB)
+
+
+_FAULTS = ((_WRONG, find_app), (_WRONG_TOKEN, _with_token), (_WRONG_SUBSCRIPTION, _with_subscription))
 
 
 def _asked(
@@ -137,14 +145,10 @@ CASES: tuple[Case, ...] = (
     Case(3, "a handle is issued for each app, in the one form", _issued),
     Case(3, "a handle says when it expires", _expires),
     Case(3, "a handle is another one each time", _fresh),
-    *(Case(3, f"bad_request: {name} {what}", _faulty(name, change, "")) for name, what, change in _WRONG),
     *(
-        Case(3, f"bad_request: {name} {what}", _faulty(name, change, ""))
-        for name, what, change in _WRONG_TOKEN
-    ),
-    *(
-        Case(3, f"bad_request: {name} {what}", _faulty(name, change, _WEB))
-        for name, what, change in _WRONG_SUBSCRIPTION
+        Case(3, f"bad_request: {name} {what}", _faulty(name, change, find))
+        for table, find in _FAULTS
+        for name, what, change in table
     ),
     Case(
         3,

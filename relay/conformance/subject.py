@@ -185,6 +185,8 @@ class Subject:
         try:
             async with asyncio.timeout(SECONDS):
                 return await self._exchange(method, path, fields, body, chunked=chunked)
+        except aiohttp.InvalidURL:
+            raise
         except TimeoutError:
             raise Failed(f"no answer within {SECONDS} s") from None
         except (aiohttp.ClientError, OSError) as error:

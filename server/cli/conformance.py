@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 import aiohttp
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from crypto.keys import EpochKey, IdentityKey
@@ -26,6 +27,7 @@ from server.cli.progress import steps_bar
 from server.cli.terminal import FAILED, USAGE, CommandError, JsonOption, result_json, say
 
 _MARKS = {Verdict.PASSED: ("✓", "green"), Verdict.FAILED: ("✗", "red"), Verdict.SKIPPED: ("!", "yellow")}
+_WIDTH = 160  # characters, where no terminal says how wide it is
 
 
 def conformance(
@@ -143,11 +145,11 @@ def _document(one: Result) -> dict[str, Any]:
 
 
 def _show(results: Sequence[Result]) -> None:
-    table = Table("§", "", "check", "found", box=None, pad_edge=False)
+    table = Table("§", "", Column("check", overflow="fold"), Column("found", overflow="fold"), box=None)
     for one in results:
         mark, style = _MARKS[one.verdict]
         table.add_row(str(one.case.section), Text(mark, style), Text(one.case.name), Text(one.found, style))
-    Console(soft_wrap=False).print(table)
+    Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)
 
 
 def _advise(results: Sequence[Result], key: IdentityKey, *, made: bool) -> None:
