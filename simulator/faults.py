@@ -168,7 +168,9 @@ CERTIFICATES = ("name", "expired", "stranger", "alert")
 """Of another host; out of date; of an authority that nobody knows; no certificate at all but a TLS alert."""
 PROVIDERS = ("apns", "fcm", "google", "webpush")
 """`google` is the OAuth 2 token endpoint; it shares its listener with `fcm`."""
-OF_WEBPUSH = frozenset({Kind.ANSWER, Kind.HANG, Kind.DELAY, Kind.CLOSE, Kind.LOSE})
+OF_WEBPUSH = frozenset(
+    {*(Kind.ANSWER, Kind.HANG, Kind.DELAY, Kind.SLOW), *(Kind.CLOSE, Kind.HANG_UP, Kind.LOSE)}
+)
 
 
 class BadScript(ValueError):

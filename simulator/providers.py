@@ -49,7 +49,8 @@ from simulator.credentials import Credentials, make_credentials
 from simulator.devices import Random, Target
 from simulator.exchange import Clock, Exchange, Recorded
 from simulator.google import Google
-from simulator.google_fronts import GoogleConnection, GoogleHttp1
+from simulator.google_fronts import GoogleConnection
+from simulator.http1 import Http1
 from simulator.http2_connection import Streams
 from simulator.listener import ByAlpn, Connections, Listener
 from simulator.webpush import PushService
@@ -144,12 +145,12 @@ class Providers:
     async def _listen(self, authority: Authority) -> None:
         await self._production.start(*self._ports.apns, authority.context("h2"))
         await self._sandbox.start(*self._ports.apns_sandbox, authority.context("h2"))
-        self._google_runner = await self._run(GoogleHttp1(self._google).app())
+        self._google_runner = await self._run(Http1(self._google.answer).app())
         both = authority.context("h2", "http/1.1")
         await self._google_listener.start(*self._ports.google, both)
         self._google.url = "https://" + _address(self._google_listener.address)
         context = authority.context("http/1.1")
-        service = await self._run(self._push_service.app())
+        service = await self._run(Http1(self._push_service.answer).app())
         self._push_service.address = await _serve(service, self._ports.webpush, context)
         control = Control(self._exchange, make_token=self.make_token, addresses=self.addresses)
         runner = await self._run(control.app())

@@ -5,20 +5,22 @@ name leads. Under loopback's own names it is the same service, for clients that 
 the form of Mozilla's service.
 """
 
-import asyncio
-
-from aiohttp import web
+import json
+import re
+from functools import partial
 
 from crypto.encoding import b64u
 from simulator.devices import Delivery
 from simulator.exchange import Exchange, Recorded
-from simulator.faults import Fault, Kind
+from simulator.faults import Fault
+from simulator.requests import Outcome, Pairs, Reply, Request, Told, fill
 from simulator.webpush_errors import WEBPUSH_ERRORS
-from simulator.webpush_rules import HOST, Message, Rejected, Request, check_push
+from simulator.webpush_rules import HOST, PATH, Message, Rejected, check_push
 
-LARGEST_REQUEST = 1 << 20
 CREATED = 201
 REDIRECTS = {301, 302, 303, 307, 308}
+ELSEWHERE = "/elsewhere"
+_PUSH = re.compile(rf"{PATH}([A-Za-z0-9_-]+)")
 _MESSAGE_BYTES = 16
 
 
@@ -27,64 +29,46 @@ class PushService:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._closing = asyncio.Event()
         self.address = ""
-
-    def app(self) -> web.Application:
-        app = web.Application(client_max_size=LARGEST_REQUEST)
-        app.router.add_post("/wp/{id}", self.push)
-        app.router.add_post("/elsewhere/{rest:.*}", self.followed)
-        app.on_shutdown.append(self._close)
-        return app
-
-    async def _close(self, _app: web.Application) -> None:
-        self._closing.set()
 
     @property
     def origins(self) -> frozenset[str]:
         port = self.address.rpartition(":")[2]
         return frozenset({f"https://{HOST}", f"https://{self.address}", f"https://localhost:{port}"})
 
-    async def push(self, request: web.Request) -> web.StreamResponse:
-        token, body = request.match_info["id"], await request.read()
-        device = self._exchange.find(token)
+    def answer(self, request: Request) -> Outcome:
+        path = request.header(":path") or ""
+        matched = _PUSH.fullmatch(path)
+        if path.startswith(ELSEWHERE):
+            # Somebody followed a redirect with a push in its hands.
+            self._record(path.rpartition("/")[2], request, CREATED, "followed", accepted=False)
+            return Reply(CREATED, ())
+        if matched is None or request.header(":method") != "POST":
+            return self._refuse(None, request, Rejected("invalid_endpoint", "nothing is here to POST to"))
+        return self._push(matched[1], request)
+
+    def _push(self, token: str, request: Request) -> Outcome:
+        exchange = self._exchange
         try:
-            asked = Request(tuple(request.headers.items()), body, self.origins)
-            message = check_push(asked, device=device, now=self._exchange.clock())
+            message = check_push(
+                request, origins=self.origins, device=exchange.find(token), now=exchange.clock()
+            )
         except Rejected as rejected:
-            self._record(token, request, body, rejected.status, rejected.reason, accepted=False)
-            return web.json_response(rejected.body, status=rejected.status)
-        fault = self._exchange.fault("webpush", token)
+            return self._refuse(token, request, rejected)
+        fault = exchange.fault("webpush", token)
         if fault is None:
-            self._record(token, request, body, CREATED, "", accepted=True)
+            self._record(token, request, CREATED, "", accepted=True)
             return self._accept(token, message)
-        status = CREATED if fault.kind == Kind.DELAY else fault.status
-        delivers = fault.kind in {Kind.DELAY, Kind.LOSE}
-        self._record(token, request, body, status, fault.reason or fault.kind, accepted=delivers)
-        return await self._misbehave(fault, request, token, message)
+        reason = fault.reason or fault.kind
+        self._record(token, request, fault.answered(CREATED), reason, accepted=fault.delivers)
+        refusal = _scripted(fault, request) if fault.refuses else None
+        return Told(fault, partial(self._accept, token, message), refusal)
 
-    async def _misbehave(
-        self, fault: Fault, request: web.Request, token: str, message: Message
-    ) -> web.StreamResponse:
-        if fault.kind == Kind.ANSWER:
-            return _scripted(fault, request)
-        if fault.kind == Kind.HANG:
-            await self._closing.wait()
-        delivers = fault.kind in {Kind.DELAY, Kind.LOSE}
-        answer = self._accept(token, message) if delivers else web.Response(status=503)
-        if fault.kind == Kind.DELAY:
-            await asyncio.sleep(fault.delay)
-        elif request.transport is not None:
-            request.transport.abort()
-        return answer
+    def _refuse(self, token: str | None, request: Request, rejected: Rejected) -> Reply:
+        self._record(token, request, rejected.status, rejected.reason, accepted=False)
+        return _json(rejected)
 
-    async def followed(self, request: web.Request) -> web.StreamResponse:
-        """Note that somebody followed a redirect with a push in its hands."""
-        body = await request.read()
-        self._record(request.path.rpartition("/")[2], request, body, CREATED, "followed", accepted=False)
-        return web.Response(status=CREATED)
-
-    def _accept(self, token: str, message: Message) -> web.StreamResponse:
+    def _accept(self, token: str, message: Message) -> Reply:
         now = self._exchange.clock()
         delivery = Delivery(
             event="push",
@@ -97,20 +81,18 @@ class PushService:
         )
         self._exchange.deliver(token, delivery)
         made = b64u(self._exchange.random(_MESSAGE_BYTES))
-        return web.Response(
-            status=CREATED, headers={"Location": f"https://{HOST}/m/{made}", "TTL": str(message.ttl)}
-        )
+        return Reply(CREATED, (("location", f"https://{HOST}/m/{made}"), ("ttl", str(message.ttl))))
 
     def _record(
-        self, token: str, request: web.Request, body: bytes, status: int, reason: str, *, accepted: bool
+        self, token: str | None, request: Request, status: int, reason: str, *, accepted: bool
     ) -> None:
         self._exchange.record(
             Recorded(
                 provider="webpush",
                 environment="production",
                 token=token,
-                headers=((":path", request.path_qs), *request.headers.items()),
-                payload=body,
+                headers=request.headers,
+                payload=request.body,
                 status=status,
                 reason=reason,
                 at=self._exchange.clock(),
@@ -119,13 +101,14 @@ class PushService:
         )
 
 
-def _scripted(fault: Fault, request: web.Request) -> web.Response:
-    if fault.reason in WEBPUSH_ERRORS:
-        answer = web.json_response(Rejected(fault.reason, "scripted").body, status=fault.status)
-    else:
-        answer = web.Response(status=fault.status, text="scripted")
-    if fault.retry_after is not None:
-        answer.headers["Retry-After"] = fault.retry_after
+def _json(rejected: Rejected) -> Reply:
+    return Reply(rejected.status, (("content-type", "application/json"),), json.dumps(rejected.body).encode())
+
+
+def _scripted(fault: Fault, request: Request) -> Reply:
+    named = fault.reason in WEBPUSH_ERRORS
+    reply = _json(Rejected(fault.reason, "scripted")) if named else Reply(fault.status, ())
+    more: Pairs = () if fault.retry_after is None else (("retry-after", fault.retry_after),)
     if fault.status in REDIRECTS:
-        answer.headers["Location"] = f"/elsewhere{request.path}"
-    return answer
+        more = (*more, ("location", f"{ELSEWHERE}{request.header(':path')}"))
+    return Reply(fault.status, (*reply.headers, *more), fill(reply.body, fault.size))

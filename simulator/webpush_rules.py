@@ -5,7 +5,7 @@ RFC is not, this one follows the RFC: what passes here passes everywhere.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from crypto.encoding import unb64u
 from crypto.errors import Malformed
 from crypto.webpush import LARGEST_BODY, POINT_LENGTH, read_point
 from simulator.devices import Device
+from simulator.requests import Request
 from simulator.webpush_errors import WEBPUSH_ERRORS
 
 HOST = "push.hushpost.test"
@@ -54,22 +55,6 @@ class Rejected(Exception):
 
 
 @dataclass(frozen=True)
-class Request:
-    """`origins`: those that this service is reached under."""
-
-    headers: tuple[tuple[str, str], ...] = field(repr=False)
-    body: bytes = field(repr=False)
-    origins: frozenset[str]
-
-    def header(self, name: str) -> str | None:
-        return next((value for key, value in self.headers if key.lower() == name), None)
-
-    @property
-    def origin(self) -> str:
-        return "https://" + (self.header("host") or "").lower().removesuffix(":443")
-
-
-@dataclass(frozen=True)
 class Message:
     """An accepted push; `ttl` in seconds, at most what this service keeps. An empty body is a push without one."""
 
@@ -92,19 +77,20 @@ def is_server_key(text: str) -> bool:
     return True
 
 
-def check_push(request: Request, *, device: Device | None, now: float) -> Message:
-    """Check a push to a subscription, which is None where there never was one."""
-    if request.origin not in request.origins:
+def check_push(request: Request, *, origins: Collection[str], device: Device | None, now: float) -> Message:
+    """Check a push to a subscription, which is None where there never was one; `origins` are those of this service."""
+    origin = "https://" + (request.header("host") or "").lower().removesuffix(":443")
+    if origin not in origins:
         raise Rejected("misdirected", "Host: not a name of this push service")
     if device is None or device.target.provider != "webpush":
         raise Rejected("invalid_endpoint", "no such subscription")
     if device.gone_since is not None:
         raise Rejected("unsubscribed", "the subscription has ended")
-    names = [name.lower() for name, _ in request.headers]
+    names = [name for name, _ in request.headers]
     for name in ONCE:
         if names.count(name) > 1:
             raise Rejected("duplicate_header", f"{name}: more than one")
-    _check_sender(request, device.target.server_key or "", now)
+    _check_sender(request, origin, device.target.server_key or "", now)
     _check_body(request)
     return Message(request.body, _ttl(request.header("ttl")), _urgency(request), _topic(request))
 
@@ -157,7 +143,7 @@ def _check_record(body: bytes) -> None:
         raise Rejected("invalid_crypto_keys", "body: keyid is no point on P-256") from error
 
 
-def _check_sender(request: Request, server_key: str, now: float) -> None:
+def _check_sender(request: Request, origin: str, server_key: str, now: float) -> None:
     """VAPID, restricted to the key that the subscription was made with (RFC 8292, section 4)."""
     scheme, _, rest = (request.header("authorization") or "").partition(" ")
     if scheme.lower() != "vapid":
@@ -166,7 +152,7 @@ def _check_sender(request: Request, server_key: str, now: float) -> None:
     if parameters.get("k") != server_key:
         raise _unauthorized("k: not the key that this subscription is restricted to")
     claims = _verified(parameters.get("t", ""), server_key)
-    _check_claims(claims, request.origin, now)
+    _check_claims(claims, origin, now)
 
 
 def _unauthorized(text: str) -> Rejected:

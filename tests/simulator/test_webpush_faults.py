@@ -26,6 +26,20 @@ async def test_each_refusal_can_be_scripted(
     assert (await web.push(subscription)).status == 201
 
 
+async def test_a_refusals_body_can_be_as_long_as_it_likes(
+    providers: Providers, web: PushSender, subscription: dict[str, Any]
+) -> None:
+    providers.script("webpush", reason="internal", size=1 << 20, times=1)
+    answer = await web.push(subscription)
+    assert (len(answer.body), error(answer.body)) == (1 << 20, "internal")
+
+
+async def test_any_other_address_is_not_found(providers: Providers, web: PushSender) -> None:
+    for path in ("/", "/wp/", "/wp/a/b", "/m/abc"):
+        assert (await web.send(f"https://{HOST}{path}", b"")).status == 404
+    assert [one.reason for one in providers.recorded] == ["invalid_endpoint"] * 4
+
+
 async def test_a_scripted_redirect_leads_to_where_it_is_noted_who_follows(
     providers: Providers, web: PushSender, subscription: dict[str, Any]
 ) -> None:

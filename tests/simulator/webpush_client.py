@@ -11,7 +11,7 @@ import aiohttp
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from crypto.encoding import b64u, unb64u
 from crypto.webpush import SubscriptionKey, decrypt, encrypt
@@ -33,7 +33,7 @@ class Pushed:
     """What the service answered."""
 
     status: int
-    headers: dict[str, str]
+    headers: CIMultiDictProxy[str]
     body: bytes
 
 
@@ -92,7 +92,7 @@ class PushSender:
         async with self._session.post(
             url, data=body, headers=headers, server_hostname=HOST, allow_redirects=False
         ) as answer:
-            return Pushed(answer.status, dict(answer.headers), await answer.read())
+            return Pushed(answer.status, answer.headers, await answer.read())
 
 
 class Browser:
