@@ -8,7 +8,8 @@ constraints and key usage, subject and authority key identifiers, a server-authe
 import ipaddress
 import os
 import ssl
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +22,13 @@ from simulator.webpush_rules import HOST
 
 LIFETIME = timedelta(days=30)
 SKEW = timedelta(hours=1)
+LOOPBACK = (
+    x509.DNSName("localhost"),
+    x509.DNSName(HOST),
+    x509.IPAddress(ipaddress.IPv4Address("127.0.0.1")),
+    x509.IPAddress(ipaddress.IPv6Address("::1")),
+)
+ELSEWHERE = "elsewhere.hushpost.test"
 
 
 @dataclass(frozen=True)
@@ -29,23 +37,40 @@ class Authority:
 
     certificate: str
     leaf: Path
+    key: ec.EllipticCurvePrivateKey = field(repr=False)
+    made_at: datetime
 
     def context(self, *protocols: str) -> ssl.SSLContext:
         """Serve the leaf; `protocols` are what ALPN offers."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(self.leaf)
-        if protocols:
-            context.set_alpn_protocols(list(protocols))
-        return context
+        return _context(self.leaf, protocols)
+
+    def misfit(self, form: str, *, protocols: Sequence[str]) -> ssl.SSLContext:
+        """Serve a leaf that no client should take: `form` is "name", "expired" or "stranger"."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        signer = ec.generate_private_key(ec.SECP256R1()) if form == "stranger" else self.key
+        ca = x509.load_pem_x509_certificate(self.certificate.encode())
+        now = self.made_at - 2 * LIFETIME if form == "expired" else self.made_at
+        names = [x509.DNSName(ELSEWHERE)] if form == "name" else LOOPBACK
+        file = self.leaf.with_name(f"misfit-{form}.pem")
+        write_private(file, _key_pem(key) + _pem(_leaf(key, ca, signer, now, names)))
+        return _context(file, protocols)
+
+
+def _context(leaf: Path, protocols: Sequence[str]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(leaf)
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
+    return context
 
 
 def make_authority(leaf: Path, *, now: datetime) -> Authority:
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca = _ca(ca_key, now)
     leaf_key = ec.generate_private_key(ec.SECP256R1())
-    write_private(leaf, _key_pem(leaf_key) + _pem(_leaf(leaf_key, ca, ca_key, now)))
-    return Authority(certificate=_pem(ca), leaf=leaf)
+    write_private(leaf, _key_pem(leaf_key) + _pem(_leaf(leaf_key, ca, ca_key, now, LOOPBACK)))
+    return Authority(certificate=_pem(ca), leaf=leaf, key=ca_key, made_at=now)
 
 
 def write_private(path: Path, text: str) -> None:
@@ -99,14 +124,12 @@ def _ca(key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
 
 
 def _leaf(
-    key: ec.EllipticCurvePrivateKey, ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, now: datetime
+    key: ec.EllipticCurvePrivateKey,
+    ca: x509.Certificate,
+    ca_key: ec.EllipticCurvePrivateKey,
+    now: datetime,
+    names: Sequence[x509.GeneralName],
 ) -> x509.Certificate:
-    loopback = [
-        x509.DNSName("localhost"),
-        x509.DNSName(HOST),
-        x509.IPAddress(ipaddress.IPv4Address("127.0.0.1")),
-        x509.IPAddress(ipaddress.IPv6Address("::1")),
-    ]
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     return (
         _builder(key, _name("localhost"), now)
@@ -114,7 +137,7 @@ def _leaf(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(issuer, critical=False)
-        .add_extension(x509.SubjectAlternativeName(loopback), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(ca_key, hashes.SHA256())
     )

@@ -81,6 +81,7 @@ class Exchange:
         self.records: list[Recorded] = []
         self.asked = 0
         self.accepted = 0
+        self.violations: list[str] = []
         self.watchers: list[Callable[[Recorded], None]] = []
         self.listeners: dict[str, Sequence[Callable[[float], None]]] = {}
         self.connections = itertools.count(1)
@@ -163,6 +164,7 @@ class Exchange:
     def clear(self) -> None:
         """Forget what was recorded and every script; tokens stay."""
         self.records.clear()
+        self.violations.clear()
         self.scripts.clear()
         self.bell.ring()
 

@@ -2,8 +2,7 @@
 
 It is driven by h2, which judges the client; h2's own counting of streams is the exception, because a stream too many is
 refused here as RFC 9113, section 5.1.2 wants it and does not end the connection. All answers to what came in one read
-leave in one write. A reply without a body ends in its HEADERS frame, as Apple's do, so a client that waits for DATA
-hangs here as it would there. Bodies respect the peer's flow-control windows.
+leave in one write.
 """
 
 import asyncio
@@ -31,7 +30,8 @@ from h2.settings import SettingCodes, Settings
 from simulator.exchange import Exchange
 from simulator.http2_faults import Wire, fail, greet
 from simulator.http2_frames import go_away
-from simulator.requests import Outcome, Pairs, Reply, Request, Told
+from simulator.http2_replies import Replies
+from simulator.requests import Outcome, Pairs, Request, Told
 
 SWEEP = 256
 LARGEST_HEADERS = 8000
@@ -60,7 +60,7 @@ class _Judge(H2Connection):
         self._asked += 1
         if self._asked % SWEEP == 0:
             super().open_inbound_streams  # noqa: B018 - counting is what makes h2 forget the closed ones
-        return 0
+        return -1  # so that one more is within a limit of none, too
 
 
 @dataclass
@@ -69,18 +69,11 @@ class _Incoming:
     body: bytearray = field(default_factory=bytearray)
 
 
-@dataclass
-class _Outgoing:
-    """What of a body is not sent yet; `whole` once no more of it will come."""
-
-    body: bytearray
-    whole: bool
-    padding: int
-    trailers: Pairs
-
-
 class Http2Connection(asyncio.Protocol, ABC):
-    """`provider` is whose scripts meet its requests; of a body, more than `largest` bytes are counted but not kept."""
+    """`provider` is whose scripts meet its requests; of a body, more than `largest` bytes are counted but not kept.
+
+    `processed` is the highest stream that was answered or failed so far: no GOAWAY may deny it.
+    """
 
     def __init__(
         self,
@@ -98,13 +91,14 @@ class Http2Connection(asyncio.Protocol, ABC):
         self._largest = largest
         self._http2 = _Judge(H2Configuration(client_side=False, header_encoding="utf-8"))
         self._incoming: dict[int, _Incoming] = {}
-        self._outgoing: dict[int, _Outgoing] = {}
+        self.replies = Replies(self._http2, write=self.write, ended=self._forget)
         self._open: set[int] = set()
         self._wire = Wire()
         self._timers: set[asyncio.TimerHandle] = set()
         self._transport: asyncio.Transport
         self._lost: asyncio.Future[None]
         self.number = next(exchange.connections)
+        self.processed = 0
 
     @abstractmethod
     def answer(self, request: Request) -> Outcome:
@@ -142,11 +136,11 @@ class Http2Connection(asyncio.Protocol, ABC):
         self._lost.set_result(None)
 
     async def goodbye(self) -> None:
-        if not self._wire.silent:
-            self.go_away(
-                self._http2.highest_inbound_stream_id, ErrorCodes.NO_ERROR, b'{"reason": "Shutdown"}'
-            )
-        self._transport.close()
+        if self._wire.silent:
+            self._transport.abort()
+        else:
+            self.go_away(self.highest, ErrorCodes.NO_ERROR, b'{"reason": "Shutdown"}')
+            self._transport.close()
         await asyncio.wait([self._lost], timeout=1)
         self._transport.abort()
 
@@ -158,16 +152,19 @@ class Http2Connection(asyncio.Protocol, ABC):
                 self._take(event)
                 if self._wire.silent:
                     return
-        except ProtocolError:
+        except ProtocolError as error:
+            self._exchange.violations.append(f"{type(error).__name__}: {error}")
             self.flush()
             self._transport.close()
             return
         self.flush()
 
     def flush(self) -> None:
-        self.write(self._http2.data_to_send())
+        self.write(b"")
 
     def write(self, data: bytes) -> None:
+        """Write past h2, after what it has to send."""
+        data = self._http2.data_to_send() + data
         if data and not self._transport.is_closing():
             self._transport.write(data)
 
@@ -183,7 +180,7 @@ class Http2Connection(asyncio.Protocol, ABC):
             case StreamReset(stream_id=int(stream)):
                 self._forget(stream)
             case WindowUpdated() | RemoteSettingsChanged():
-                self._send_bodies()
+                self.replies.go_on()
             case ConnectionTerminated():
                 self.flush()
                 self._transport.close()
@@ -211,81 +208,18 @@ class Http2Connection(asyncio.Protocol, ABC):
         if isinstance(outcome, Told):
             fail(self, stream, outcome)
         else:
-            self.reply(stream, outcome)
+            self.replies.send(stream, outcome)
+        self.processed = max(self.processed, stream)
 
     def is_open(self, stream: int) -> bool:
         return stream in self._open
 
-    def reply(self, stream: int, reply: Reply, *, padding: int = 0, trailers: Pairs = ()) -> None:
-        if not reply.body and not trailers:
-            self._send_headers(stream, reply, end=True)
-            self._forget(stream)
-            return
-        self._send_headers(stream, reply, end=False)
-        self._outgoing[stream] = _Outgoing(
-            bytearray(reply.body), whole=True, padding=padding, trailers=trailers
-        )
-        self._send_bodies()
-
-    def start(self, stream: int, reply: Reply) -> None:
-        """Send the headers of a reply whose body comes by `add`."""
-        self._send_headers(stream, reply, end=False)
-        self._outgoing[stream] = _Outgoing(bytearray(), whole=False, padding=0, trailers=())
-
-    def add(self, stream: int, data: bytes, *, end: bool) -> None:
-        outgoing = self._outgoing[stream]
-        outgoing.body += data
-        outgoing.whole = end
-        self._send_bodies()
-
-    def interim(self, stream: int) -> None:
-        self._http2.send_headers(stream, [(":status", "103"), ("link", "</>; rel=preload")])
-
-    def reshape(self, stream: int, reply: Reply, shape: Callable[[bytes], bytes], padding: int) -> None:
-        """Reply with the HEADERS frame that `shape` makes of h2's."""
-        self.flush()
-        bodiless = Reply(reply.status, reply.headers)
-        if not reply.body:
-            self.reply(stream, bodiless)
-            self.write(shape(self._http2.data_to_send()))
-            return
-        self.start(stream, bodiless)
-        self.write(shape(self._http2.data_to_send()))
-        self._outgoing[stream].padding = padding
-        self.add(stream, reply.body, end=True)
-
-    def _send_headers(self, stream: int, reply: Reply, *, end: bool) -> None:
-        self._http2.send_headers(stream, [(":status", str(reply.status)), *reply.headers], end_stream=end)
-
-    def _send_bodies(self) -> None:
-        for stream, outgoing in tuple(self._outgoing.items()):
-            self._send_body(stream, outgoing)
-
-    def _send_body(self, stream: int, outgoing: _Outgoing) -> None:
-        extra = outgoing.padding + 1 if outgoing.padding else 0
-        while True:
-            window = self._http2.local_flow_control_window(stream)
-            size = min(window - extra, self._http2.max_outbound_frame_size - extra, len(outgoing.body))
-            last = outgoing.whole and size == len(outgoing.body)
-            if size < 0 or (size == 0 and not (last and window >= extra)):
-                return
-            chunk = bytes(outgoing.body[:size])
-            del outgoing.body[:size]
-            end = last and not outgoing.trailers
-            self._http2.send_data(stream, chunk, end_stream=end, pad_length=outgoing.padding or None)
-            if last:
-                break
-        if outgoing.trailers:
-            self._http2.send_headers(stream, outgoing.trailers, end_stream=True)
-        self._forget(stream)
-
     def _forget(self, stream: int) -> None:
         self._open.discard(stream)
         self._incoming.pop(stream, None)
-        self._outgoing.pop(stream, None)
+        self.replies.drop(stream)
         if self._wire.closing and not self._open:
-            self.flush()
-            self._transport.close()
+            self.hang_up()
 
     def give_up(self, stream: int) -> None:
         """Never answer it."""
@@ -297,7 +231,6 @@ class Http2Connection(asyncio.Protocol, ABC):
 
     def go_away(self, last: int, code: int, debug: bytes) -> None:
         """Write GOAWAY past h2, which would take nothing more in after it."""
-        self.flush()
         self.write(go_away(max(last, 0), code, debug))
 
     def process_up_to(self, last: int) -> None:

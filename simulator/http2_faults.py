@@ -74,7 +74,6 @@ def fail(connection: Http2Connection, stream: int, told: Told) -> None:
             told.accept()
             connection.drop()
         case Kind.WRONG:
-            connection.flush()
             connection.write(WRONG[fault.form](stream))
             connection.silence()
         case Kind.RESET | Kind.REFUSED | Kind.RESET_AFTER:
@@ -93,25 +92,24 @@ def _answer(connection: Http2Connection, stream: int, told: Told) -> None:
         case Kind.DELAY:
             _answer_later(connection, stream, reply, told.fault.delay)
         case Kind.PADDED:
-            connection.reshape(stream, reply, padded, LARGEST_PADDING)
+            connection.replies.send_reshaped(stream, reply, padded, padding=LARGEST_PADDING)
         case Kind.CONTINUED:
-            connection.reshape(stream, reply, continued, 0)
+            connection.replies.send_reshaped(stream, reply, continued, padding=0)
         case Kind.INTERIM:
-            connection.flush()
             connection.write(UNKNOWN)
-            connection.interim(stream)
-            connection.reply(stream, reply)
+            connection.replies.interim(stream)
+            connection.replies.send(stream, reply)
         case Kind.TRAILERS:
-            connection.reply(stream, reply, trailers=TRAILERS)
+            connection.replies.send(stream, reply, trailers=TRAILERS)
         case _:
             _bend(connection, told.fault)
-            connection.reply(stream, reply)
+            connection.replies.send(stream, reply)
 
 
 def _answer_later(connection: Http2Connection, stream: int, reply: Reply, delay: float) -> None:
     def answer() -> None:
         if connection.is_open(stream):  # the client may have given it up in the meantime
-            connection.reply(stream, reply)
+            connection.replies.send(stream, reply)
 
     connection.later(delay, answer)
 
@@ -123,9 +121,9 @@ def _drip(connection: Http2Connection, stream: int, reply: Reply, delay: float) 
         if not connection.is_open(stream):
             return
         if sent < 0:
-            connection.start(stream, reply)
+            connection.replies.begin(stream, reply)
         else:
-            connection.add(stream, bytes(body[sent : sent + 1]), end=sent == len(body))
+            connection.replies.add(stream, bytes(body[sent : sent + 1]), end=sent == len(body))
         if sent < len(body):
             connection.later(delay, lambda: go_on(sent + 1))
 
@@ -169,7 +167,7 @@ def _put_back(connection: Http2Connection, before: Mapping[SettingCodes, int]) -
 
 def _leave(connection: Http2Connection, stream: int, told: Told) -> None:
     fault = told.fault
-    excluded = stream - 2  # the client's streams are the odd ones
+    excluded = max(stream - 2, connection.processed)  # the client's streams are the odd ones
     match fault.kind:
         case Kind.GOAWAY:
             _go_away(connection, fault, excluded)
@@ -188,10 +186,10 @@ def _leave(connection: Http2Connection, stream: int, told: Told) -> None:
         case Kind.GOAWAY_ANSWERED:
             _go_away(connection, fault, stream)
             connection.process_up_to(stream)
-            connection.reply(stream, told.accept())
+            connection.replies.send(stream, told.accept())
         case _:
             _go_away(connection, fault, HIGHEST_STREAM)
-            connection.reply(stream, told.accept())
+            connection.replies.send(stream, told.accept())
             connection.later(fault.delay, lambda: _finish(connection, fault))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import cast
 
 from simulator.http2_connection import Http2Connection
+from simulator.scripts import Scripts
 
 Connections = set[Http2Connection]
 
@@ -26,6 +27,23 @@ class ByAlpn(asyncio.Protocol):
         protocol = self._http2() if http2 else self._http1()
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
+
+
+def handshake(
+    scripts: Scripts, provider: str, misfit: Callable[[str], ssl.SSLContext]
+) -> Callable[[ssl.SSLObject, str | None, ssl.SSLContext], int | None]:
+    """Make what OpenSSL asks at the start of each handshake: there a script may have another certificate shown."""
+
+    def choose(tls: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> int | None:
+        fault = scripts.take_connection(provider, handshake=True)
+        if fault is None:
+            return None
+        if fault.form == "alert":
+            return ssl.ALERT_DESCRIPTION_HANDSHAKE_FAILURE
+        tls.context = misfit(fault.form)
+        return None
+
+    return choose
 
 
 class Listener:

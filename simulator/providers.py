@@ -20,6 +20,9 @@ Stable names, for tests of every room:
         providers.uninstall(token)                          410, 404 UNREGISTERED from now on
         providers.recorded                                  list of Recorded: headers and payload as they came
         await providers.until(lambda recorded: ...)         wait for the record to be so
+        providers.accepted, .asked                          counts since the start
+        providers.watch(lambda one: ...)                    be told of each as it is recorded
+        providers.violations                                what clients did against HTTP/2
         providers.clear()                                   forget records and scripts
         providers.addresses()                               all of the above that is text, as one JSON object
 
@@ -52,7 +55,7 @@ from simulator.google import Google
 from simulator.google_fronts import GoogleConnection
 from simulator.http1 import Http1
 from simulator.http2_connection import Streams
-from simulator.listener import ByAlpn, Connections, Listener
+from simulator.listener import ByAlpn, Connections, Listener, handshake
 from simulator.webpush import PushService
 from simulator.webpush_rules import HOST, endpoint_of
 
@@ -143,10 +146,10 @@ class Providers:
         )
 
     async def _listen(self, authority: Authority) -> None:
-        await self._production.start(*self._ports.apns, authority.context("h2"))
-        await self._sandbox.start(*self._ports.apns_sandbox, authority.context("h2"))
+        await self._production.start(*self._ports.apns, self._context(authority, "apns", "h2"))
+        await self._sandbox.start(*self._ports.apns_sandbox, self._context(authority, "apns", "h2"))
         self._google_runner = await self._run(Http1(self._google.answer).app())
-        both = authority.context("h2", "http/1.1")
+        both = self._context(authority, "fcm", "h2", "http/1.1")
         await self._google_listener.start(*self._ports.google, both)
         self._google.url = "https://" + _address(self._google_listener.address)
         context = authority.context("http/1.1")
@@ -155,6 +158,12 @@ class Providers:
         control = Control(self._exchange, make_token=self.make_token, addresses=self.addresses)
         runner = await self._run(control.app())
         self.control_url = "http://" + await _serve(runner, self._ports.control, None)
+
+    def _context(self, authority: Authority, provider: str, *protocols: str) -> ssl.SSLContext:
+        context = authority.context(*protocols)
+        misfit = partial(authority.misfit, protocols=protocols)
+        context.sni_callback = handshake(self._exchange.scripts, provider, misfit)
+        return context
 
     def _google_connection(self, connections: Connections) -> asyncio.BaseProtocol:
         server = self._google_runner.server
@@ -225,6 +234,11 @@ class Providers:
     def accepted(self) -> int:
         """How many of them were processed: pushes that reached their device, and tokens that were granted."""
         return self._exchange.accepted
+
+    @property
+    def violations(self) -> list[str]:
+        """What clients did against HTTP/2, each of which ended its connection."""
+        return self._exchange.violations
 
     def watch(self, watcher: Callable[[Recorded], None]) -> None:
         """Tell of each request as it is recorded: a long run outgrows `recorded`."""
