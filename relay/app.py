@@ -26,8 +26,9 @@ from relay.limits import Limits
 from relay.metrics import Metrics
 from relay.nonces import Nonces
 from relay.providers.apns import apns_providers
-from relay.providers.fcm import FcmProvider
+from relay.providers.fcm import fcm_providers
 from relay.providers.provider import Provider
+from relay.providers.signs import Signs
 from relay.readiness import Readiness
 from relay.routes import Routes
 from relay.shared import Shared
@@ -76,7 +77,7 @@ def build_relay(
         is_open=config.admission is Admission.OPEN,
         alone=lambda: 1 if shared is not None and shared.up else config.processes,
     )
-    providers = _providers(config, clock)
+    providers = _providers(config, clock, Signs(metrics.registry, log))
     nonces = Nonces(capacity=config.limits.nonces, started=clock())
     counts = Counts(limits, nonces, shared)
     readiness = Readiness(tuple(providers.values()), metrics, [lambda: metrics.nonces.set(len(nonces))])
@@ -146,11 +147,11 @@ def _shared(config: RelayConfig, metrics: Metrics, log: structlog.stdlib.BoundLo
     return Shared(config.redis_url, secret=secret, show=metrics.redis_up().set, log=log)
 
 
-def _providers(config: RelayConfig, clock: Clock) -> dict[AppKey, Provider]:
+def _providers(config: RelayConfig, clock: Clock, signs: Signs) -> dict[AppKey, Provider]:
     in_flight = config.limits.in_flight
     found: list[Provider] = [
-        *apns_providers(config.apns, in_flight=in_flight, clock=clock),
-        *(FcmProvider(project, in_flight=in_flight, clock=clock) for project in config.fcm),
+        *apns_providers(config.apns, in_flight=in_flight, clock=clock, signs=signs),
+        *fcm_providers(config.fcm, in_flight=in_flight, clock=clock, signs=signs),
     ]
     return {(one.app.provider, one.app.app, one.app.environment): one for one in found}
 

@@ -1,182 +1,203 @@
 """Apple Push Notification service, with a provider token (ES256 .p8).
 
-One provider is one topic in one environment with its own connections, because Apple binds a connection to the
-keys and topics that it sees first. The provider token is shared by all that have the same key: Apple refuses
-more than one in twenty minutes. Payloads and headers are those of PROTOCOL.md, section 2, the same for every
-message.
+One provider is one topic in one environment with its own connections, because Apple binds a connection to the keys and topics
+that it sees first. The provider token is shared by all that have the same key. Payloads and headers are those of PROTOCOL.md,
+section 2, the same for every message: what repeats is made once for each provider token, and the payload is the envelope's text
+between two constants.
 """
 
+import asyncio
 import ssl
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
 
-import jwt
 import msgspec
-from aioapns.connection import AuthorizationHeaderProvider
-from aioapns.exceptions import ConnectionClosed
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from hpack import NeverIndexedHeaderTuple
 
-from relay.config import ApnsApp
-from relay.providers.apns_connection import HeaderList
-from relay.providers.apns_pool import ApnsPool, Unreachable
+from relay.config import ApnsApp, ApnsClient
+from relay.http2 import Fault, Field, Request, Response
+from relay.http2_pool import Watch
 from relay.providers.apns_reasons import verdict
+from relay.providers.apns_token import OLDEST_TAKEN, ProviderToken
 from relay.providers.provider import (
-    CONNECTION_LOST,
-    UNREACHABLE,
+    SEND_SECONDS,
     UNUSABLE,
-    Attempts,
     Credentials,
     Delivery,
     Done,
     Verdict,
     read_retry_after,
 )
+from relay.providers.signs import Signs
+from relay.providers.skew import Skew
+from relay.providers.transport import FAULTS, Address, Lanes, Transport, header, http2_pool
 from relay.wire import App
 
-TOKEN_SECONDS = 40 * 60
-"""Apple takes a token for an hour and a new one at most every twenty minutes."""
-EARLIEST_RENEWAL_SECONDS = 20 * 60
+_OK: Final = 200
+_ALERT: Final = b'{"aps":{"alert":{"loc-key":"HP_NEW_MESSAGE"},"mutable-content":1,"sound":"default"}'
+_BACKGROUND: Final = b'{"aps":{"content-available":1}'
 
-_OK = 200
-_ALERT = b'{"aps":{"alert":{"loc-key":"HP_NEW_MESSAGE"},"mutable-content":1,"sound":"default"}'
-_BACKGROUND = b'{"aps":{"content-available":1}'
-
-
-class ProviderToken(AuthorizationHeaderProvider):
-    """The JWT that stands for the team; the clock is in seconds."""
-
-    def __init__(self, app: ApnsApp, clock: Callable[[], float]) -> None:
-        self._key_id = app.key_id
-        self._team_id = app.team_id
-        self._clock = clock
-        self._key = _load(app.key)
-        self._header = ""
-        self._issued_at = float("-inf")
-
-    @property
-    def usable(self) -> bool:
-        return self._key is not None
-
-    def get_header(self) -> str:
-        now = self._clock()
-        # Also where the clock was put back: Apple takes no token from the future.
-        if not 0 <= now - self._issued_at < TOKEN_SECONDS and self._key is not None:
-            claims = {"iss": self._team_id, "iat": int(now)}
-            token = jwt.encode(claims, self._key, algorithm="ES256", headers={"kid": self._key_id})
-            self._header, self._issued_at = f"bearer {token}", now
-        return self._header
-
-    def refused_as_expired(self) -> None:
-        """Make a new one next time, unless this one is younger than Apple lets us replace it."""
-        if not 0 <= self._clock() - self._issued_at < EARLIEST_RENEWAL_SECONDS:
-            self._issued_at = float("-inf")
-
-
-def _load(text: str) -> EllipticCurvePrivateKey | None:
-    try:
-        key = load_pem_private_key(text.encode(), None)
-    except (ValueError, TypeError):
-        return None
-    return key if isinstance(key, EllipticCurvePrivateKey) and isinstance(key.curve, SECP256R1) else None
+_Repeating = tuple[Field, ...]
 
 
 def apns_providers(
-    apps: tuple[ApnsApp, ...], *, in_flight: int, clock: Callable[[], float]
+    apps: tuple[ApnsApp, ...],
+    *,
+    in_flight: int,
+    clock: Callable[[], float],
+    signs: Signs,
 ) -> list["ApnsProvider"]:
     """A provider for each app; those with the same key share its token."""
     tokens: dict[tuple[str, str, str], ProviderToken] = {}
     for app in apps:
         tokens.setdefault((app.team_id, app.key_id, app.key), ProviderToken(app, clock))
     return [
-        ApnsProvider(app, tokens[app.team_id, app.key_id, app.key], in_flight=in_flight, clock=clock)
+        ApnsProvider(
+            app,
+            tokens[app.team_id, app.key_id, app.key],
+            in_flight=in_flight,
+            clock=clock,
+            watch=signs.watch("apns"),
+            skew=signs.skew("apns", clock),
+        )
         for app in apps
     ]
 
 
 class ApnsProvider:
     def __init__(
-        self, app: ApnsApp, token: ProviderToken, *, in_flight: int, clock: Callable[[], float]
+        self,
+        app: ApnsApp,
+        token: ProviderToken,
+        *,
+        in_flight: int,
+        clock: Callable[[], float],
+        watch: Watch,
+        skew: Skew,
     ) -> None:
         self.app = App(provider="apns", app=app.topic, environment=app.environment.value)
         self._config = app
         self._token = token
+        self._in_flight = in_flight
         self._clock = clock
+        self._watch = watch
+        self._skew = skew
         self._credentials = Credentials()
-        self._attempts = Attempts(self._attempt, in_flight)
-        self._pool: ApnsPool | None = None
-        authority = app.host if app.port == 443 else f"{app.host}:{app.port}"  # noqa: PLR2004  https's port
-        self._constant = (
-            (b":method", b"POST"),
-            (b":scheme", b"https"),
-            (b":authority", authority.encode()),
-        )
-        self._topic = app.topic.encode()
+        self._lanes: Lanes | None = None
+        self._now: Callable[[], float] = lambda: 0.0
+        self._header = b""
+        self._taken = b""
+        self._repeating: tuple[_Repeating, _Repeating, _Repeating] = ((), (), ())
 
     @property
     def trouble(self) -> str | None:
         if not self._token.usable:
             return "the key does not load: it must be an ES256 .p8 file's text"
-        return self._credentials.trouble(self._clock())
+        return self._skew.explain(self._credentials.trouble(self._clock()))
 
     async def open(self) -> None:
-        context = ssl.create_default_context(cadata=self._config.roots)
-        context.set_alpn_protocols(["h2"])
-        self._pool = ApnsPool(self._config.host, self._config.port, context)
+        self._now = asyncio.get_running_loop().time
+        if self._token.usable:
+            context = ssl.create_default_context(cadata=self._config.roots)
+            context.set_alpn_protocols(["h2"])
+            self._lanes = Lanes(
+                partial(self._connect, Address(self._config.host, self._config.port, context))
+            )
+
+    def _connect(self, address: Address, connections: int) -> Transport:
+        if self._config.client is ApnsClient.AIOAPNS:
+            from relay.providers.apns_aioapns import AioapnsTransport  # noqa: PLC0415  memory that few relays need
+
+            return AioapnsTransport(address, connections, self._in_flight, self._watch)
+        return http2_pool(address, connections, self._in_flight, self._watch)
 
     async def close(self) -> None:
-        await self._attempts.close()
-        if self._pool is not None:
-            self._pool.close()
+        if self._lanes is not None:
+            await self._lanes.close()
 
     def send(self, delivery: Delivery, done: Done) -> None:
-        self._attempts.begin(delivery, done)
+        if self._lanes is None:
+            done(UNUSABLE)
+            return
+        # Zero is Apple's word for "once or never".
+        expires = int(self._clock()) + delivery.ttl if delivery.ttl else 0
+        request = Request(
+            b"/3/device/" + delivery.token.encode(),
+            self._repeated(delivery),
+            (
+                (b"apns-expiration", b"%d" % expires),
+                (b"apns-id", delivery.id.encode()),
+                (b"apns-collapse-id", delivery.collapse.encode()),
+            ),
+            payload(delivery.data, delivery.background),
+            partial(self._answered, delivery.id, done),
+            self._now() + SEND_SECONDS,
+            delivery.server,
+            delivery.high,
+        )
+        self._lanes.submit(request, suspect=delivery.suspect)
 
-    async def _attempt(self, delivery: Delivery) -> Verdict:
-        if self._pool is None or not self._token.usable:
-            return UNUSABLE
-        try:
-            found = await self._post(self._pool, delivery)
-        except Unreachable:
-            return UNREACHABLE
-        except ConnectionClosed:
-            return CONNECTION_LOST
+    def _repeated(self, delivery: Delivery) -> _Repeating:
+        header = self._token.header()
+        if header is not self._header:
+            self._header, self._repeating = header, self._repeat(header)
+        alert_now, alert, background = self._repeating
+        if delivery.background:
+            return background
+        return alert_now if delivery.high else alert
+
+    def _repeat(self, header: bytes) -> tuple[_Repeating, _Repeating, _Repeating]:
+        config = self._config
+        authority = config.host if config.port == 443 else f"{config.host}:{config.port}"  # noqa: PLR2004  https's port
+        common = (
+            (b":authority", authority.encode()),
+            (b"apns-topic", config.topic.encode()),
+            (b"authorization", header),
+        )
+        alert, background = (b"apns-push-type", b"alert"), (b"apns-push-type", b"background")
+        now, later = (b"apns-priority", b"10"), (b"apns-priority", b"5")
+        return (*common, alert, now), (*common, alert, later), (*common, background, later)
+
+    def _answered(self, push_id: str, done: Done, answer: Response | Fault) -> None:
+        if isinstance(answer, Response):
+            done(self._read(push_id, answer))
+        else:
+            done(FAULTS[answer])
+
+    def _read(self, push_id: str, answer: Response) -> Verdict:
+        if answer.status == _OK:
+            found = Verdict("accepted", None, push_id)
+            if self._taken is not self._header:
+                self._took_token()
+        else:
+            found = self._refused(answer)
         self._credentials.saw(found, self._clock())
         return found
 
-    async def _post(self, pool: ApnsPool, delivery: Delivery) -> Verdict:
-        connection = await pool.acquire()
-        answer = await connection.post(self._headers(delivery), payload(delivery.data, delivery.background))
-        if answer.status == _OK:
-            return Verdict("accepted", provider_id=delivery.id)
-        found = verdict(answer.status, bytes(answer.body))
+    def _took_token(self) -> None:
+        self._taken = self._header
+        self._skew.found(0)
+
+    def _refused(self, answer: Response) -> Verdict:
+        found = verdict(answer.status, answer.body)
         if found.reason == "provider_token_expired":
-            self._token.refused_as_expired()
+            # No token that we use is as old as Apple lets one become, unless our clock is wrong. A new one would be
+            # the same.
+            self._skew.found(self._token.age - OLDEST_TAKEN)
+            self._taken = b""
+        elif found.reason == "credentials_refused" and self._taken and self._taken is not self._header:
+            # The last token of this key was good. What is new is the time in it.
+            self._skew.suspect()
         if found.status != "retry":
             return found
-        return found.after(read_retry_after(answer.retry_after, self._clock()))
-
-    def _headers(self, delivery: Delivery) -> HeaderList:
-        # Zero is Apple's word for "once or never"; the path holds the token, which must not stay in a header
-        # table.
-        expires = int(self._clock()) + delivery.ttl if delivery.ttl else 0
-        background = delivery.background
-        return [
-            *self._constant,
-            NeverIndexedHeaderTuple(b":path", f"/3/device/{delivery.token}".encode()),
-            (b"apns-topic", self._topic),
-            (b"authorization", self._token.get_header().encode()),
-            (b"apns-push-type", b"background" if background else b"alert"),
-            (b"apns-priority", b"10" if delivery.high and not background else b"5"),
-            (b"apns-expiration", str(expires).encode()),
-            (b"apns-id", delivery.id.encode()),
-            (b"apns-collapse-id", delivery.collapse.encode()),
-        ]
+        return found.after(read_retry_after(header(answer, b"retry-after"), self._clock()))
 
 
 def payload(data: Mapping[str, str], background: bool) -> bytes:  # noqa: FBT001  one of the two constant forms
-    """The bytes of PROTOCOL.md, section 2; `data` is base64url only."""
+    """The bytes of PROTOCOL.md, section 2; `data` is base64url only, so that nothing in it wants escaping."""
     head = _BACKGROUND if background else _ALERT
     if not data:
         return head + b"}"
+    if len(data) == 1 and "hp" in data:
+        return b'%b,"hp":"%b"}' % (head, data["hp"].encode())
     return head + b"," + msgspec.json.encode(data)[1:]

@@ -1,155 +1,201 @@
 """Firebase Cloud Messaging, HTTP v1, with a service account.
 
-pyfcm gives the address and the payload's shape; its transport is not used, since it is synchronous, sleeps on
-Retry-After and throws FCM's error code away. Requests go through aiohttp, answers through the table in
-`fcm_reasons`. The payload is that of PROTOCOL.md, section 2: data only, no collapse key, since FCM keeps four
-for a device at most.
+The payload is that of PROTOCOL.md, section 2: data only, no collapse key, since FCM keeps four for a device at most. Answers go
+through the table in `fcm_reasons`, access tokens come from google-auth, and a quota that is spent is not asked for again
+(`fcm_quota`).
 """
 
-import json
+import asyncio
 import ssl
 from collections.abc import Callable
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeAlias
+from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
-from google.oauth2.service_account import Credentials as ServiceAccount
-from pyfcm import FCMNotification  # type: ignore[import-untyped]  # pyfcm has no types
 
-from relay.config import FcmProject
-from relay.providers.fcm_credentials import SCOPE, AccessToken, NoAccess
-from relay.providers.fcm_reasons import ACCESS_REFUSED, message_name, verdict
+from relay.config import FcmClient, FcmProject
+from relay.http2 import Fault, Field, Request, Response
+from relay.http2_pool import Watch
+from relay.providers.fcm_quota import Quota
+from relay.providers.fcm_reasons import ACCESS_REFUSED, exhausted, message_name, verdict
 from relay.providers.provider import (
     SEND_SECONDS,
-    TIMEOUT,
-    UNREACHABLE,
     UNUSABLE,
-    Attempts,
     Credentials,
     Delivery,
     Done,
     Verdict,
     read_retry_after,
 )
+from relay.providers.signs import Signs
+from relay.providers.skew import Skew
+from relay.providers.transport import FAULTS, Address, Lanes, header, http2_pool
 from relay.wire import App
 
-CONNECTIONS: Final = 256
-KEPT_SECONDS: Final = 60
-LARGEST_ANSWER: Final = 65_536
+if TYPE_CHECKING:
+    from relay.providers.fcm_credentials import AccessToken
+
 _OK: Final = 200
+_JSON: Final = (b"content-type", b"application/json")
+
+Write: TypeAlias = Callable[[Delivery], bytes]
 
 
-class _Messages(FCMNotification):  # type: ignore[misc]  # pyfcm has no types
-    """pyfcm's end point and payload, for one project at one address."""
-
-    def __init__(self, project: FcmProject, account: ServiceAccount) -> None:
-        super().__init__(credentials=account, project_id=project.project)
-        self.FCM_END_POINT_BASE = f"{project.endpoint}/v1/projects"
-
-    def json_dumps(self, data: Any) -> bytes:
-        # pyfcm adds `validate_only: false`, which is the default and no part of the protocol's payload.
-        return msgspec.json.encode({"message": data["message"]})
-
-    def write(self, delivery: Delivery) -> bytes:
-        android = {"priority": "HIGH" if delivery.high else "NORMAL", "ttl": f"{delivery.ttl}s"}
-        # A wake is an empty envelope: FCM delivers no message without data.
-        data = delivery.data or {"hp": ""}
-        written: bytes = self.parse_payload(
-            fcm_token=delivery.token, data_payload=data, android_config=android
+def fcm_providers(
+    projects: tuple[FcmProject, ...],
+    *,
+    in_flight: int,
+    clock: Callable[[], float],
+    signs: Signs,
+) -> list["FcmProvider"]:
+    return [
+        FcmProvider(
+            project,
+            in_flight=in_flight,
+            clock=clock,
+            watch=signs.watch("fcm"),
+            skew=signs.skew("fcm", clock),
         )
-        return written
+        for project in projects
+    ]
 
 
 class FcmProvider:
-    def __init__(self, project: FcmProject, *, in_flight: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        project: FcmProject,
+        *,
+        in_flight: int,
+        clock: Callable[[], float],
+        watch: Watch,
+        skew: Skew,
+    ) -> None:
         self.app = App(provider="fcm", app=project.project, environment="production")
         self._project = project
+        self._in_flight = in_flight
         self._clock = clock
+        self._watch = watch
+        self._skew = skew
         self._credentials = Credentials()
-        self._attempts = Attempts(self._attempt, in_flight)
-        self._account = _load(project)
-        self._messages = None if self._account is None else _Messages(project, self._account)
+        self._quota = Quota()
         self._access: AccessToken | None = None
-        self._session: aiohttp.ClientSession | None = None
+        self._lanes: Lanes | None = None
+        self._now: Callable[[], float] = lambda: 0.0
+        address = urlsplit(project.endpoint)
+        self._host, self._port = address.hostname or "", address.port or 443
+        self._authority = (b":authority", address.netloc.encode())
+        self._path = f"{address.path}/v1/projects/{project.project}/messages:send".encode()
+        self._write: Write = payload
+        self._header = b""
+        self._repeating: tuple[Field, ...] = ()
 
     @property
     def trouble(self) -> str | None:
-        if self._account is None:
+        if self._access is None:
             return "the service account does not load: it must be Google's JSON key file"
-        return self._credentials.trouble(self._clock())
+        return self._skew.explain(self._credentials.trouble(self._clock()))
 
     async def open(self) -> None:
-        if self._account is None:
-            return
-        context = ssl.create_default_context(cadata=self._project.roots)
-        self._access = AccessToken(self._account, context, self._clock)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=context, limit=CONNECTIONS, keepalive_timeout=KEPT_SECONDS),
-            timeout=aiohttp.ClientTimeout(total=SEND_SECONDS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._now = asyncio.get_running_loop().time
+        self._access = _access(self._project, self._clock, self._skew.take)
+        if self._access is not None:
+            self._lanes = self._connect(ssl.create_default_context(cadata=self._project.roots))
+
+    def _connect(self, context: ssl.SSLContext) -> Lanes:
+        if self._project.client is FcmClient.AIOHTTP:
+            from relay.providers.fcm_pyfcm import AiohttpTransport, Messages  # noqa: PLC0415  memory that few relays need
+
+            messages = Messages(self._project)
+            self._write = messages.write
+            return Lanes(lambda _: AiohttpTransport(messages.fcm_end_point, context, self._in_flight))
+        context.set_alpn_protocols(["h2"])
+        address = Address(self._host, self._port, context)
+        return Lanes(lambda connections: http2_pool(address, connections, self._in_flight, self._watch))
 
     async def close(self) -> None:
-        await self._attempts.close()
-        if self._session is not None and self._access is not None:
-            await self._session.close()
+        if self._access is not None and self._lanes is not None:
             await self._access.close()
+            await self._lanes.close()
 
     def send(self, delivery: Delivery, done: Done) -> None:
-        self._attempts.begin(delivery, done)
+        if self._access is None:
+            done(UNUSABLE)
+            return
+        held = self._quota.held(self._clock(), high=delivery.high)
+        if held is not None:
+            done(held)
+            return
+        self._access.ask(partial(self._post, delivery, done, self._now() + SEND_SECONDS))
 
-    async def _attempt(self, delivery: Delivery) -> Verdict:
-        try:
-            found = await self._send(delivery)
-        except NoAccess as error:
-            found = error.verdict
-        except TimeoutError:
-            return TIMEOUT
-        except (aiohttp.ClientError, OSError):
-            return UNREACHABLE
-        self._credentials.saw(found, self._clock())
-        return found
-
-    async def _send(self, delivery: Delivery) -> Verdict:
-        if self._session is None or self._access is None or self._messages is None:
-            return UNUSABLE
-        token = await self._access.get()
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        request = self._session.post(
-            self._messages.fcm_end_point,
-            data=self._messages.write(delivery),
-            headers=headers,
-            allow_redirects=False,
+    def _post(self, delivery: Delivery, done: Done, deadline: float, access: bytes | Verdict) -> None:
+        if self._lanes is None or isinstance(access, Verdict):
+            found = UNUSABLE if isinstance(access, bytes) else access
+            self._credentials.saw(found, self._clock())
+            done(found)
+            return
+        if access is not self._header:
+            self._header, self._repeating = access, (self._authority, (b"authorization", access), _JSON)
+        request = Request(
+            self._path,
+            self._repeating,
+            (),
+            self._write(delivery),
+            partial(self._answered, delivery.high, done, access),
+            deadline,
+            delivery.server,
+            delivery.high,
         )
-        async with request as response:
-            found = await self._read(response)
-        if found.reason == ACCESS_REFUSED.reason:
-            self._access.refused(token)
-        return found
+        self._lanes.submit(request, suspect=delivery.suspect)
 
-    async def _read(self, response: aiohttp.ClientResponse) -> Verdict:
-        body = await _read_body(response)
-        if response.status == _OK:
-            return Verdict("accepted", provider_id=message_name(body))
-        found = verdict(response.status, body)
+    def _answered(self, high: bool, done: Done, access: bytes, answer: Response | Fault) -> None:  # noqa: FBT001  by position, for every push
+        if not isinstance(answer, Response):
+            done(FAULTS[answer])
+            return
+        self._skew.look(answer)
+        if answer.status == _OK:
+            found = Verdict("accepted", None, message_name(answer.body))
+        else:
+            found = self._refused(answer, access, high=high)
+        self._credentials.saw(found, self._clock())
+        done(found)
+
+    def _refused(self, answer: Response, access: bytes, *, high: bool) -> Verdict:
+        now = self._clock()
+        found = verdict(answer.status, answer.body)
+        if found.reason == ACCESS_REFUSED.reason and self._access is not None:
+            self._access.refused(access)
         if found.status != "retry":
             return found
-        return found.after(read_retry_after(response.headers.get("Retry-After"), self._clock()))
+        wait = read_retry_after(header(answer, b"retry-after"), now)
+        found = found.after(wait)
+        if exhausted(found, wait, answer.body):
+            self._quota.spent(now, found.retry_after or 0, high=high)
+        return found
 
 
-async def _read_body(response: aiohttp.ClientResponse) -> bytes:
-    """At most `LARGEST_ANSWER` bytes; Google's answers have a few hundred."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) >= LARGEST_ANSWER:
-            break
-    return bytes(body[:LARGEST_ANSWER])
+def _access(
+    project: FcmProject, clock: Callable[[], float], saw_date: Callable[[str | None], None]
+) -> "AccessToken | None":
+    from relay.providers.fcm_credentials import AccessToken, load_account  # noqa: PLC0415  google-auth and urllib3 are megabytes that a relay for APNs does not need
 
-
-def _load(project: FcmProject) -> ServiceAccount | None:
-    try:
-        info = json.loads(project.service_account) | {"project_id": project.project}
-        return ServiceAccount.from_service_account_info(info, scopes=[SCOPE])  # type: ignore[no-untyped-call, no-any-return]  # google-auth is typed in part
-    except (ValueError, TypeError, KeyError):
+    account = load_account(project)
+    if account is None:
         return None
+    # A context of its own: urllib3 writes its own protocols into it.
+    context = ssl.create_default_context(cadata=project.roots)
+    return AccessToken(account, context, clock=clock, saw_date=saw_date)
+
+
+def payload(delivery: Delivery) -> bytes:
+    """The bytes of PROTOCOL.md, section 2."""
+    token, data = msgspec.json.encode(delivery.token), delivery.data
+    if len(data) == 1 and "hp" in data:
+        # base64url: nothing in it wants escaping.
+        text = b'{"hp":"%b"}' % data["hp"].encode()
+    else:
+        # A wake is an empty envelope: FCM delivers no message without data.
+        text = msgspec.json.encode(data or {"hp": ""})
+    priority = b"HIGH" if delivery.high else b"NORMAL"
+    form = b'{"message":{"token":%b,"data":%b,"android":{"priority":"%b","ttl":"%ds"}}}'
+    return form % (token, text, priority, delivery.ttl)

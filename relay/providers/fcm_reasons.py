@@ -6,9 +6,11 @@ that does not exist answers it too.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
+
+import msgspec
 
 from relay.providers.provider import Verdict
 
@@ -76,6 +78,13 @@ STATUSES: Final[Mapping[int, Verdict]] = MappingProxyType(
 )
 
 
+class _Accepted(msgspec.Struct):
+    name: str | None = None
+
+
+_accepted = msgspec.json.Decoder(_Accepted).decode
+
+
 def verdict(status: int, body: bytes) -> Verdict:
     """The verdict of an answer other than 200."""
     error = _error(body)
@@ -89,10 +98,36 @@ def verdict(status: int, body: bytes) -> Verdict:
     return REASONS["UNAVAILABLE"] if status >= _SERVER_FAULT else Verdict("rejected", "unknown_refusal")
 
 
+def exhausted(verdict: Verdict, wait: int | None, body: bytes) -> bool:
+    """Whether this refusal speaks for the whole project, so that what follows would only be refused and counted too.
+
+    Google's front, which keeps the project's quota, writes no code of FCM's, and says it in `ErrorInfo`. FCM's own
+    QUOTA_EXCEEDED may be about one device: nobody else shall wait for that. It counts where it asks for a wait
+    (`wait`, from Retry-After) and does not name the device.
+    """
+    if verdict.reason != REASONS["QUOTA_EXCEEDED"].reason:
+        return False
+    error = _error(body)
+    details = [detail for detail in _list(error.get("details")) if isinstance(detail, dict)]
+    if any(detail.get("reason") == "RATE_LIMIT_EXCEEDED" for detail in details):
+        return True
+    return wait is not None and not any("device" in text.lower() for text in _texts(error, details))
+
+
 def message_name(body: bytes) -> str | None:
     """FCM's name of an accepted message."""
-    name = _object(body).get("name")
-    return name if isinstance(name, str) else None
+    try:
+        return _accepted(body).name
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _texts(error: Mapping[str, Any], details: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What FCM says of a quota: in the message, and in `google.rpc.QuotaFailure`."""
+    yield str(error.get("message"))
+    for detail in details:
+        for violation in _list(detail.get("violations")):
+            yield str(violation)
 
 
 def _is_about_token(details: Sequence[Mapping[str, Any]]) -> bool:

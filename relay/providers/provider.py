@@ -28,7 +28,9 @@ LONGEST_WAIT: Final = 3_600
 BAD_TOKENS: Final = frozenset({"unregistered", "token_expired", "bad_device_token"})
 """Reasons that say the token is no good: they count towards a server's bad tokens."""
 
-REFUSED_CREDENTIALS: Final = frozenset({"credentials_refused", "credentials_unusable"})
+REFUSED_CREDENTIALS: Final = frozenset(
+    {"credentials_refused", "credentials_unusable", "provider_token_expired"}
+)
 """Reasons that say ours are no good: the relay is then not ready."""
 
 

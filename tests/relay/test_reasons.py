@@ -2,9 +2,53 @@
 
 import pytest
 
+from relay.http2 import Fault
 from relay.providers import apns_reasons, fcm_reasons
 from relay.providers.provider import read_retry_after
+from relay.providers.transport import FAULTS
 from simulator.faults import APNS_REASONS, FCM_CODES
+
+FRONT = b"""{"error":{"code":429,"message":"Quota exceeded for quota metric 'Send requests'","status":"RESOURCE_EXHAUSTED",
+    "details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"RATE_LIMIT_EXCEEDED","domain":"googleapis.com"},
+    {"@type":"type.googleapis.com/google.rpc.Help","links":[]}]}}"""
+OWN = b"""{"error":{"code":429,"message":"%s","status":"RESOURCE_EXHAUSTED","details":[%s
+    {"@type":"type.googleapis.com/google.firebase.fcm.v1.FcmError","errorCode":"QUOTA_EXCEEDED"}]}}"""
+DEVICE = b'{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"subject":"device:1"}]},'
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "wait", "expected"),
+    [
+        (429, FRONT, None, True),
+        (429, FRONT, 10, True),
+        (429, OWN % (b"Message rate exceeded", b""), 10, True),
+        (429, OWN % (b"Message rate exceeded", b""), None, False),
+        (429, OWN % (b"Device message rate exceeded", b""), 10, False),
+        (429, OWN % (b"Quota exceeded", DEVICE), 10, False),
+        (429, b"<html>", 10, True),
+        (429, b"<html>", None, False),
+        (429, b'{"error":{"details":[7,{"violations":7}]}}', 10, True),
+        (503, b'{"error":{"status":"UNAVAILABLE"}}', 10, False),
+    ],
+)
+def test_only_a_quota_of_the_project_concerns_everybody(
+    status: int, body: bytes, wait: int | None, *, expected: bool
+) -> None:
+    found = fcm_reasons.verdict(status, body)
+    assert fcm_reasons.exhausted(found, wait, body) is expected
+
+
+def test_every_fault_of_a_connection_is_a_retry_with_a_reason_of_its_own() -> None:
+    assert FAULTS.keys() == set(Fault)
+    assert {verdict.status for verdict in FAULTS.values()} == {"retry"}
+    # A process that stops leaves its pushes as a lost connection does.
+    assert len({verdict.reason for verdict in FAULTS.values()}) == len(FAULTS) - 1
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b'{"name": 7}', b"{}", b'{"name": null}'])
+def test_an_accepted_message_may_have_no_name(body: bytes) -> None:
+    assert fcm_reasons.message_name(body) is None
+
 
 NOW = 1_800_000_000
 

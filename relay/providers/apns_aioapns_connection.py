@@ -1,22 +1,17 @@
 """One HTTP/2 connection to APNs: aioapns' protocol with its faults repaired.
 
-Answers are matched by stream, not by apns-id, and an exchange ends whatever the peer does: with its answer, a
-reset, GOAWAY, a lost connection, or the caller's deadline, which resets the stream. Received bodies are
-acknowledged, so that the window never closes. A connection that was told to go away, or from which nothing
-came while a deadline passed, is left at once. Nothing is ever sent again from here: whoever sends decides
-that. No request leaves before the peer's SETTINGS, since until then its limit of streams is not known;
-requests beyond that limit or beyond the send window wait their turn. What is asked for in one turn of the
-loop leaves in one write.
+Answers are matched by stream, not by apns-id. Received bodies are acknowledged, so that the window never closes. No request leaves
+before the peer's SETTINGS, since until then its limit of streams is not known; requests beyond that limit or beyond the send window
+wait their turn. What is asked for in one turn of the loop leaves in one write.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from aioapns.connection import APNsTLSClientProtocol
-from aioapns.exceptions import ConnectionClosed
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
@@ -31,35 +26,31 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import ProtocolError
+from hpack import NeverIndexedHeaderTuple
 
-LARGEST_ANSWER: Final = 4_096
+from relay.http2 import LARGEST_ANSWER, Fault, Field, Request, Response
+from relay.providers.coroutines import Failed
+
 LARGEST_STREAMS: Final = 1_000
 
-HeaderList = Sequence[tuple[bytes, bytes]]
-
-
-@dataclass(slots=True)
-class Answer:
-    """`body` is cut at `LARGEST_ANSWER`: Apple's are under a hundred bytes."""
-
-    status: int = 0
-    retry_after: str | None = None
-    body: bytearray = field(default_factory=bytearray, repr=False)
+_METHOD: Final = (b":method", b"POST")
+_SCHEME: Final = (b":scheme", b"https")
 
 
 @dataclass(slots=True)
 class _Exchange:
-    done: asyncio.Future[Answer]
-    answer: Answer = field(default_factory=Answer)
+    done: asyncio.Future[Response]
+    status: int = 0
+    headers: tuple[Field, ...] = ()
+    body: bytearray = field(default_factory=bytearray, repr=False)
 
 
 class ApnsConnection(APNsTLSClientProtocol):
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, on_closed: "Callable[[ApnsConnection], None]"
+        self, loop: asyncio.AbstractEventLoop, on_closed: Callable[["ApnsConnection", Fault], None]
     ) -> None:
         super().__init__(apns_topic="", loop=loop)
-        # Our headers are all of checked forms and in the right order; checking them again costs a sixth of a
-        # push.
+        # Our headers are all of checked forms and in the right order; checking them again costs a sixth of a push.
         self.conn = H2Connection(
             H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False)
         )
@@ -67,14 +58,15 @@ class ApnsConnection(APNsTLSClientProtocol):
         self._open: dict[int, _Exchange] = {}
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._streams = 0
-        self._closed = False
+        self._greeted = False
+        self._closed: Fault | None = None
         self._flushing = False
         self._heard_at = 0.0
         self.ready: asyncio.Future[None] = loop.create_future()
 
     @property
-    def usable(self) -> bool:
-        return not self._closed
+    def is_ready(self) -> bool:
+        return self._greeted and self._closed is None
 
     @property
     def is_busy(self) -> bool:
@@ -87,7 +79,7 @@ class ApnsConnection(APNsTLSClientProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         tls = transport.get_extra_info("ssl_object")
         if tls is None or tls.selected_alpn_protocol() != "h2":
-            self._fail(ConnectionClosed("the peer does not speak HTTP/2"))
+            self._fail(Fault.PROTOCOL)
             transport.close()
             return
         super().connection_made(transport)
@@ -96,12 +88,15 @@ class ApnsConnection(APNsTLSClientProtocol):
         # aioapns closes after ten seconds, even under a slow request. Apple wants connections kept.
         return
 
-    async def post(self, headers: HeaderList, body: bytes) -> Answer:
-        """One request. Raises `ConnectionClosed` where it cannot be known what became of it."""
-        await self._room(len(body))
+    async def post(self, request: Request) -> Response:
+        """One exchange. Raises `Failed`."""
+        await self._room(len(request.body))
         stream = self.conn.get_next_available_stream_id()
-        self.conn.send_headers(stream, headers)
-        self.conn.send_data(stream, body, end_stream=True)
+        # The path holds the token, which must not stay in a header table.
+        path = NeverIndexedHeaderTuple(b":path", request.path)
+        authority, *repeating = request.repeating
+        self.conn.send_headers(stream, [_METHOD, _SCHEME, authority, path, *repeating, *request.varying])
+        self.conn.send_data(stream, request.body, end_stream=True)
         exchange = self._open[stream] = _Exchange(self.loop.create_future())
         sent_at = self.loop.time()
         self._flush_soon()
@@ -126,8 +121,8 @@ class ApnsConnection(APNsTLSClientProtocol):
                 raise
 
     def _has_room(self, length: int) -> bool:
-        if self._closed:
-            raise ConnectionClosed("closed")
+        if self._closed is not None:
+            raise Failed(Fault.GOAWAY if self._closed is Fault.GOAWAY else Fault.CONNECTION_LOST)
         window = min(self.conn.outbound_flow_control_window, self.conn.remote_settings.initial_window_size)
         return len(self._open) < self._streams and window >= length
 
@@ -145,7 +140,7 @@ class ApnsConnection(APNsTLSClientProtocol):
         self._waiters.clear()
 
     def _give_up(self, stream: int, sent_at: float) -> None:
-        if self._closed or stream not in self._open:
+        if self._closed is not None or stream not in self._open:
             return
         if self._heard_at < sent_at:
             # Nothing at all since this was sent: the connection is dead, whatever TCP believes.
@@ -164,7 +159,7 @@ class ApnsConnection(APNsTLSClientProtocol):
 
     def flush(self) -> None:
         self._flushing = False
-        if self._closed or self.transport is None:
+        if self._closed is not None or self.transport is None:
             return
         data = self.conn.data_to_send()
         if data:
@@ -176,7 +171,7 @@ class ApnsConnection(APNsTLSClientProtocol):
             for event in self.conn.receive_data(data):
                 self._take(event)
         except (ProtocolError, ValueError):
-            self.close()
+            self.close(Fault.PROTOCOL)
             return
         self.flush()
 
@@ -186,65 +181,69 @@ class ApnsConnection(APNsTLSClientProtocol):
                 self._read_head(event)
             case DataReceived():
                 self._read_data(event)
-            case StreamEnded(stream_id=int(stream)) | StreamReset(stream_id=int(stream)):
-                self._end(stream, answered=isinstance(event, StreamEnded))
+            case StreamEnded(stream_id=int(stream)):
+                self._answer(stream)
+            case StreamReset(stream_id=int(stream)):
+                self._break(stream, Fault.STREAM_RESET)
             case RemoteSettingsChanged():
                 self._read_settings()
             case WindowUpdated():
                 self._wake_all()
-            case ConnectionTerminated():
-                self.close()
+            case ConnectionTerminated(last_stream_id=last):
+                for stream in [stream for stream in self._open if stream > (last or 0)]:
+                    self._break(stream, Fault.GOAWAY)
+                self.close(Fault.GOAWAY)
 
     def _read_settings(self) -> None:
         self._streams = min(self.conn.remote_settings.max_concurrent_streams, LARGEST_STREAMS)
+        self._greeted = True
         if not self.ready.done():
             self.ready.set_result(None)
         self._wake_all()
 
-    def _end(self, stream: int, *, answered: bool) -> None:
+    def _answer(self, stream: int) -> None:
         exchange = self._open.get(stream)
-        if exchange is None or exchange.done.done():
-            return
-        if answered:
-            exchange.done.set_result(exchange.answer)
-        else:
-            exchange.done.set_exception(ConnectionClosed("the stream was reset"))
+        if exchange is not None and not exchange.done.done():
+            exchange.done.set_result(Response(exchange.status, exchange.headers, bytes(exchange.body)))
+
+    def _break(self, stream: int, fault: Fault) -> None:
+        exchange = self._open.get(stream)
+        if exchange is not None and not exchange.done.done():
+            exchange.done.set_exception(Failed(fault))
 
     def _read_head(self, event: ResponseReceived) -> None:
         exchange = self._open.get(event.stream_id or 0)
-        if exchange is None:
-            return
-        headers = {bytes(name): bytes(value) for name, value in event.headers or ()}
-        exchange.answer.status = int(headers.get(b":status", b"0"))
-        if b"retry-after" in headers:
-            exchange.answer.retry_after = headers[b"retry-after"].decode("latin-1")
+        if exchange is not None:
+            headers = tuple((bytes(name), bytes(value)) for name, value in event.headers or ())
+            exchange.status = int(dict(headers).get(b":status", b"0"))
+            exchange.headers = tuple(pair for pair in headers if not pair[0].startswith(b":"))
 
     def _read_data(self, event: DataReceived) -> None:
         stream = event.stream_id or 0
         # aioapns never gives the window back: after 64 KiB of error bodies the peer could send no more.
         self.conn.acknowledge_received_data(event.flow_controlled_length or 0, stream)
         exchange = self._open.get(stream)
-        if exchange is not None and len(exchange.answer.body) < LARGEST_ANSWER:
-            exchange.answer.body += (event.data or b"")[:LARGEST_ANSWER]
+        if exchange is not None and len(exchange.body) < LARGEST_ANSWER:
+            exchange.body += (event.data or b"")[: LARGEST_ANSWER - len(exchange.body)]
 
-    def close(self) -> None:
-        self._fail(ConnectionClosed("closed"))
+    def close(self, fault: Fault = Fault.CONNECTION_LOST) -> None:
+        self._fail(fault)
         if self.transport is not None:
             # What is still buffered has been given up, and a dead peer would never take it.
             self.transport.abort()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(ConnectionClosed("lost" if exc is None else type(exc).__name__))
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  the protocol's signature
+        self._fail(Fault.CONNECTION_LOST)
 
-    def _fail(self, error: ConnectionClosed) -> None:
-        if self._closed:
+    def _fail(self, fault: Fault) -> None:
+        """End everything that is under way. What a GOAWAY leaves open may have been processed: the connection is lost to it."""
+        if self._closed is not None:
             return
-        self._closed = True
-        self._on_closed(self)
+        self._closed = fault
+        self._on_closed(self, fault)
         if not self.ready.done():
-            self.ready.set_exception(error)
+            self.ready.set_exception(Failed(fault))
             self.ready.exception()  # it may be that nobody waits any more
-        for exchange in self._open.values():
-            if not exchange.done.done():
-                exchange.done.set_exception(error)
+        for stream in tuple(self._open):
+            self._break(stream, Fault.CONNECTION_LOST if fault is Fault.GOAWAY else fault)
         self._wake_all()

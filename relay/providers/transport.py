@@ -1,0 +1,92 @@
+"""What a provider sends its requests over: our HTTP/2, or one of the clients that are kept for comparison.
+
+All of them take `relay.http2`'s requests and answer them in its words, so that a provider writes and reads its messages once,
+whichever client is selected. A push of a server that sends mostly to dead tokens goes over a connection of its own: a provider
+may answer such a connection by allowing it one request at a time, and then only those suspects wait.
+"""
+
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Protocol
+
+from relay.fair import FairQueue
+from relay.http2 import Fault, Request, Response
+from relay.http2_pool import Pool, Watch
+from relay.providers.provider import Verdict
+
+CONNECTIONS: Final = 8
+SUSPECTS_CONNECTIONS: Final = 1
+
+FAULTS: Final[Mapping[Fault, Verdict]] = MappingProxyType(
+    {
+        Fault.TIMEOUT: Verdict("retry", "timeout"),
+        Fault.DNS: Verdict("retry", "dns_failed"),
+        Fault.CONNECT: Verdict("retry", "connect_failed"),
+        Fault.TLS: Verdict("retry", "tls_failed"),
+        # Whether it was processed is not known in these two.
+        Fault.CONNECTION_LOST: Verdict("retry", "connection_lost"),
+        Fault.STREAM_RESET: Verdict("retry", "stream_reset"),
+        # Not processed, and no time was left to send it again.
+        Fault.GOAWAY: Verdict("retry", "going_away"),
+        Fault.PROTOCOL: Verdict("retry", "protocol_error"),
+        # This process stops.
+        Fault.CLOSED: Verdict("retry", "connection_lost"),
+    }
+)
+
+
+class Transport(Protocol):
+    def submit(self, request: Request) -> None:
+        """Send it; its `done` is called once, by its deadline."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a provider is, and how its certificate is judged."""
+
+    host: str
+    port: int
+    context: ssl.SSLContext
+
+
+def http2_pool(address: Address, connections: int, in_flight: int, watch: Watch) -> Pool:
+    return Pool(
+        address.host,
+        address.port,
+        address.context,
+        queue=FairQueue(),
+        connections=connections,
+        in_flight=in_flight,
+        watch=watch,
+    )
+
+
+class Lanes:
+    """`make` opens a transport with so many connections at most."""
+
+    def __init__(self, make: Callable[[int], Transport]) -> None:
+        self._make = make
+        self._ordinary = make(CONNECTIONS)
+        self._suspects: Transport | None = None
+
+    def submit(self, request: Request, *, suspect: bool) -> None:
+        if not suspect:
+            self._ordinary.submit(request)
+            return
+        if self._suspects is None:
+            self._suspects = self._make(SUSPECTS_CONNECTIONS)
+        self._suspects.submit(request)
+
+    async def close(self) -> None:
+        await self._ordinary.close()
+        if self._suspects is not None:
+            await self._suspects.close()
+
+
+def header(answer: Response, wanted: bytes) -> str | None:
+    """The first field of this name, which is in lower case."""
+    return next((value.decode("latin-1") for name, value in answer.headers if name == wanted), None)
