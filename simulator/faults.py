@@ -85,7 +85,7 @@ class Kind(StrEnum):
     CONTINUED = "continued"
     """Answers with a header block in many CONTINUATION frames (HTTP/2)."""
     INTERIM = "interim"
-    """Answers after an informational 103 (HTTP/2)."""
+    """Answers after a frame of an unknown type and an informational 103 (HTTP/2)."""
     TRAILERS = "trailers"
     """Answers with trailers after the body (HTTP/2)."""
 
@@ -164,8 +164,8 @@ AT_CONNECT = frozenset(
     }
 )
 """Those that may meet a new connection instead of a push."""
-CERTIFICATES = ("name", "expired", "stranger", "alert")
-"""Of another host; out of date; of an authority that nobody knows; no certificate at all but a TLS alert."""
+CERTIFICATES = ("name", "expired", "stranger", "none")
+"""Of another host; out of date; of an authority that nobody knows; none, the handshake is broken off."""
 PROVIDERS = ("apns", "fcm", "google", "webpush")
 """`google` is the OAuth 2 token endpoint; it shares its listener with `fcm`."""
 OF_WEBPUSH = frozenset(

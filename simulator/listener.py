@@ -38,7 +38,7 @@ def handshake(
         fault = scripts.take_connection(provider, handshake=True)
         if fault is None:
             return None
-        if fault.form == "alert":
+        if fault.form == "none":
             return ssl.ALERT_DESCRIPTION_HANDSHAKE_FAILURE
         tls.context = misfit(fault.form)
         return None
@@ -54,6 +54,7 @@ class Listener:
         self._server: asyncio.Server | None = None
         self._context: ssl.SSLContext
         self._returning: asyncio.Task[None] | None = None
+        self._held: socket.socket
         self.connections: Connections = set()
         self.address = ("", 0)
 
@@ -76,15 +77,12 @@ class Listener:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         held.bind(self.address)
         self._returning = asyncio.create_task(self._return(held, seconds))
+        self._held = held
 
     async def _return(self, held: socket.socket, seconds: float) -> None:
-        try:
-            await asyncio.sleep(seconds)
-            loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(self._connection, sock=held, ssl=self._context)
-        except asyncio.CancelledError:
-            held.close()
-            raise
+        await asyncio.sleep(seconds)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._connection, sock=held, ssl=self._context)
         self._returning = None
 
     async def stop(self) -> None:
@@ -92,6 +90,8 @@ class Listener:
         if self._returning is not None:
             self._returning.cancel()
             await asyncio.wait([self._returning])
+            self._held.close()
+            self._returning = None
         if self._server is not None:
             self._server.close()
 
