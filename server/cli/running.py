@@ -15,6 +15,7 @@ from aiohttp import web
 
 from server.cli.accepting import SharedSite
 from server.cli.listening import BACKLOG, Listener
+from server.cli.no_http import NoQuotes
 
 # New objects until the garbage collector looks for cycles among them. Its 700 are those of two or three requests under way,
 # which are no garbage: nearly all of ours goes without it, by its reference count.
@@ -65,7 +66,7 @@ def _site(runner: web.AppRunner, listener: Listener, *, shared: bool) -> web.Bas
 
 def runner_of(app: web.Application, *, idle_seconds: float) -> web.AppRunner:
     """What serves an application; a connection that has no whole request for so long is closed."""
-    return web.AppRunner(
+    return NoQuotes(
         app,
         handle_signals=False,
         access_log=None,
