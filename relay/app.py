@@ -4,6 +4,7 @@ It runs alone or mounted below a path; what it signs is bound to the configured 
 mounted. No database, no disk: what a process knows (nonces, counters, connections) dies with it.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import fields, replace
 from hashlib import sha256
@@ -134,8 +135,9 @@ def build_relay(
             log.warning("these settings want a restart", settings=left)
 
     app[RELOAD] = reload
+    app[DRAIN] = verifier.drain
     _add_routes(app, routes)
-    _add_lifecycle(app, verifier, tuple(providers.values()), shared)
+    _add_lifecycle(app, verifier, tuple(providers.values()), readiness, shared)
     return app
 
 

@@ -26,6 +26,7 @@ def frame(
     *,
     limits: Limits,
     metrics: Metrics,
+    draining: Callable[[], bool],
     clock: Callable[[], float],
     log: structlog.stdlib.BoundLogger,
 ) -> Middleware:
@@ -48,6 +49,8 @@ def frame(
             address = client_address(request, config.trusted_proxies)
             response.headers.update(limiting.headers(limits.address_rules(address), clock()))
         response.headers["Cache-Control"] = "no-store"
+        if draining():
+            response.force_close()  # and says so: whoever sends on this connection would send into one that is closed
         route = request.match_info.route.name or "unknown"
         metrics.requests(route, str(response.status)).observe(time.perf_counter() - began)
         return response
