@@ -15,8 +15,8 @@ from server.cli.listening import inherited
 from server.cli.logs import log_to_stderr
 from server.cli.orders import Orders
 from server.cli.running import run_until_stopped
+from server.cli.saying import speak_utf8
 from server.cli.spoken import failures_spoken
-from server.cli.terminal import speak_utf8
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,12 +56,26 @@ def relay_key_path(settings: Settings) -> Path:
     return keys_dir(settings) / settings.relay.key_file
 
 
+def pass_key_path(settings: Settings) -> Path:
+    return keys_dir(settings) / "relay.pass"
+
+
 def read_server_keys(settings: Settings) -> ServerKeys:
     return ServerKeys(read_identity(server_key_path(settings)), read_secret(server_secret_path(settings)).raw)
 
 
 def read_relay_config(settings: Settings, section: RelaySection) -> RelayConfig:
     """The relay's configuration from a section, which may differ from that in the settings."""
+    return relay_config(
+        section,
+        read_text=relay_reader(settings, section),
+        issue_unconfigured=section.issue_unconfigured,
+        redis_url=settings.redis.url,
+    )
+
+
+def relay_reader(settings: Settings, section: RelaySection) -> Callable[[str], str]:
+    """Return what reads a file that a relay's settings name; that of its keys must be private."""
     keys = relay_key_path(settings)
 
     def read_text(path: str) -> str:
@@ -68,12 +83,7 @@ def read_relay_config(settings: Settings, section: RelaySection) -> RelayConfig:
             return read_private(keys, hint=MAKE_RELAY)
         return _read_text(path)
 
-    return relay_config(
-        section,
-        read_text=read_text,
-        issue_unconfigured=section.issue_unconfigured,
-        redis_url=settings.redis.url,
-    )
+    return read_text
 
 
 def _read_text(path: str) -> str:

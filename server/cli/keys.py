@@ -1,18 +1,21 @@
 """`hushpost keys`: the server's and the relay's keys. Shows ids and public keys, never a secret."""
 
 import secrets
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from crypto.encoding import b64u
 from crypto.keys import EpochKey, IdentityKey
 from server.cli.files import (
     FIRST_EPOCH,
     load_settings,
     make_relay_keys,
     make_server_keys,
+    pass_key_path,
     relay_key_path,
     server_key_path,
     server_secret_path,
@@ -25,6 +28,7 @@ from server.cli.keyfiles import (
     ServerSecret,
     append,
     describe,
+    read_identity,
     read_keys_of,
     write_new,
 )
@@ -40,6 +44,7 @@ class New(StrEnum):
     IDENTITY = "identity"
     EPOCH = "epoch"
     SECRET = "secret"  # noqa: S105 - the name of a kind of key
+    PASS = "pass"  # noqa: S105 - as above
 
 
 FilesArgument = Annotated[
@@ -58,7 +63,8 @@ def new(
     """Make keys: all of a server's or a relay's, or a single one.
 
     An epoch key is written behind those in the relay's file and takes the next number; new handles are sealed with it.
-    A relay's second identity key is written in the same way. Nothing is ever overwritten.
+    A relay's second identity key is written in the same way. A key that signs passes is an identity key in a file of its own,
+    which the relay has no need of. Nothing is ever overwritten.
     """
     settings = load_settings(config).settings
     match kind:
@@ -69,12 +75,21 @@ def new(
         case _:
             made = [file or _default_path(kind, settings)]
             _add(made[0], kind)
-    for path in made:
+    if kind is New.PASS:
+        _say_pass_key(made[0], to=say if as_json else result)
+    for path in made if kind is not New.PASS else ():
         say(f"made {path}; keep a copy apart from the database: without it every phone pairs anew")
     if not made:
         say("nothing was missing")
     if as_json:
         result_json(_described(made))
+
+
+def _say_pass_key(path: Path, *, to: Callable[[str], None]) -> None:
+    say(
+        f"made {path}; who has it can give out passes, so keep it where you do that, and not where the relay runs"
+    )
+    to(f'relay.pass_keys = ["{b64u(read_identity(path).public.raw)}"]')
 
 
 def _default_path(kind: New, settings: Settings) -> Path:
@@ -83,6 +98,8 @@ def _default_path(kind: New, settings: Settings) -> Path:
             return relay_key_path(settings)
         case New.SECRET:
             return server_secret_path(settings)
+        case New.PASS:
+            return pass_key_path(settings)
         case _:
             return server_key_path(settings)
 
@@ -98,7 +115,8 @@ def _add(path: Path, kind: New) -> None:
             key = ServerSecret.generate(secrets.token_bytes)
         case _:
             key = IdentityKey.generate(secrets.token_bytes)
-    if any(isinstance(old, EpochKey) for old in held) and not isinstance(key, ServerSecret):
+    rotated = kind in (New.EPOCH, New.IDENTITY)
+    if rotated and any(isinstance(old, EpochKey) for old in held):
         append(path, [key])  # a relay's file: rotation adds to it
     else:
         write_new(path, [key])

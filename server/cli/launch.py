@@ -1,4 +1,4 @@
-"""How a server, a relay, or both on one machine come up: settings, log, keys, tables, socket, in this order."""
+"""How a server, or server and relay on one machine, come up: settings, log, keys, tables, socket, in this order."""
 
 from contextlib import AsyncExitStack
 from functools import partial
@@ -22,6 +22,7 @@ from server.cli.files import (
 )
 from server.cli.listening import Listener, bind
 from server.cli.logs import log_to_stderr
+from server.cli.relay_app import relay_app
 from server.cli.roles import Role, refuse_to_share_a_file
 from server.cli.running import Ready, run_until_stopped
 from server.cli.tables import migrated
@@ -49,18 +50,6 @@ async def _make(
     return await build.server_app(settings, keys, role, of_the_only_process(), log, resources)
 
 
-def relay(config: str | None) -> None:
-    settings = load_settings(config).settings
-    log_to_stderr(settings.log)
-    relay_settings = read_relay_config(settings, settings.relay)
-    listener = bind(settings.relay.listen, "relay.listen")
-
-    async def make(_resources: AsyncExitStack) -> web.Application:
-        return build.relay_app(relay_settings)
-
-    run_until_stopped(listener, make, _log_ready("relay", listener))
-
-
 def up(data: str | None, listen: str | None, config: str | None) -> None:
     loaded = load_settings(config)
     log_to_stderr(loaded.settings.log)
@@ -83,7 +72,7 @@ def up(data: str | None, listen: str | None, config: str | None) -> None:
 
     async def make(resources: AsyncExitStack) -> web.Application:
         app = await _make(settings, keys, Role.ALL, resources)
-        app.add_subapp(RELAY_PATH, build.relay_app(relay_settings))
+        app.add_subapp(RELAY_PATH, relay_app(relay_settings, of_the_only_process()))
         return app
 
     run_until_stopped(listener, make, lambda: _say_ready(settings, listener))

@@ -8,7 +8,7 @@ import os
 import socket
 from dataclasses import dataclass
 
-from server.cli.terminal import FAILED, USAGE, CommandError
+from server.cli.saying import FAILED, USAGE, CommandError
 from server.config import is_listen_address, listen_address
 
 BACKLOG = 1024

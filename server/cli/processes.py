@@ -1,4 +1,4 @@
-"""`hushpost server`, `hushpost relay`, and `hushpost up`, which is both in one process on one machine."""
+"""`hushpost server`, and `hushpost up`, which is server and relay in one process on one machine."""
 
 from typing import Annotated
 
@@ -45,13 +45,6 @@ def server(config: ConfigOption = None, role: RoleOption = Role.ALL, workers: Wo
         from server.cli import launch  # noqa: PLC0415 - see above
 
         launch.server(config, role)
-
-
-def relay(config: ConfigOption = None) -> None:
-    """Run the relay: it passes ciphertext on to Apple, Google and Web Push services, and keeps nothing."""
-    from server.cli import launch  # noqa: PLC0415 - see above
-
-    launch.relay(config)
 
 
 def up(data: DataOption = None, listen: ListenOption = None, config: ConfigOption = None) -> None:

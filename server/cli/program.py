@@ -8,6 +8,7 @@ import typer
 from server.cli import (
     account,
     backup,
+    conformance,
     database,
     deliveries,
     devices,
@@ -15,6 +16,7 @@ from server.cli import (
     elsewhere,
     keys,
     processes,
+    relay_commands,
     send,
     settings,
 )
@@ -30,10 +32,11 @@ app = typer.Typer(
 )
 app.command(rich_help_panel="Run")(processes.up)
 app.command(rich_help_panel="Run")(processes.server)
-app.command(rich_help_panel="Run")(processes.relay)
+app.add_typer(relay_commands.commands, name="relay", rich_help_panel="Run")
 app.add_typer(keys.commands, name="keys", rich_help_panel="Run")
 app.add_typer(settings.commands, name="config", rich_help_panel="Run")
 app.command(rich_help_panel="Operate")(doctor.doctor)
+app.command(rich_help_panel="Operate")(conformance.conformance)
 app.command(rich_help_panel="Operate")(backup.backup)
 app.command(rich_help_panel="Operate")(backup.restore)
 app.add_typer(database.commands, name="db", rich_help_panel="Operate")

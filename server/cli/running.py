@@ -1,6 +1,8 @@
 """Runs an application on a socket until it is told to stop, then ends it in good order.
 
-SIGTERM and SIGINT end the process after the requests under way; a second one at once. A process that has a supervisor
+SIGTERM and SIGINT end the process after the requests under way; a second one at once. It takes no connections any more; an
+application that says how it drains does so, and what comes on the connections that are there is answered for a moment, so
+that nobody sends into one that is being closed. A process that has a supervisor
 leaves that to it: there the same signal may come from both the supervisor and whoever stops the whole group.
 """
 
@@ -26,6 +28,13 @@ _FINISH_WITHIN = 15.0  # seconds for requests under way: longer than a push may 
 _IDLE_SECONDS = 75.0
 
 
+# For connections that were kept: who has something to say within this time is told to go elsewhere, and the rest was idle.
+_LINGER_SECONDS = 2.0
+_LOOK_SECONDS = 0.02
+
+DRAINING: web.AppKey[Callable[[], None]] = web.AppKey("hushpost_draining", Callable[[], None])  # type: ignore[arg-type]  # a callable has no class
+"""What an application does when its process begins to end: it tells who comes on a connection that is there."""
+
 Build = Callable[[AsyncExitStack], Awaitable[web.Application]]
 """Builds an application; what it opens is closed with the stack, after the application."""
 Ready = Callable[[], object]
@@ -50,12 +59,25 @@ async def _serve(listener: Listener, build: Build, ready: Ready, *, supervised: 
         runner = runner_of(app, idle_seconds=_IDLE_SECONDS)
         resources.push_async_callback(runner.cleanup)
         await runner.setup()
-        await _site(runner, listener, shared=supervised).start()
+        site = _site(runner, listener, shared=supervised)
+        await site.start()
         gc.collect()
         gc.freeze()  # what is loaded now stays: looking through all of it once a second would hold everybody up
         gc.set_threshold(_YOUNG)
         ready()
         await stop.wait()
+        await _drain(app, runner, site)
+
+
+async def _drain(app: web.Application, runner: web.AppRunner, site: web.BaseSite) -> None:
+    await site.stop()
+    if DRAINING not in app:
+        return
+    app[DRAINING]()
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _LINGER_SECONDS
+    while runner.server is not None and runner.server.connections and loop.time() < until:  # noqa: ASYNC110 - aiohttp tells nobody when one is closed
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _site(runner: web.AppRunner, listener: Listener, *, shared: bool) -> web.BaseSite:

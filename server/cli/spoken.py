@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from relay.config import ConfigError
 from server.cli.configfile import ConfigFaults
 from server.cli.keyfiles import KeyFileError
-from server.cli.terminal import FAILED, USAGE, CommandError, complain
+from server.cli.saying import FAILED, USAGE, CommandError, complain
 
 
 @contextmanager

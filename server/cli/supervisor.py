@@ -23,7 +23,7 @@ from typing import Any
 
 from server.cli.lifeline import FOLDER, READY
 from server.cli.listening import Listener
-from server.cli.terminal import FAILED, USAGE, CommandError
+from server.cli.saying import FAILED, USAGE, CommandError
 
 _END_WITHIN = 25.0  # seconds: requests under way are finished, batches settled or given back
 _STEADY = (

@@ -1,0 +1,40 @@
+"""`hushpost relay`: runs it; and what its operator does beside that."""
+
+import os
+import signal
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from server.cli import relay_pass
+from server.cli.terminal import ConfigOption
+
+commands = typer.Typer(invoke_without_command=True)
+commands.add_typer(relay_pass.commands, name="pass")
+
+WorkersOption = Annotated[
+    int,
+    typer.Option("--workers", metavar="N", min=1, max=256, help="How many processes share the address."),
+]
+
+
+@commands.callback()
+def relay(context: typer.Context, config: ConfigOption = None, workers: WorkersOption = 1) -> None:
+    """Run the relay: it passes ciphertext on to Apple, Google and Web Push services, and keeps nothing.
+
+    SIGHUP reads who may push, the limits and the epoch keys anew, without dropping a request.
+    """
+    if context.invoked_subcommand is None:
+        _become(workers, config)
+
+
+def _become(workers: int, config: str | None) -> NoReturn:
+    """Make room: what the commands have loaded is three quarters of what a relay's process needs."""
+    signal.signal(
+        signal.SIGHUP, signal.SIG_IGN
+    )  # one that comes before the relay can answer it does not end it
+    arguments = [str(workers), *([] if config is None else [config])]
+    os.execv(  # noqa: S606 - our own interpreter and module
+        sys.executable, [sys.executable, "-P", "-m", "server.cli.relay_main", *arguments]
+    )
