@@ -30,6 +30,7 @@ from server.api.messages import Messages
 from server.api.metrics import DeviceMetrics, RequestMetrics
 from server.api.outer import Outer, described
 from server.api.reading import MAX_BODY
+from server.api.relay import Relay
 from server.api.routes import Resources, install, operators_routes, routes
 from server.api.tokens import Tokens
 from server.commands.accounts import AccountRules, prepare
@@ -47,6 +48,7 @@ from server.commands.spread import PAGE
 from server.commands.usage import Usage
 from server.config import AccountSettings, Settings, is_for_this_machine, trusted_networks
 from server.domain.ports import Clock, Database, DatabaseError, Random
+from server.domain.relay import AskRelay
 from server.domain.throttle import Quota, Throttle
 from server.domain.turns import Turns
 from server.live.throttles import SharedThrottle
@@ -78,7 +80,7 @@ class ServerPieces:
     `db` is open, its tables are up to date, and who opened it closes it after the application. `identity` is the server's identity key,
     `secret` 32 random bytes that stay the same for ever. `clock` is in milliseconds, `monotonic` in seconds. `log` is
     a structlog logger. `workers` are started and stopped with the application, by name; a process that only answers requests
-    has none. `wake` tells workers, here or in another process, that something was committed for them; it returns at once.
+    has none. `ask_relay` asks the relay what it says to this server. `wake` tells workers, here or in another process, that something was committed for them; it returns at once.
     Counters are made in `counted`, `/metrics` shows `shown`: of one process both are the same.
     """
 
@@ -91,6 +93,7 @@ class ServerPieces:
     sealer: Sealer
     workers: Mapping[str, Worker]
     wake: Callable[[], None]
+    ask_relay: AskRelay
     counted: CollectorRegistry
     shown: CollectorRegistry
     log: Any
@@ -218,6 +221,7 @@ def _resources(
         devices=Devices(db, clock, random, wake, address, signer),
         device=Device(db, clock, random, wake, pieces.sealer, DeviceMetrics(pieces.counted)),
         keys=Keys(address, signer, clock),
+        relay=Relay(pieces.ask_relay, pieces.monotonic),
         health=_health(pieces, running),
     )
 

@@ -63,6 +63,14 @@ _POSTGRES_URL = re.compile(
 _HOST = re.compile(r"(?:[^:\[\]]*|\[[0-9A-Fa-f:.%]+\])(?::(?P<port>[0-9]{1,5}))?")
 
 
+RelayPass = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)?$",
+        description='what the relay\'s operator gave you (`hushpost relay pass issue` prints it), or "" for none',
+        extra=SECRET,
+    ),
+]
 RedisUrl = Annotated[str, msgspec.Meta(pattern=REDIS_URL, description=REDIS_URLS, extra=SECRET)]
 
 
@@ -88,7 +96,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     trusted_proxies: networks whose X-Forwarded-For is believed.
     relay_url: the relay that pushes for it, by its public address. relay_connect_url: where to connect to it instead,
     where the two are on one network. relay_keys: its public keys, as its `hushpost keys show` prints them; none
-    means that the keys seen first are trusted from then on.
+    means that the keys seen first are trusted from then on. relay_pass: what its operator gave to this server, where it
+    wants one.
     """
 
     public_url: Url = "http://127.0.0.1:8080"
@@ -100,6 +109,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     relay_url: OptionalUrl = ""
     relay_connect_url: OptionalUrl = ""
     relay_keys: tuple[str, ...] = ()
+    relay_pass: RelayPass = ""
+
+    def __repr__(self) -> str:
+        return f"ServerSettings(public_url={self.public_url!r})"
 
 
 class DatabaseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

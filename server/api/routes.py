@@ -17,6 +17,7 @@ from server.api.gate import ForDevice, ForUser, Gate, Open, Route
 from server.api.health import Health
 from server.api.keys import Keys
 from server.api.messages import Messages
+from server.api.relay import Relay
 from server.api.tokens import Tokens
 from server.domain.scopes import Need
 
@@ -35,6 +36,7 @@ class Resources:
     devices: Devices
     device: Device
     keys: Keys
+    relay: Relay
     health: Health
 
 
@@ -63,6 +65,8 @@ def routes(to: Resources) -> list[Route]:
         # what came to nothing
         ForUser("GET", "/api/v1/deliveries", Need.OPERATE, to.deliveries.dead),
         ForUser("POST", "/api/v1/deliveries/retry", Need.OPERATE, to.deliveries.retry),
+        # the relay, as it shows itself to this server
+        ForUser("GET", "/api/v1/relay", Need.OPERATE, to.relay.state),
         # a user's devices
         ForUser("POST", "/api/v1/devices/pairing-codes", Need.ACCOUNT, to.devices.create_code),
         ForUser("GET", "/api/v1/devices", Need.ACCOUNT, to.devices.list),

@@ -1,4 +1,4 @@
-"""Where a process gets its real clock, randomness, database and connections, and server and relay are built from them."""
+"""Where a process gets its real clock, randomness, database and connections, and the server is built from them."""
 
 import asyncio
 import os
@@ -9,44 +9,32 @@ from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from relay.app import build_relay
-from relay.config import RelayConfig
 from server.app import ServerPieces, Worker, build_server, build_worker
 from server.cli.figures import Figures
 from server.cli.files import ServerKeys
 from server.cli.roles import Role
 from server.cli.terminal import CommandError
+from server.cli.to_relay import now_ms, to_relay
 from server.commands.derive import derive
 from server.commands.sealing import Sealer
-from server.config import Settings, database_url, trusted_relay_keys
+from server.config import Settings, database_url
 from server.domain.ports import Database, DatabaseError
 from server.store.bell import Bell
 from server.store.database import open_database
 from server.worker.audit import Auditor
 from server.worker.dispatch import Dispatcher
-from server.worker.gateway import NoRelay, PushGateway
+from server.worker.gateway import PushGateway
 from server.worker.metrics import AuditMetrics, OutboxMetrics, SchedulerMetrics
 from server.worker.outbox import Outbox, OutboxSettings
 from server.worker.pace import Pace
 from server.worker.pool import SealingPool, sealing_pool
-from server.worker.relay_client import RelayClient
-from server.worker.relay_keys import RelayKeys
 from server.worker.scheduler import Scheduler
 
 COLLAPSE = "collapse"  # the purpose of the key behind collapse values (PROTOCOL.md, section 2)
 _STOP_WITHIN = 10.0  # seconds that batches in flight are waited for
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def relay_app(config: RelayConfig) -> web.Application:
-    return build_relay(config, clock=time.time, random=secrets.token_bytes)
 
 
 async def server_app(
@@ -60,10 +48,10 @@ async def server_app(
     """Open what a server process of this role needs, to be closed with `resources` after the application."""
     db = await _open(settings, resources)
     sealer = Sealer(keys.identity, _pool(settings, keys, role, resources, log), now_ms, secrets.token_bytes)
+    relay = await to_relay(settings, keys.identity, db, figures.counted, resources, log)
     workers: dict[str, Worker] = {}
     if role is not Role.API:
-        gateway = await _gateway(settings, keys, db, resources, log)
-        outbox = _outbox(settings, keys, db, sealer, gateway, figures.counted, log)
+        outbox = _outbox(settings, keys, db, sealer, relay.gateway, figures.counted, log)
         workers["outbox"] = outbox
         workers["scheduler"] = Scheduler(
             db,
@@ -94,6 +82,7 @@ async def server_app(
         sealer=sealer,
         workers=workers,
         wake=bell.ring if role is Role.API else wake_workers,
+        ask_relay=relay.ask,
         counted=figures.counted,
         shown=figures.shown,
         log=log,
@@ -116,29 +105,6 @@ async def _open(settings: Settings, resources: AsyncExitStack) -> Database:
         raise CommandError(f"database.url: {error}") from None
     resources.push_async_callback(db.close)
     return db
-
-
-async def _gateway(
-    settings: Settings, keys: ServerKeys, db: Database, resources: AsyncExitStack, log: Any
-) -> PushGateway:
-    url = settings.server.relay_url.rstrip("/")
-    if not url:
-        log.warning("server.relay_url is not set: nothing can be pushed, messages wait")
-        return NoRelay()
-    reach = settings.server.relay_connect_url.rstrip("/") or url
-    session = await resources.enter_async_context(aiohttp.ClientSession())
-    given = trusted_relay_keys(settings.server)
-    known = RelayKeys(url, reach=reach, given=given, db=db, session=session, clock=now_ms, log=log)
-    return RelayClient(
-        url,
-        reach=reach,
-        identity=keys.identity,
-        keys=known,
-        session=session,
-        clock=now_ms,
-        random=secrets.token_bytes,
-        log=log,
-    )
 
 
 def _outbox(

@@ -165,6 +165,7 @@ async def _look_at_relay(
         session,
         clock=lambda: time.time_ns() // 1_000_000,
         random=secrets.token_bytes,
+        relay_pass=settings.server.relay_pass,
     )
     trusted = relay.trust(trusted_relay_keys(settings.server), stored)
     async for finding in relay.look_at_relay(look, _identity(settings), trusted):

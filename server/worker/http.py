@@ -13,3 +13,8 @@ async def read_body(answer: aiohttp.ClientResponse, largest: int) -> bytes:
         if len(body) > largest:
             raise aiohttp.ClientPayloadError("the answer is too long")
     return bytes(body)
+
+
+def pass_header(relay_pass: str) -> dict[str, str]:
+    """What shows a relay the pass that its operator gave to this server; empty for none."""
+    return {"Hushpost-Pass": relay_pass} if relay_pass else {}

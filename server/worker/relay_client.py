@@ -35,8 +35,9 @@ from relay.wire import (
 )
 from server.domain.ports import Clock, Random
 from server.worker.gateway import GatewayFault
-from server.worker.http import read_body
+from server.worker.http import pass_header, read_body
 from server.worker.relay_keys import RelayKeys
+from server.worker.relay_limits import RelayLimits
 
 ANSWER_SECONDS = 15
 _LIFETIME = 60
@@ -82,7 +83,7 @@ class Problem(msgspec.Struct, frozen=True):
 class RelayClient:
     """The relay whose public URL is `url`, which requests are signed for; `reach` is where it is connected to.
 
-    `log` is a structlog logger: whoever runs the server learns there why nothing goes out.
+    `relay_pass` is what its operator gave to this server, or empty. `log` is a structlog logger: whoever runs the server learns there why nothing goes out.
     """
 
     def __init__(
@@ -95,7 +96,9 @@ class RelayClient:
         session: aiohttp.ClientSession,
         clock: Clock,
         random: Random,
+        limits: RelayLimits,
         log: Any,
+        relay_pass: str = "",
     ) -> None:
         self._target = url + PUSH_PATH
         self._reach = URL(reach + PUSH_PATH, encoded=True)
@@ -104,7 +107,9 @@ class RelayClient:
         self._session = session
         self._clock = clock
         self._random = random
+        self._limits = limits
         self._log = log
+        self._unsigned = {"Accept-Encoding": "identity", **pass_header(relay_pass)}
 
     async def push(self, pushes: Sequence[Push]) -> list[Outcome]:
         try:
@@ -129,6 +134,7 @@ class RelayClient:
             nonce=self._random(16),
         )
         answer = await self._ask(headers, body)
+        self._limits.note(answer.headers)
         if answer.status != _OK:
             raise self._refused(answer)
         await self._verify(answer, request_context("POST", self._target, headers.items()))
@@ -139,7 +145,7 @@ class RelayClient:
             async with self._session.post(
                 self._reach,
                 data=body,
-                headers=headers | {"Accept-Encoding": "identity"},
+                headers=headers | self._unsigned,
                 allow_redirects=False,
             ) as answer:
                 return Answer(

@@ -6,7 +6,7 @@ server. Nothing is pushed, nothing is kept.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ from crypto.httpsig import (
 from crypto.keys import IdentityKey, IdentityPublicKey
 from relay.wire import APPS_PATH, DIRECTORY_PATH, ERROR_STATUS, STATUS_PATH, App, Status
 from server.domain.ports import Clock, Random
-from server.worker.http import read_body
+from server.worker.http import pass_header, read_body
 
 T = TypeVar("T")
 
@@ -55,13 +55,17 @@ class _Seen:
 
 @dataclass
 class RelayLook:
-    """The relay whose public URL is `url`, connected to at `reach`. `clock` in milliseconds."""
+    """The relay whose public URL is `url`, connected to at `reach`. `clock` in milliseconds.
+
+    `relay_pass` is what its operator gave to this server, or empty.
+    """
 
     url: str
     reach: str
     session: aiohttp.ClientSession
     clock: Clock
     random: Random
+    relay_pass: str = field(default="", repr=False)
     skew: float | None = None
     """Seconds that this machine's clock is ahead of the relay's, known to about one; None before the first answer."""
 
@@ -105,7 +109,7 @@ class RelayLook:
             lifetime=_LIFETIME,
             nonce=self.random(16),
         )
-        seen = await self._get(STATUS_PATH, headers)
+        seen = await self._get(STATUS_PATH, headers | pass_header(self.relay_pass))
         if seen.status != _OK:
             raise _refusal(seen)
         verify_answer(

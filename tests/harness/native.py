@@ -10,6 +10,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from server.domain.relay import ADMITTED, RelayState
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -100,6 +102,13 @@ class Wakes:
         self.count = 0
         self.woken = asyncio.Event()
         self.fail = asyncio.Event()
+        self.relay = RelayState("https://relay.example.org", ADMITTED)
+        self.asked = 0
+
+    async def ask_relay(self) -> RelayState:
+        """What the relay says, without one."""
+        self.asked += 1
+        return self.relay
 
     def wake(self) -> None:
         self.count += 1

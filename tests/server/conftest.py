@@ -195,6 +195,7 @@ async def open_house(
                 sealer=Sealer(identity, pool, clock, random),
                 workers={"outbox": wakes},
                 wake=wakes.wake,
+                ask_relay=wakes.ask_relay,
                 counted=registry,
                 shown=registry,
                 log=structlog.wrap_logger(structlog.PrintLogger(), processors=[log]),

@@ -47,6 +47,7 @@ EXPECTED: dict[tuple[str, str], set[str]] = {
     ("GET", f"/api/v1/messages/{ID}/deliveries"): PEOPLE | {"read"},
     ("GET", "/api/v1/deliveries"): {"admin", "admin token"},
     ("POST", "/api/v1/deliveries/retry"): {"admin", "admin token"},
+    ("GET", "/api/v1/relay"): {"admin", "admin token"},
     ("POST", "/api/v1/devices/pairing-codes"): PEOPLE,
     ("GET", "/api/v1/devices"): PEOPLE,
     ("DELETE", f"/api/v1/devices/{ID}"): PEOPLE,

@@ -39,6 +39,7 @@ EXAMPLES = {
     "body_bytes": "9000000",
     "client": "http2",
     "relay_keys": "AA" * 21 + "A",
+    "relay_pass": "e30.e30.AA",
     "argon2_memory_kib": "9000",
     "trusted_proxies": "10.0.0.0/8",
 }

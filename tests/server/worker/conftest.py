@@ -31,6 +31,7 @@ from server.worker.outbox import Outbox, OutboxSettings
 from server.worker.pace import Pace
 from server.worker.relay_client import RelayClient
 from server.worker.relay_keys import RelayKeys
+from server.worker.relay_limits import RelayLimits
 from simulator.exchange import Recorded
 from simulator.providers import Providers
 from tests.harness.announced import Announced
@@ -210,6 +211,7 @@ async def make_world(
             session=session,
             clock=clock,
             random=random,
+            limits=RelayLimits(registry, clock, logger),
             log=logger,
         )
         gateway = Watched(client)

@@ -2,25 +2,32 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 import structlog
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
+from prometheus_client import CollectorRegistry
 from structlog.testing import LogCapture
 
 from crypto.httpsig import sign_directory
 from crypto.keys import IdentityKey, IdentityPublicKey, jwks
+from relay.config import Admission
+from relay.passes import sign_pass
 from relay.wire import DIRECTORY_PATH, Outcome, Push
 from server.domain.ports import Database, Random
 from server.worker import relay_client
 from server.worker.gateway import GatewayFault, NoRelay
 from server.worker.relay_client import RelayClient
 from server.worker.relay_keys import RelayKeys
+from server.worker.relay_limits import RelayLimits
+from server.worker.relay_look import RelayLook
+from server.worker.relay_state import RelayStates
 from tests.harness.clock import SettableClock
 from tests.relay.running import (
+    PASS_KEY,
     PUBLIC_URL,
     RELAY_KEY,
     SECOND_RELAY_KEY,
@@ -42,28 +49,38 @@ class Site:
         self, db: Database, session: ClientSession, clock: SettableClock, random: Random, log: LogCapture
     ) -> None:
         self.db, self.session, self.clock, self.random, self.log = db, session, clock, random, log
+        self.registry = CollectorRegistry()
+        self.logger = structlog.wrap_logger(structlog.PrintLogger(), processors=[log])
+        self.limits = RelayLimits(self.registry, clock, self.logger)
 
-    def client(self, reach: str, *given: IdentityPublicKey) -> RelayClient:
-        logger = structlog.wrap_logger(structlog.PrintLogger(), processors=[self.log])
-        keys = RelayKeys(
+    def client(self, reach: str, *given: IdentityPublicKey, relay_pass: str = "") -> RelayClient:
+        return RelayClient(
+            PUBLIC_URL,
+            reach=reach,
+            identity=SERVER_KEY,
+            keys=self._keys(reach, given),
+            session=self.session,
+            clock=self.clock,
+            random=self.random,
+            limits=self.limits,
+            relay_pass=relay_pass,
+            log=self.logger,
+        )
+
+    def _keys(self, reach: str, given: Sequence[IdentityPublicKey]) -> RelayKeys:
+        return RelayKeys(
             PUBLIC_URL,
             reach=reach,
             given=given,
             db=self.db,
             session=self.session,
             clock=self.clock,
-            log=logger,
+            log=self.logger,
         )
-        return RelayClient(
-            PUBLIC_URL,
-            reach=reach,
-            identity=SERVER_KEY,
-            keys=keys,
-            session=self.session,
-            clock=self.clock,
-            random=self.random,
-            log=logger,
-        )
+
+    def states(self, reach: str, relay_pass: str) -> RelayStates:
+        look = RelayLook(PUBLIC_URL, reach, self.session, self.clock, self.random, relay_pass)
+        return RelayStates(look, SERVER_KEY, self._keys(reach, (RELAY_KEY.public,)))
 
     @property
     def events(self) -> list[str]:
@@ -282,3 +299,29 @@ def directory_of(key: IdentityKey, clock: SettableClock) -> web.Response:
         lifetime=60,
     )
     return web.Response(body=body, headers=headers, content_type="application/json")
+
+
+def a_pass(relay: Relay) -> str:
+    return sign_pass(
+        PASS_KEY, server=SERVER_KEY.public.id, relay=PUBLIC_URL, quota=77, now=relay.now, seconds=60
+    )
+
+
+async def test_a_relay_that_wants_a_pass_is_shown_it(site: Site, start: StartRelay) -> None:
+    relay = await start(admission=Admission.PASS, pass_keys=(PASS_KEY.public,))
+    [outcome] = await site.client(relay.url, RELAY_KEY.public, relay_pass=a_pass(relay)).push(
+        [push(relay.handle(TOKEN))]
+    )
+    assert outcome.reason == "not_configured"
+    assert (await fault_of(site.client(relay.url, RELAY_KEY.public))).reason == "relay_pass_invalid"
+
+
+async def test_what_the_relay_says_to_this_server_is_asked_for_with_its_pass(
+    site: Site, start: StartRelay
+) -> None:
+    relay = await start(admission=Admission.PASS, pass_keys=(PASS_KEY.public,))
+    said = await site.states(relay.url, a_pass(relay)).ask()
+    assert (said.url, said.state) == (PUBLIC_URL, "admitted")
+    assert ("server", 77, 77) in [(one.name, one.limit, one.remaining) for one in said.limits]
+    assert (await site.states(relay.url, "").ask()).state == "pass_invalid"
+    assert (await site.states("http://127.0.0.1:9", "").ask()).state == "unreachable"
