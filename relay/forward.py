@@ -45,6 +45,9 @@ from relay.wire import WEBPUSH_LARGEST, Outcome, Push
 ANSWER_SECONDS: Final = 9.0
 """All outcomes are written within ten; a second is left for signing and for a loop that is busy."""
 
+TURN: Final = 50
+"""So many pushes of a batch are prepared before others have a turn: half a millisecond."""
+
 _WEBPUSH_LARGEST_TEXT: Final = -(-WEBPUSH_LARGEST * 4 // 3)
 _NO_PROVIDER: Final = "none"
 _HANDLE_EXPIRED: Final = Verdict("gone", "handle_expired")
@@ -95,7 +98,7 @@ class Forwarder:
     async def forward(self, server: str, items: Sequence[Item], rules: Rules) -> list[Outcome]:
         """The outcomes of one server's batch. `rules`: what each push counts against besides its token."""
         batch = _Batch(self, server, len(items))
-        within = await self._take(batch, batch.begin(items), rules)
+        within = await self._take(batch, await batch.begin(items), rules)
         self._metrics.in_flight.inc(len(within))
         try:
             for sending in within:
@@ -192,12 +195,14 @@ class _Batch:
         self._open = 0
         self._last: asyncio.Future[None] | None = None
 
-    def begin(self, items: Sequence[Item]) -> list[_Sending]:
-        """What goes on to limits and providers; the others are settled."""
+    async def begin(self, items: Sequence[Item]) -> list[_Sending]:
+        """What goes on to limits and providers; the others are settled. Other requests get their turns meanwhile."""
         seen: set[str] = set()
         sendings = []
         suspect = self._forwarder.is_suspect(self.server)
         for index, item in enumerate(items):
+            if index % TURN == TURN - 1:
+                await asyncio.sleep(0)
             push = read_item(item, seen)
             if isinstance(push, Outcome):
                 self.settle(index, push.id, Verdict(push.status, push.reason))
