@@ -18,12 +18,12 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 ANSWER_SECONDS: Final = 0.1
 LOOK_SECONDS: Final = 1.0
@@ -61,13 +61,7 @@ class Shared:
         show: Callable[[float], object],
         log: structlog.stdlib.BoundLogger,
     ) -> None:
-        self._redis: Redis = Redis.from_url(
-            url,
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=LOOK_SECONDS,
-            socket_connect_timeout=LOOK_SECONDS,
-        )
+        self._redis = _client(url)
         self._secret = secret
         self._show = show
         self._log = log
@@ -168,6 +162,22 @@ class Shared:
         self._up = False
         self._show(0)
         self._look_at = asyncio.get_running_loop().time() + PAUSE_SECONDS
+
+
+def _client(url: str) -> "Redis":
+    # Here, because a process that shares nothing would carry 7 MB for nothing.
+    from redis.asyncio import Redis  # noqa: PLC0415 - see above
+    from redis.asyncio.retry import Retry  # noqa: PLC0415 - see above
+    from redis.backoff import NoBackoff  # noqa: PLC0415 - see above
+
+    client: Redis = Redis.from_url(
+        url,
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=LOOK_SECONDS,
+        socket_connect_timeout=LOOK_SECONDS,
+    )
+    return client
 
 
 def _answer(calls: Sequence[_Call], answers: Sequence[Any] | None) -> None:
