@@ -6,17 +6,13 @@ looked up in one place. `reason` is ours and in snake case; a provider's own tex
 since it may quote the token.
 """
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
-import structlog
 
 from crypto.handle import Subscription
-from relay.errors import origin
-from relay.fair import FairQueue
 from relay.wire import App, OutcomeStatus
 
 SEND_SECONDS: Final = 8.0
@@ -97,56 +93,6 @@ class Provider(Protocol):
         """Why its credentials cannot be used, or None."""
 
 
-class _Waiting(msgspec.Struct, frozen=True):
-    delivery: Delivery
-    done: Done
-    sender: str
-    urgent: bool
-    deadline: float
-
-
-class Attempts:
-    """The attempts of a provider whose client is made of coroutines: so many at once, the others wait in turns."""
-
-    def __init__(self, attempt: Callable[[Delivery], Coroutine[Any, Any, Verdict]], in_flight: int) -> None:
-        self._attempt = attempt
-        self._in_flight = in_flight
-        self._queue: FairQueue[_Waiting] = FairQueue()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def begin(self, delivery: Delivery, done: Done) -> None:
-        deadline = asyncio.get_running_loop().time() + SEND_SECONDS
-        self._queue.put(_Waiting(delivery, done, delivery.server, delivery.high, deadline))
-        if len(self._tasks) < self._in_flight:
-            task = asyncio.create_task(self._work())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _work(self) -> None:
-        while (waiting := self._queue.pop()) is not None:
-            await self._make(waiting)
-
-    async def _make(self, waiting: _Waiting) -> None:
-        verdict = CONNECTION_LOST  # where it is cancelled, nobody knows what became of it
-        try:
-            async with asyncio.timeout_at(waiting.deadline):
-                verdict = await self._attempt(waiting.delivery)
-        except TimeoutError:
-            verdict = TIMEOUT
-        except Exception as error:  # noqa: BLE001  a fault in one push must not cost the others their outcomes
-            structlog.get_logger("relay").error("send_failed", error=origin(error))
-            verdict = INTERNAL
-        finally:
-            waiting.done(verdict)
-
-    async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        while (waiting := self._queue.pop()) is not None:
-            waiting.done(CONNECTION_LOST)
-
-
 class Credentials:
     """Whether a provider takes our credentials, from what it answered last.
 
@@ -172,7 +118,6 @@ class Credentials:
 
 INTERNAL: Final = Verdict("retry", "internal")
 TIMEOUT: Final = Verdict("retry", "timeout")
-UNREACHABLE: Final = Verdict("retry", "unreachable")
 CONNECTION_LOST: Final = Verdict("retry", "connection_lost")
 UNUSABLE: Final = Verdict("rejected", "credentials_unusable")
 NOT_CONFIGURED: Final = Verdict("rejected", "not_configured")

@@ -14,25 +14,25 @@ from typing import Final, Protocol
 from relay.fair import FairQueue
 from relay.http2 import Fault, Request, Response
 from relay.http2_pool import Pool, Watch
-from relay.providers.provider import Verdict
+from relay.providers.provider import CONNECTION_LOST, TIMEOUT, Verdict
 
 CONNECTIONS: Final = 8
 SUSPECTS_CONNECTIONS: Final = 1
 
 FAULTS: Final[Mapping[Fault, Verdict]] = MappingProxyType(
     {
-        Fault.TIMEOUT: Verdict("retry", "timeout"),
+        Fault.TIMEOUT: TIMEOUT,
         Fault.DNS: Verdict("retry", "dns_failed"),
         Fault.CONNECT: Verdict("retry", "connect_failed"),
         Fault.TLS: Verdict("retry", "tls_failed"),
         # Whether it was processed is not known in these two.
-        Fault.CONNECTION_LOST: Verdict("retry", "connection_lost"),
+        Fault.CONNECTION_LOST: CONNECTION_LOST,
         Fault.STREAM_RESET: Verdict("retry", "stream_reset"),
         # Not processed, and no time was left to send it again.
         Fault.GOAWAY: Verdict("retry", "going_away"),
         Fault.PROTOCOL: Verdict("retry", "protocol_error"),
         # This process stops.
-        Fault.CLOSED: Verdict("retry", "connection_lost"),
+        Fault.CLOSED: CONNECTION_LOST,
     }
 )
 
