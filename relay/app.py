@@ -30,6 +30,7 @@ from relay.providers.apns import apns_providers
 from relay.providers.fcm import fcm_providers
 from relay.providers.provider import Provider
 from relay.providers.signs import Signs
+from relay.providers.webpush import webpush_providers
 from relay.readiness import Readiness
 from relay.routes import Routes
 from relay.shared import Shared
@@ -78,7 +79,7 @@ def build_relay(
         is_open=config.admission is Admission.OPEN,
         alone=lambda: 1 if shared is not None and shared.up else config.processes,
     )
-    providers = _providers(config, clock, Signs(metrics.registry, log))
+    providers = _providers(config, clock, random, Signs(metrics.registry, log))
     nonces = Nonces(capacity=config.limits.nonces, started=clock())
     counts = Counts(limits, nonces, shared)
     readiness = Readiness(tuple(providers.values()), metrics, [lambda: metrics.nonces.set(len(nonces))])
@@ -149,11 +150,12 @@ def _shared(config: RelayConfig, metrics: Metrics, log: structlog.stdlib.BoundLo
     return Shared(config.redis_url, secret=secret, show=metrics.redis_up().set, log=log)
 
 
-def _providers(config: RelayConfig, clock: Clock, signs: Signs) -> dict[AppKey, Provider]:
+def _providers(config: RelayConfig, clock: Clock, random: Random, signs: Signs) -> dict[AppKey, Provider]:
     in_flight = config.limits.in_flight
     found: list[Provider] = [
         *apns_providers(config.apns, in_flight=in_flight, clock=clock, signs=signs),
         *fcm_providers(config.fcm, in_flight=in_flight, clock=clock, signs=signs),
+        *webpush_providers(config, clock=clock, random=random),
     ]
     return {(one.app.provider, one.app.app, one.app.environment): one for one in found}
 

@@ -17,6 +17,7 @@ import msgspec
 from crypto.encoding import unb64u
 from crypto.errors import CryptoError
 from crypto.keys import EpochKey, IdentityKey, IdentityPublicKey
+from crypto.vapid import VapidKey, is_subject
 from relay.wire import MAX_BYTES
 
 KNOWN_WEBPUSH_HOSTS = (
@@ -145,6 +146,22 @@ class WebPushApp:
     app: str
     key: str = field(repr=False)
     subject: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\x21-\x7e]{1,155}", self.app):
+            raise ConfigError(
+                "relay.webpush.app: must be a name of at most 155 characters without spaces, such as web.example.org"
+            )
+        if not is_subject(self.subject):
+            raise ConfigError(
+                "relay.webpush.subject: must be an address of yours, mailto:you@example.org or https://example.org"
+            )
+        try:
+            VapidKey.from_text(self.key)
+        except CryptoError as error:
+            raise ConfigError(
+                f"relay.webpush.key: {error}; make one with: hushpost keys new vapid (P-256 in PEM, or b64u of 32 bytes)"
+            ) from None
 
 
 @dataclass(frozen=True)

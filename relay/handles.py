@@ -20,7 +20,7 @@ from crypto.keys import Random
 from relay.config import Environment, HandleDelivery, RelayConfig
 from relay.errors import Problem, bad_request
 from relay.providers.provider import Delivery, Provider
-from relay.subscription import check_subscription
+from relay.subscription import check_subscription, hosts_of
 
 DAY_MS: Final = 86_400_000
 LARGEST_REQUEST: Final = 16_384
@@ -61,7 +61,7 @@ def read_handle_request(document: Any, config: RelayConfig, apps: frozenset[AppK
     if document.keys() - _FIELDS:
         raise bad_request("body", f"only {', '.join(sorted(_FIELDS))} may stand in it")
     app = _read_app(document, apps, any_app=config.issue_unconfigured)
-    token, subscription = _read_address(document, app[0], config.webpush_hosts)
+    token, subscription = _read_address(document, app[0], hosts_of(config))
     _b64u(document, "server", _KEYID_BYTES, "must be the server's key id (43 characters of base64url)")
     request = document.get("request")
     if request is not None or config.handle_delivery is HandleDelivery.PUSH:
@@ -100,9 +100,10 @@ def _read_address(
 
 
 def _b64u(document: Mapping[str, Any], name: str, length: int, rule: str) -> None:
+    text = document.get(name)
     try:
-        unb64u(document[name], length)
-    except (KeyError, AttributeError, Malformed):
+        unb64u(text if isinstance(text, str) else "", length)
+    except Malformed:
         raise bad_request(name, rule) from None
 
 

@@ -41,7 +41,6 @@ from relay.wire import (
     MAX_BYTES,
     PUSH_PATH,
     STATUS_PATH,
-    App,
     LimitState,
     Status,
     encode_outcomes,
@@ -82,8 +81,7 @@ class Routes:
         self._metrics = metrics
         self._clock = clock
         self._log = log
-        webpush = [App(provider="webpush", app=one.app, environment="production") for one in config.webpush]
-        self._apps = [*(provider.app for provider in providers.values()), *webpush]
+        self._apps = [provider.app for provider in providers.values()]
         self._issued_for = frozenset((app.provider, app.app, app.environment) for app in self._apps)
 
     async def push(self, request: web.Request) -> web.Response:

@@ -92,8 +92,8 @@ def _check_point(text: Any) -> None:
 
 def _decode(name: str, text: Any, length: int) -> bytes:
     try:
-        return unb64u(text, length)
-    except (AttributeError, Malformed):
+        return unb64u(text if isinstance(text, str) else "", length)
+    except Malformed:
         raise bad_request(f"subscription.keys.{name}", f"must be base64url of {length} bytes") from None
 
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from crypto.encoding import b64u
 from crypto.handle import open_handle
 from crypto.httpsig import SignatureFault, verify_directory
-from relay.config import Environment, HandleDelivery, LimitSettings, WebPushApp
+from relay.config import Environment, HandleDelivery, LimitSettings
 from relay.wire import DIRECTORY_PATH, HANDLES_PATH
 from simulator.providers import Providers
 from tests.relay.conftest import StartRelay, apns_app, fcm_project
@@ -27,6 +27,7 @@ from tests.relay.running import (
     Relay,
     push,
 )
+from tests.relay.web import WEB, WEB_APP
 
 POINT = (
     generate_private_key(SECP256R1()).public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
@@ -160,12 +161,10 @@ async def test_even_an_open_relay_takes_no_address_for_a_push_service(
 
 
 async def test_an_app_that_is_not_configured_gets_no_handle(start_relay: StartRelay) -> None:
-    relay = await start_relay(webpush=(WebPushApp("web", "", "mailto:a@example.org"),))
+    relay = await start_relay(webpush=(WEB_APP,))
     assert (await _ask(relay, APNS)).document["field"] == "app"
-    assert (await _ask(relay, WEBPUSH)).status == 201
-    assert (await relay.send("GET", "/v1/apps")).document == [
-        {"provider": "webpush", "app": "web", "environment": "production"}
-    ]
+    assert (await _ask(relay, WEBPUSH)).document["field"] == "app"
+    assert (await _ask(relay, {**WEBPUSH, "app": WEB})).status == 201
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,216 @@
+"""Web Push (RFC 8030) with the relay's VAPID key, to subscriptions that strangers chose.
+
+The body is the envelope, encrypted again for the subscription (RFC 8291), and none for a wake. Services that the operator
+named go apart from the rest: where `relay.webpush_hosts` admits any, a host that says nothing takes no place from them.
+Connections are HTTP/1.1, one push at a time on each, so that what one subscription is answered costs no other its
+connection; those to named services are kept for the next push.
+"""
+
+import asyncio
+import ssl
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Final
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from crypto.encoding import unb64u
+from crypto.handle import Subscription
+from crypto.keys import Random
+from crypto.vapid import VapidKey
+from crypto.webpush import encrypt
+from relay.config import RelayConfig, WebPushApp
+from relay.http2 import Fault
+from relay.providers.provider import (
+    CONNECTION_LOST,
+    SEND_SECONDS,
+    Delivery,
+    Done,
+    Verdict,
+    read_retry_after,
+)
+from relay.providers.transport import FAULTS
+from relay.providers.webpush_guard import GuardedResolver, Inside, Resolver, SystemResolver
+from relay.providers.webpush_reasons import BAD_ENDPOINT, verdict
+from relay.providers.webpush_turns import Attempt, Bounds, Turns
+from relay.providers.webpush_vapid import Vapid
+from relay.subscription import host_of, hosts_of, is_known, is_served
+from relay.wire import App
+
+KEPT_SECONDS: Final = 30
+KEPT_NAMES: Final = 64
+LARGEST_ANSWER: Final = 4_096
+ANSWER_SECONDS: Final = 1.0
+STRANGERS: Final = 32
+"""Pushes under way to one host that the operator did not name, and of one server to all of them."""
+
+
+class WebPushProvider:
+    """One application server key. `clock` in seconds."""
+
+    def __init__(
+        self,
+        app: WebPushApp,
+        config: RelayConfig,
+        *,
+        resolver: Resolver,
+        clock: Callable[[], float],
+        random: Random,
+    ) -> None:
+        key = VapidKey.from_text(app.key)
+        self.app = App(
+            provider="webpush",
+            app=app.app,
+            environment="production",
+            applicationServerKey=key.application_server_key,
+        )
+        self.trouble: str | None = None  # a key that does not load is an error of the configuration
+        self._vapid = Vapid(key, app.subject, clock)
+        self._hosts = hosts_of(config)
+        self._resolver = GuardedResolver(resolver, config.webpush_connect)
+        self._roots = config.webpush_roots
+        self._clock = clock
+        self._random = random
+        self._kept: OrderedDict[str, None] = OrderedDict()
+        self._session: aiohttp.ClientSession | None = None
+        self._named, self._others = _turns(self._attempt, config.limits.in_flight)
+
+    async def open(self) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                ssl=ssl.create_default_context(cadata=self._roots),
+                resolver=self._resolver,
+                limit=0,  # `Turns` bounds what is under way
+                keepalive_timeout=KEPT_SECONDS,
+            ),
+            timeout=aiohttp.ClientTimeout(),  # `Turns` ends what takes too long
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+            read_bufsize=LARGEST_ANSWER,
+        )
+
+    async def close(self) -> None:
+        await self._named.close()
+        await self._others.close()
+        if self._session is not None:
+            await self._session.close()
+        await self._resolver.close()
+
+    def send(self, delivery: Delivery, done: Done) -> None:
+        host = host_of(delivery.subscription.endpoint) if delivery.subscription is not None else None
+        # Asked again here: the handle may be older than the configuration.
+        if host is None or not is_served(host, self._hosts):
+            done(BAD_ENDPOINT)
+            return
+        apart = delivery.suspect or not is_known(host, self._hosts)
+        (self._others if apart else self._named).begin(delivery, host, done)
+
+    async def _attempt(self, delivery: Delivery, host: str) -> Verdict:
+        try:
+            return await self._post(delivery, host)
+        except aiohttp.ClientConnectorDNSError as error:
+            return BAD_ENDPOINT if isinstance(error.os_error, Inside) else FAULTS[Fault.DNS]
+        except aiohttp.ClientSSLError:
+            return FAULTS[Fault.TLS]
+        except aiohttp.ClientConnectorError:
+            return FAULTS[Fault.CONNECT]
+        except aiohttp.ClientResponseError:
+            return FAULTS[Fault.PROTOCOL]
+        except (aiohttp.ClientError, OSError):
+            return CONNECTION_LOST
+
+    async def _post(self, delivery: Delivery, host: str) -> Verdict:
+        if self._session is None or delivery.subscription is None:
+            return CONNECTION_LOST
+        body = _body(delivery)
+        sealed = None if body is None else self._seal(body, delivery.subscription)
+        request = self._session.post(
+            URL(delivery.subscription.endpoint, encoded=True),
+            data=sealed,
+            headers=self._headers(delivery, host, is_wake=sealed is None),
+            allow_redirects=False,
+        )
+        async with request as response:
+            found = self._read(response)
+            await self._part(response, host, accepted=found.status == "accepted")
+        return found
+
+    def _seal(self, body: bytes, subscription: Subscription) -> bytes:
+        p256dh, auth = unb64u(subscription.p256dh), unb64u(subscription.auth)
+        return encrypt(body, p256dh=p256dh, auth=auth, random=self._random)
+
+    def _headers(self, delivery: Delivery, host: str, *, is_wake: bool) -> Mapping[str, str]:
+        headers = {
+            "Authorization": self._vapid.authorization(host),
+            "TTL": str(delivery.ttl),
+            "Urgency": "high" if delivery.high else "normal",
+            "Topic": delivery.collapse,
+        }
+        if not is_wake:
+            headers |= {"Content-Encoding": "aes128gcm", "Content-Type": "application/octet-stream"}
+        return headers
+
+    def _read(self, response: aiohttp.ClientResponse) -> Verdict:
+        found = verdict(response.status)
+        if found.status != "retry":
+            return found
+        return found.after(read_retry_after(response.headers.get("Retry-After"), self._clock()))
+
+    async def _part(self, response: aiohttp.ClientResponse, host: str, *, accepted: bool) -> None:
+        """Keep the connection where another push will want it; the answer's body says nothing that is read."""
+        if host in self._kept:
+            await _drain(response)
+        else:
+            response.close()
+        if accepted and is_known(host, self._hosts):
+            self._kept[host] = None
+            self._kept.move_to_end(host)
+            if len(self._kept) > KEPT_NAMES:
+                self._kept.popitem(last=False)
+
+
+def webpush_providers(
+    config: RelayConfig, *, clock: Callable[[], float], random: Random
+) -> list[WebPushProvider]:
+    """A provider for each application server key."""
+    return [
+        WebPushProvider(app, config, resolver=_resolver(config), clock=clock, random=random)
+        for app in config.webpush
+    ]
+
+
+def _resolver(config: RelayConfig) -> SystemResolver:
+    """Names that strangers chose wait for each other only, and those of one server cannot take all threads."""
+    hosts = hosts_of(config)
+    return SystemResolver(lambda name: is_known(name, hosts), known=4, others=2 * STRANGERS)
+
+
+def _turns(attempt: Attempt, in_flight: int) -> tuple[Turns, Turns]:
+    """Those for named services; and those for the rest, with whom a server goes whose pushes are mostly refused."""
+    half, quarter = max(1, in_flight // 2), max(1, in_flight // 4)
+    few = min(STRANGERS, quarter)
+    return (
+        Turns(attempt, Bounds(total=in_flight, host=half, server=half), SEND_SECONDS),
+        Turns(attempt, Bounds(total=quarter, host=few, server=few), SEND_SECONDS),
+    )
+
+
+def _body(delivery: Delivery) -> bytes | None:
+    """What is encrypted: the envelope; the handle in JSON; for a wake nothing (PROTOCOL.md, sections 2 and 3)."""
+    if not delivery.data:
+        return None
+    envelope = delivery.data.get("hp")
+    return msgspec.json.encode(delivery.data) if envelope is None else unb64u(envelope)
+
+
+async def _drain(response: aiohttp.ClientResponse) -> None:
+    """Read a small body to its end, without which its connection cannot be used again."""
+    left = LARGEST_ANSWER
+    with suppress(TimeoutError, aiohttp.ClientError):
+        async with asyncio.timeout(ANSWER_SECONDS):
+            while left > 0 and (read := await response.content.read(left)):
+                left -= len(read)
