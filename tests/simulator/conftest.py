@@ -21,6 +21,7 @@ from tests.simulator.clients import Assert, Events, Fcm, Grant, Pair, Reopen, Se
 from tests.simulator.http2 import Client
 from tests.simulator.peer import Peer
 from tests.simulator.webpush_client import Browser, Connect, PushSender, fixed, token_of
+from tests.simulator.wire import Pusher, Wire
 
 
 @pytest.fixture
@@ -44,6 +45,18 @@ async def apns(providers: Providers, time: Time) -> AsyncIterator[Sender]:
     client = await Client.connect(providers.apns_address, providers.ca_file)
     yield Sender(providers, time, client)
     await client.close()
+
+
+@pytest.fixture
+async def wire(providers: Providers) -> AsyncIterator[Wire]:
+    wire = await Wire.connect(providers.apns_address, providers.ca_file)
+    yield wire
+    await wire.close()
+
+
+@pytest.fixture
+def push(wire: Wire, apns: Sender) -> Pusher:
+    return Pusher(wire, apns)
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from h2.errors import ErrorCodes
@@ -11,15 +11,14 @@ from h2.settings import SettingCodes
 
 from simulator.apns_connection import Streams
 from simulator.credentials import Credentials
+from simulator.faults import Kind
 from simulator.http2_frames import (
     ACK,
     CONTINUATION,
     DATA,
     END_HEADERS,
     END_STREAM,
-    GOAWAY,
     HEADERS,
-    HIGHEST_STREAM,
     PADDED,
     PING,
     RST_STREAM,
@@ -29,142 +28,12 @@ from simulator.http2_frames import (
     frame,
 )
 from simulator.providers import Providers
-from tests.simulator.clients import PAYLOAD, Sender, Time
+from tests.simulator.clients import Fcm, Sender, Time
 from tests.simulator.http2 import Client
-from tests.simulator.wire import Wire
+from tests.simulator.wire import BODY, SOON, Pusher, Wire
 
-BODY = json.dumps(PAYLOAD).encode()
 LARGE = json.dumps({"aps": {}, "hp": 4000 * "x"}).encode()
 WINDOW = 65_535
-SOON = 0.05
-"""Seconds that a fault lasts, where a test waits for what comes after it."""
-
-
-class Pusher:
-    """Pushes over a bare connection, and looks at what was recorded."""
-
-    def __init__(self, wire: Wire, apns: Sender) -> None:
-        self.wire = wire
-        self.providers = apns.providers
-        self.sender = apns
-        self.token = apns.providers.token("apns")
-
-    def __call__(self, body: bytes = BODY) -> int:
-        return self.wire.ask(self.sender.headers(self.token).items(), body)
-
-    def begin(self) -> int:
-        return self.wire.begin(self.sender.headers(self.token).items())
-
-    async def recorded(self, count: int) -> list[tuple[str, bool]]:
-        await self.providers.until(lambda recorded: len(recorded) >= count)
-        return [(one.reason, one.accepted) for one in self.providers.recorded]
-
-
-@pytest.fixture
-async def wire(providers: Providers) -> AsyncIterator[Wire]:
-    wire = await Wire.connect(providers.apns_address, providers.ca_file)
-    yield wire
-    await wire.close()
-
-
-@pytest.fixture
-def push(wire: Wire, apns: Sender) -> Pusher:
-    return Pusher(wire, apns)
-
-
-async def test_a_drained_connection_answers_what_it_took_and_ignores_the_rest(
-    providers: Providers, wire: Wire, push: Pusher
-) -> None:
-    providers.script("apns", kind="goaway_drain", times=1)
-    providers.script("apns", kind="delay", delay=SOON, times=1)
-    early, trigger, late = push(), push(), push()
-    assert await wire.last_stream() == early
-    assert await wire.status(early) == "200"
-    assert wire.of(trigger) == wire.of(late) == []
-    await wire.ping()
-    assert await push.recorded(3) == [("delay", True), ("goaway_drain", False), ("after_goaway", False)]
-
-
-async def test_a_request_that_had_begun_is_ignored_after_goaway_too(
-    providers: Providers, wire: Wire, push: Pusher
-) -> None:
-    providers.script("apns", kind="goaway_drain", times=1)
-    trigger = push()
-    begun = push.begin()
-    await wire.one(GOAWAY)
-    wire.finish(begun, BODY)
-    await wire.ping()
-    assert wire.of(trigger) == wire.of(begun) == []
-    assert await push.recorded(2) == [("goaway_drain", False), ("after_goaway", False)]
-
-
-async def test_goaway_that_counts_the_push_as_processed_and_closes(
-    providers: Providers, wire: Wire, push: Pusher
-) -> None:
-    providers.script("apns", kind="goaway_taken", times=1)
-    stream = push()
-    await wire.until_closed()
-    assert await wire.last_stream() == stream
-    assert wire.of(stream) == []
-    assert await push.recorded(1) == [("goaway_taken", True)]
-    assert providers.recorded[0].status == 0
-
-
-async def test_goaway_that_counts_the_push_as_processed_and_answers_it(
-    providers: Providers, wire: Wire, push: Pusher
-) -> None:
-    providers.script("apns", kind="goaway_answered", times=1)
-    stream, late = push(), push()
-    assert await wire.status(stream) == "200"
-    kinds = [one.kind for one in wire.frames if one.kind in {GOAWAY, HEADERS}]
-    assert (kinds, await wire.last_stream()) == ([GOAWAY, HEADERS], stream)
-    await wire.ping()
-    assert wire.of(late) == []
-    assert await push.recorded(2) == [("goaway_answered", True), ("after_goaway", False)]
-
-
-async def test_a_graceful_goaway_is_a_notice_and_then_the_last_stream(
-    providers: Providers, wire: Wire, push: Pusher
-) -> None:
-    providers.script("apns", kind="goaway_graceful", delay=SOON, times=1)
-    stream, next_one = push(), push()
-    assert await wire.last_stream() == HIGHEST_STREAM
-    assert [await wire.status(one) for one in (stream, next_one)] == ["200", "200"]
-    await wire.until_closed()
-    assert [one.number for one in wire.frames if one.kind == GOAWAY] == [HIGHEST_STREAM, next_one]
-
-
-async def test_a_graceful_goaway_waits_for_what_is_in_flight(
-    providers: Providers, wire: Wire, push: Pusher
-) -> None:
-    providers.script("apns", kind="goaway_graceful", times=1)
-    providers.script("apns", kind="delay", delay=SOON, times=1)
-    slow, _ = push(), push()
-    assert await wire.status(slow) == "200"
-    await wire.until_closed()
-    assert await wire.last_stream() > slow
-
-
-async def test_goaway_denies_no_push_that_was_processed(
-    providers: Providers, wire: Wire, push: Pusher
-) -> None:
-    begun = push.begin()
-    processed = push()
-    assert await wire.status(processed) == "200"
-    providers.script("apns", kind="goaway", times=1)
-    wire.finish(begun, BODY)
-    assert await wire.last_stream() == processed
-
-
-@pytest.mark.parametrize("code", ["ENHANCE_YOUR_CALM", "INTERNAL_ERROR"])
-async def test_goaway_carries_a_code_and_a_reason(
-    providers: Providers, wire: Wire, push: Pusher, code: str
-) -> None:
-    providers.script("apns", kind="goaway", code=code, reason="IdleTimeout", times=1)
-    push()
-    goaway = await wire.one(GOAWAY)
-    assert int.from_bytes(goaway.payload[4:8], "big") == ErrorCodes[code]
-    assert json.loads(goaway.payload[8:]) == {"reason": "IdleTimeout"}
 
 
 @pytest.mark.parametrize(
@@ -393,6 +262,53 @@ async def test_a_ping_is_answered(wire: Wire) -> None:
     await wire.ping()
     assert wire.frames[-1].kind == PING
     assert wire.frames[-1].flags == ACK
+
+
+async def test_a_late_answer_to_a_stream_that_was_given_up_is_none(
+    providers: Providers, wire: Wire, push: Pusher
+) -> None:
+    troubles: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, trouble: troubles.append(trouble))
+    providers.script("apns", kind="delay", delay=SOON, times=1)
+    given_up = push()
+    wire.send(frame(RST_STREAM, 0, given_up, bytes(4)))
+    providers.script("apns", kind="delay", delay=2 * SOON, times=1)
+    assert await wire.status(push()) == "200"
+    assert wire.of(given_up) == []
+    assert troubles == []
+
+
+NEEDED: dict[Kind, dict[str, Any]] = {
+    Kind.ANSWER: {"status": 500},
+    Kind.SETTINGS: {"settings": {"MAX_CONCURRENT_STREAMS": 7}},
+    Kind.WRONG: {"form": "noise"},
+}
+KINDS = sorted(set(Kind) - {Kind.CERTIFICATE, Kind.UNREACHABLE})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_push_reaches_its_device_if_and_only_if_it_is_recorded_as_accepted(
+    providers: Providers, push: Pusher, kind: Kind
+) -> None:
+    device = providers._exchange.device(push.token).connect(0.0)
+    providers.script("apns", kind=kind, times=1, **NEEDED.get(kind, {}))
+    push()
+    ((_, accepted),) = await push.recorded(1)
+    assert accepted == (not device.empty())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_over_http1_too(providers: Providers, fcm: Fcm, kind: Kind) -> None:
+    token = providers.token("fcm")
+    device = providers._exchange.device(token).connect(0.0)
+    providers.script("fcm", kind=kind, times=1, **NEEDED.get(kind, {}))
+    sending = asyncio.ensure_future(fcm({"message": {"token": token, "data": {"hp": "AQ"}}}))
+    await providers.until(lambda recorded: recorded[-1].token == token)
+    if kind not in {Kind.HANG, Kind.MUTE}:
+        await asyncio.wait([sending])
+    assert providers.recorded[-1].accepted == (not device.empty())
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
 
 
 async def test_what_a_client_does_against_http2_is_noted(providers: Providers, wire: Wire) -> None:

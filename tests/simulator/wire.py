@@ -1,6 +1,7 @@
 """A client that shows HTTP/2 frame by frame: it judges nothing and sends what it is told."""
 
 import asyncio
+import json
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -25,7 +26,11 @@ from simulator.http2_frames import (
     WINDOW_UPDATE,
     frame,
 )
+from tests.simulator.clients import PAYLOAD, Sender
 
+BODY = json.dumps(PAYLOAD).encode()
+SOON = 0.05
+"""Seconds that a fault lasts, where a test waits for what comes after it."""
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEAD = 9
 NO_TABLE = b"\x00\x01\x00\x00\x00\x00"
@@ -198,3 +203,23 @@ class Wire:
 
 def _texts(pairs: Iterable[tuple[bytes | str, bytes | str]]) -> dict[str, str]:
     return {str(name): str(value) for name, value in pairs}
+
+
+class Pusher:
+    """Pushes over a bare connection, and looks at what was recorded."""
+
+    def __init__(self, wire: Wire, apns: Sender) -> None:
+        self.wire = wire
+        self.providers = apns.providers
+        self.sender = apns
+        self.token = apns.providers.token("apns")
+
+    def __call__(self, body: bytes = BODY) -> int:
+        return self.wire.ask(self.sender.headers(self.token).items(), body)
+
+    def begin(self) -> int:
+        return self.wire.begin(self.sender.headers(self.token).items())
+
+    async def recorded(self, count: int) -> list[tuple[str, bool]]:
+        await self.providers.until(lambda recorded: len(recorded) >= count)
+        return [(one.reason, one.accepted) for one in self.providers.recorded]
