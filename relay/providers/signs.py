@@ -59,6 +59,10 @@ class Connections:
         self._signs.log.info("connected", provider=self._provider)
 
     def lost(self, fault: Fault) -> None:
+        if fault is Fault.CLOSED:
+            return  # by ourselves
         reason = FAULTS[fault].reason
         self._signs.faults(self._provider, reason).inc()
-        self._signs.log.warning("connection_ended", provider=self._provider, reason=reason)
+        # Being sent away is how a provider takes a machine out of service, several times a day.
+        say = self._signs.log.info if fault is Fault.GOAWAY else self._signs.log.warning
+        say("connection_ended", provider=self._provider, reason=reason)

@@ -153,6 +153,24 @@ async def test_servers_that_send_to_dead_tokens_have_a_connection_of_their_own(
         assert connections[1] != connections[0]
 
 
+async def test_rejections_that_narrow_a_connection_to_one_stream_cost_time_and_no_push(
+    tmp_path: Path, clock: SettableClock
+) -> None:
+    """What was over the limit of the moment is refused as a stream, and sent again."""
+    seconds = lambda: clock() / 1000  # noqa: E731
+    streams = Streams(limit=1000, before_token=1, after_rejection=1)
+    async with (
+        Providers(tmp_path / "narrow", clock=seconds, streams=streams) as providers,
+        apns(providers, seconds) as provider,
+    ):
+        alive, dead = providers.token("apns"), providers.token("apns")
+        providers.uninstall(dead)
+        verdicts = await send(
+            provider, *(delivery((alive, dead)[number % 2], number) for number in range(60))
+        )
+        assert [verdict.status for verdict in verdicts] == ["accepted", "gone"] * 30
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_what_suspects_wait_for_nobody_else_does(
     providers: Providers, clock: SettableClock, client: ApnsClient

@@ -43,7 +43,8 @@ async def test_a_token_is_renewed_before_it_ends_and_nobody_waits_for_it(
     [verdict] = await send(provider, delivery(token))
     assert verdict.status == "accepted"
     assert providers.recorded[-1].header("authorization") == providers.recorded[1].header("authorization")
-    await providers.until(lambda _: fetched(providers) == 2)
+    async with asyncio.timeout(5):
+        await providers.until(lambda _: fetched(providers) == 2)
 
 
 async def test_a_token_that_has_ended_is_not_sent(
@@ -67,7 +68,8 @@ async def test_a_failed_renewal_costs_nothing_while_the_old_token_is_good(
     for _ in range(3):
         [verdict] = await send(provider, delivery(token))
         assert verdict.status == "accepted"
-        await providers.until(lambda _: fetched(providers) == 2)
+        async with asyncio.timeout(5):
+            await providers.until(lambda _: fetched(providers) == 2)
 
 
 async def test_a_failure_is_not_asked_for_again_at_once(

@@ -47,6 +47,19 @@ async def test_a_clock_that_differs_from_googles_is_said_once_and_shown(
     assert 49 <= shown(signs, "fcm") <= 51
 
 
+@pytest.mark.parametrize("client", list(FcmClient))
+async def test_a_clock_that_goes_wrong_is_found_by_the_next_pushes(
+    providers: Providers, clock: SettableClock, client: FcmClient
+) -> None:
+    token, wrong = providers.token("fcm"), 0.0
+    with capture_logs() as logs:
+        async with fcm(providers, lambda: clock() / 1000 + wrong, client=client) as provider:
+            await send(provider, delivery(token))
+            wrong = -90.0
+            await send(provider, delivery(token))
+    assert said(logs) == ["fcm 90 s behind"]
+
+
 async def test_a_clock_that_is_right_is_not_spoken_of(providers: Providers, clock: SettableClock) -> None:
     signs = new_signs()
     with capture_logs() as logs:
@@ -86,8 +99,9 @@ async def test_a_clock_that_was_set_right_is_no_longer_spoken_of(
 ) -> None:
     signs = new_signs()
     token = providers.token("apns")
-    providers.script("apns", reason="ExpiredProviderToken", times=1)
     async with apns(providers, ahead_of(clock, 0), signs=signs) as provider:
+        await send(provider, delivery(token))
+        providers.script("apns", reason="ExpiredProviderToken", times=1)
         await send(provider, delivery(token))
         assert shown(signs, "apns") < 0
         await send(provider, delivery(token))
