@@ -96,7 +96,7 @@ def build_relay(
     )
 
     def issuer(config: RelayConfig) -> HandleIssuer:
-        return HandleIssuer(config, providers=providers, clock=clock, random=random)
+        return HandleIssuer(config, providers=providers, metrics=metrics, clock=clock, random=random)
 
     routes = Routes(
         config,

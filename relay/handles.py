@@ -2,14 +2,14 @@
 
 The request is unsigned and comes from anywhere, so every field is checked against the one form that it may
 have, and a fault names the field and never repeats its value. With `handle_delivery = "push"` the handle is
-sent to the token instead of being answered, whatever becomes of that send: whoever asks must own the token,
-and learns nothing about it otherwise.
+sent to the token instead of being answered: whoever asks must own the token. He is answered before the provider is
+asked, so that neither the answer nor its time says anything about the token, or about where a name leads.
 """
 
-import asyncio
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,7 +19,8 @@ from crypto.handle import HandleClaims, Subscription, seal_handle
 from crypto.keys import Random
 from relay.config import Environment, HandleDelivery, RelayConfig
 from relay.errors import Problem, bad_request
-from relay.providers.provider import Delivery, Provider
+from relay.metrics import Metrics
+from relay.providers.provider import SEND_SECONDS, Delivery, Provider, Verdict
 from relay.subscription import check_subscription, hosts_of
 
 DAY_MS: Final = 86_400_000
@@ -28,6 +29,10 @@ _NONCE_BYTES: Final = 12
 _KEYID_BYTES: Final = 32
 _REQUEST_BYTES: Final = 16
 _PUSHED_TTL: Final = 300
+_NOBODY: Final = ""
+UNDER_WAY: Final = 1_000
+"""How many handles are with providers at once: who asks has no limits but an address's, and may have many addresses."""
+
 _FIELDS: Final = frozenset({"provider", "app", "environment", "token", "subscription", "server", "request"})
 _TOKENS: Final = {
     # An even number of hexadecimal digits: it stands in a path. Apple promises no length; today's have 64.
@@ -113,13 +118,16 @@ class HandleIssuer:
         config: RelayConfig,
         *,
         providers: Mapping[AppKey, Provider],
+        metrics: Metrics,
         clock: Callable[[], float],
         random: Random,
     ) -> None:
         self._config = config
         self._providers = providers
+        self._metrics = metrics
         self._clock = clock
         self._random = random
+        self._under_way = 0
         self._epoch = config.epochs[max(config.epochs)]
 
     def issue(self, wanted: HandleRequest) -> tuple[str, int]:
@@ -142,25 +150,32 @@ class HandleIssuer:
             name = "token" if wanted.subscription is None else "subscription.endpoint"
             raise bad_request(name, "too long for a handle") from None
 
-    async def send(self, wanted: HandleRequest, handle: str) -> None:
-        """Push the handle to its own token, once."""
+    def send(self, wanted: HandleRequest, handle: str) -> None:
+        """Push the handle to its own token, once, and do not wait for what becomes of it."""
         provider = self._providers.get(wanted.app)
-        if provider is None or wanted.token is None or wanted.request is None:
-            raise Problem(
-                "bad_request",
-                "app: this relay sends handles, and has no credentials for this app",
-                field="app",
-            )
+        if provider is None or wanted.request is None:
+            raise bad_request("app", "this relay sends handles, and has no credentials for this app")
+        if self._under_way >= UNDER_WAY:
+            raise Problem("limited", "too many handles are being sent; ask again", retry_after=SEND_SECONDS)
         delivery = Delivery(
             id=str(UUID(bytes=self._random(16), version=4)),
-            token=wanted.token,
+            token=wanted.address,
             data={"hh": handle, "rq": wanted.request},
             high=True,
             ttl=_PUSHED_TTL,
             collapse=b64u(self._random(16)),
             background=True,
-            server=wanted.server,
+            # Anybody may name any token and any server here: it takes no server's turn, and goes where a provider's
+            # anger over bad tokens meets nobody else.
+            server=_NOBODY,
+            suspect=True,
+            subscription=wanted.subscription,
         )
-        sent = asyncio.get_running_loop().create_future()
-        provider.send(delivery, sent.set_result)
-        await sent
+        provider.send(delivery, partial(self._sent, provider.app.provider))
+        self._under_way += (
+            1  # what could not be sent is not under way; who answered at once has taken one off before
+        )
+
+    def _sent(self, provider: str, verdict: Verdict) -> None:
+        self._under_way -= 1
+        self._metrics.handle_pushes(provider, verdict.status, verdict.reason or "").inc()

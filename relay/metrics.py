@@ -27,6 +27,12 @@ class Metrics:
             ("provider", "status", "reason"),
             registry=self.registry,
         )
+        self._handle_pushes = Counter(
+            "hushpost_relay_handle_pushes",
+            "Handles sent to their tokens by provider and outcome",
+            ("provider", "status", "reason"),
+            registry=self.registry,
+        )
         self._sends = Histogram(
             "hushpost_relay_send_seconds",
             "How long a provider took for a push",
@@ -73,6 +79,7 @@ class Metrics:
         # A labelled child costs three times as much to look up as to keep (the label sets are closed and
         # small).
         self.pushes = cache(self._pushes.labels)
+        self.handle_pushes = cache(self._handle_pushes.labels)
         self.sends = cache(self._sends.labels)
         self.refused = cache(self._refused.labels)
         self.requests = cache(self._requests.labels)

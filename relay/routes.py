@@ -132,7 +132,7 @@ class Routes:
         await self._counts.take_token(wanted.address, self._clock())
         handle, expires_at = self.issuer.issue(wanted)
         if self._config.handle_delivery is HandleDelivery.PUSH:
-            await self.issuer.send(wanted, handle)
+            self.issuer.send(wanted, handle)
             return _json({}, status=202)
         return _json({"handle": handle, "expiresAt": expires_at}, status=201)
 

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from crypto.encoding import b64u
 from crypto.handle import open_handle
 from crypto.httpsig import SignatureFault, verify_directory
-from relay.config import Environment, HandleDelivery, LimitSettings
+from crypto.keys import EpochKey
+from relay.config import Environment, LimitSettings
 from relay.wire import DIRECTORY_PATH, HANDLES_PATH
 from simulator.providers import Providers
 from tests.relay.conftest import StartRelay, apns_app, fcm_project
@@ -214,33 +215,18 @@ async def test_a_proxys_word_counts_only_where_it_is_trusted(start_relay: StartR
     assert statuses == [201, 201, 429, 201, 429, 201]
 
 
-async def test_a_handle_can_be_sent_to_its_token_instead(
-    start_relay: StartRelay, providers: Providers
-) -> None:
-    relay = await start_relay(
-        apns=(apns_app(providers),), fcm=(fcm_project(providers),), handle_delivery=HandleDelivery.PUSH
-    )
-    for wanted, provider in ((APNS, "apns"), (FCM, "fcm")):
-        answer = await _ask(relay, {**wanted, "token": providers.token(provider)})
-        assert (answer.status, answer.body) == (202, b"{}")
-    apns, fcm = (
-        msgspec.json.decode(sent.payload) for sent in providers.recorded if sent.provider != "google"
-    )
-    assert apns["aps"] == {"content-available": 1}
-    assert apns["rq"] == fcm["message"]["data"]["rq"] == APNS["request"]
-    for handle, app in ((apns["hh"], None), (fcm["message"]["data"]["hh"], PROJECT)):
-        [outcome] = await relay.push(push(handle, 1 if app is None else 2))
-        assert outcome.status == "accepted"
-
-
-async def test_a_handle_that_is_sent_needs_a_request_id_and_says_nothing_of_the_token(
-    start_relay: StartRelay, providers: Providers
-) -> None:
-    relay = await start_relay(apns=(apns_app(providers),), handle_delivery=HandleDelivery.PUSH)
-    without = {name: value for name, value in APNS.items() if name != "request"}
-    assert (await _ask(relay, without)).document["field"] == "request"
-    assert (await _ask(relay, APNS)).status == 202  # no such token
-    assert providers.recorded[-1].reason == "BadDeviceToken"
+async def test_the_highest_epoch_seals_all_open_and_one_taken_out_revokes(start_relay: StartRelay) -> None:
+    older, newer = EpochKey(3, bytes([3]) * 32), EpochKey(11, bytes([11]) * 32)
+    before = await start_relay(epochs={3: older}, issue_unconfigured=True)
+    old = (await _ask(before, APNS)).document["handle"]
+    both = await start_relay(epochs={11: newer, 3: older}, issue_unconfigured=True)
+    new = (await _ask(both, APNS)).document["handle"]
+    open_handle(new, epochs={11: newer}, server=SERVER_KEY.public.id, now=both.clock())
+    reasons = [outcome.reason for outcome in await both.push(push(old, 1), push(new, 2))]
+    assert reasons == ["not_configured", "not_configured"]  # both opened
+    after = await start_relay(epochs={11: newer})
+    reasons = [outcome.reason for outcome in await after.push(push(old, 3), push(new, 4))]
+    assert reasons == ["handle_invalid", "not_configured"]
 
 
 async def test_the_directory_is_signed_by_every_key_in_it(start_relay: StartRelay) -> None:
