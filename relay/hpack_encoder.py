@@ -8,7 +8,7 @@ Strings are not Huffman coded: what repeats is sent once, and ids and paths woul
 Blocks must be sent in the order in which they were made; each one may change the peer's table.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from hpack.table import HeaderTable
 
@@ -55,13 +55,21 @@ def size_of(fields: tuple[Field, ...]) -> int:
     return sum(len(name) + len(value) + _OVERHEAD for name, value in fields)
 
 
+class _Group(NamedTuple):
+    """What repeats, as long as no index has moved. It holds the fields, so that no other object gets their id."""
+
+    fields: tuple[Field, ...]
+    made: bytes
+    size: int
+
+
 class Encoder:
     def __init__(self) -> None:
         self._limit = LARGEST_TABLE
         self._indexed: dict[Field, int] = {}
         self._size = 0
         self._update = b""
-        self._groups: dict[int, tuple[tuple[Field, ...], bytes]] = {}
+        self._groups: dict[int, _Group] = {}
         self._names: dict[bytes, bytes] = {}
 
     def limit(self, size: int) -> None:
@@ -71,39 +79,44 @@ class Encoder:
             self._limit = wanted
             self._empty()
 
-    def block(self, request: Request) -> bytes:
-        """Give the header block of a request."""
-        known = self._groups.get(id(request.repeating))
-        repeating = self._learn(request.repeating) if known is None else known[1]
-        start = _START
-        if self._update:
-            start, self._update = self._update + start, b""
-        path = request.path
-        length = len(path)
-        parts = [start, _PATH, _LENGTHS[length] if length < 127 else integer(length, 7, 0), path, repeating]  # noqa: PLR2004 - as in `string`, without the call
-        names = self._names
+    def block(self, request: Request, largest: int) -> bytes | None:
+        """Give the header block of a request, or None where its list is longer than the peer takes.
+
+        `largest` is the peer's MAX_HEADER_LIST_SIZE (RFC 9113, section 6.5.2).
+        """
+        names, path = self._names, request.path
+        parts = [b"", _PATH, integer(len(path), 7, 0), path, b""]
+        size = _START_SIZE + len(path)
         for name, value in request.varying:
             length = len(value)
+            size += len(name) + length + _OVERHEAD
             parts += (
                 names.get(name) or self._learn_name(name),
-                _LENGTHS[length] if length < 127 else integer(length, 7, 0),  # noqa: PLR2004 - the same
+                _LENGTHS[length] if length < 127 else integer(length, 7, 0),  # noqa: PLR2004 - seven bits
                 value,
             )
+        known = self._groups.get(id(request.repeating)) or self._learn(request.repeating, largest - size)
+        if known is None or size + known.size > largest:
+            return None
+        parts[4] = known.made
+        parts[0], self._update = self._update + _START, b""
         return b"".join(parts)
 
-    def _learn(self, fields: tuple[Field, ...]) -> bytes:
+    def _learn(self, fields: tuple[Field, ...], largest: int) -> "_Group | None":
         """Encode what repeats, and keep it once nothing in it enters the table any more."""
+        size = size_of(fields)
+        if size > largest:
+            return None  # before the table has changed: the peer will not see this block
         new = tuple(field for field in fields if field not in self._indexed)
-        if self._size + size_of(new) > self._limit >= size_of(fields):
+        if self._size + size_of(new) > self._limit >= size:
             self._empty()
         before = len(self._indexed)
-        made = b"".join(map(self._field, fields))
+        group = _Group(fields, b"".join(map(self._field, fields)), size)
         if len(self._indexed) > before or len(self._groups) >= _KEPT:
             self._groups.clear()
         if len(self._indexed) == before:
-            # The group is kept with its bytes: as long as it lives, no other object has its id.
-            self._groups[id(fields)] = (fields, made)
-        return made
+            self._groups[id(fields)] = group
+        return group
 
     def _field(self, field: Field) -> bytes:
         place = self._indexed.get(field)
@@ -135,8 +148,3 @@ class Encoder:
         self._indexed.clear()
         self._groups.clear()
         self._size = 0
-
-
-def list_size(request: Request) -> int:
-    """Give the size of a request's header list as the peer's MAX_HEADER_LIST_SIZE counts it (RFC 9113, 6.5.2)."""
-    return _START_SIZE + len(request.path) + size_of(request.repeating) + size_of(request.varying)

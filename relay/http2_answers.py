@@ -16,7 +16,7 @@ STREAM_WINDOW: Final = 16_384
 ENOUGH: Final = STREAM_WINDOW // 2
 """With this much of a body an answer is taken as it is, and the stream is cancelled."""
 
-_OK: Final = 0x88  # :status 200, the whole field in one byte
+_OK: Final = b"\x88"  # :status 200, the whole field
 _FRAGMENTS: Final = 8
 
 
@@ -25,31 +25,30 @@ class Malformed(Exception):
 
 
 class Answer:
-    """An answer whose head has come and whose end has not."""
+    """An answer whose head has come and whose end has not; `head` is filled with what is kept of the body."""
 
-    __slots__ = ("_head", "_received")
+    __slots__ = ("_received", "head")
 
     def __init__(self, head: Response) -> None:
-        self._head = head
+        self.head = head
         self._received = 0
 
     def take(self, data: bytes, flow: int) -> bool:
-        """Keep the start of the body; say whether it is enough. `flow` counts padding too. Raises `Malformed`."""
+        """Keep the start of the body; False if it is more than the window. `flow` counts padding too."""
         self._received += flow
-        if self._received > STREAM_WINDOW:
-            raise Malformed
-        head = self._head
+        head = self.head
         if data and len(head.body) < LARGEST_ANSWER:
             head.body = (head.body + data)[:LARGEST_ANSWER]
-        return self._received >= ENOUGH
+        return self._received <= STREAM_WINDOW
 
-    def end(self) -> Response:
-        return self._head
+    @property
+    def is_enough(self) -> bool:
+        return self._received >= ENOUGH
 
 
 def read_head(block: bytes, *, end: bool) -> Response | None:
     """Read an answer's head; None for an interim one. Raises `Malformed` or `Broken`."""
-    if block[:1] == b"\x88":
+    if block[:1] == _OK:
         return Response(200, block=block)
     fields = _decode(block)
     status = _status(fields)
@@ -89,14 +88,15 @@ def _decode(block: bytes) -> list[Field]:
 class Fragments:
     """A header block that comes in more than one frame (section 6.10); bounded in bytes and in frames."""
 
-    def __init__(self, stream: int, *, end: bool) -> None:
+    def __init__(self, stream: int, first: bytes, *, end: bool) -> None:
         self.stream = stream
         self.end = end
-        self._parts: list[bytes] = []
+        self.block = first
+        self._frames = 1
 
-    def add(self, part: bytes) -> bytes:
-        """Take the next fragment and give all. Raises `Broken` for what only a flood would be."""
-        self._parts.append(part)
-        if len(self._parts) > _FRAGMENTS or sum(map(len, self._parts)) > LARGEST_BLOCK:
+    def add(self, part: bytes) -> None:
+        """Take the next fragment. Raises `Broken` for what only a flood would be."""
+        self._frames += 1
+        self.block += part
+        if self._frames > _FRAGMENTS or len(self.block) > LARGEST_BLOCK:
             raise Broken(Code.ENHANCE_YOUR_CALM)
-        return b"".join(self._parts)

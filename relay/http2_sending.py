@@ -81,6 +81,8 @@ class Outflow:
 
     def widen(self, increment: int) -> None:
         """Take WINDOW_UPDATE of the connection."""
+        if not increment:
+            raise Broken(Code.PROTOCOL_ERROR)
         self.window += increment
         if self.window > LARGEST_NUMBER:
             raise Broken(Code.FLOW_CONTROL_ERROR)
