@@ -28,21 +28,16 @@ def keyid(key: bytes) -> str:
 
 @dataclass(frozen=True)
 class Request:
-    """A signed request. Its parts may be replaced to be wrong."""
+    """A signed request."""
 
     message: Message
     body: bytes | None
 
-    def with_headers(self, **headers: str | None) -> "Request":
-        """Headers replaced, or left out where None; `_` stands for `-`."""
-        changed = self.message.headers | {
-            name.replace("_", "-"): value for name, value in headers.items() if value is not None
-        }
-        for name, value in headers.items():
-            if value is None:
-                del changed[name.replace("_", "-")]
-        message = Message(changed, self.message.method, self.message.target_uri)
-        return Request(message, self.body)
+    def with_headers(self, **headers: str) -> "Request":
+        """Headers added; `_` stands for `-`."""
+        added = {name.replace("_", "-"): value for name, value in headers.items()}
+        message = self.message
+        return Request(Message(message.headers | added, message.method, message.target_uri), self.body)
 
 
 @dataclass
@@ -53,39 +48,21 @@ class Server:
     seed: bytes = field(repr=False)
     relay: bytes
 
-    def push_request(
-        self,
-        body: bytes = EMPTY,
-        *,
-        age: int = 0,
-        lifetime: int = 60,
-        nonce: bytes | None = None,
-        url: str = "",
-        order: tuple[str, ...] = ("created", "expires", "nonce", "keyid", "alg", "tag"),
-        content_type: str = "application/json",
-        components: list[str] | None = None,
-        label: str = "hushpost",
-        changed: dict[str, str] | None = None,
-    ) -> Request:
-        """A signed `POST /v1/push`; everything about it can be made wrong."""
-        headers = {"Content-Type": content_type, "Content-Digest": second_http.digest(body)}
-        message = Message(headers, "POST", (url or self.http.url) + "/v1/push")
-        params = self._params("push", age, lifetime, nonce) | (changed or {})
-        ordered = {name: params[name] for name in order}
-        signed = second_http.sign(message, components or COMPONENTS["push"], ordered, self.seed, label)
+    def push_request(self, body: bytes = EMPTY, *, age: int = 0) -> Request:
+        """A signed `POST /v1/push`."""
+        headers = {"Content-Type": "application/json", "Content-Digest": second_http.digest(body)}
+        message = Message(headers, "POST", self.http.url + "/v1/push")
+        signed = second_http.sign(message, COMPONENTS["push"], self._params("push", age), self.seed)
         return self._complete(message, signed, body)
 
     def status_request(self) -> Request:
         message = Message({}, "GET", self.http.url + "/v1/status")
-        signed = second_http.sign(
-            message, COMPONENTS["status"], self._params("status", 0, 60, None), self.seed
-        )
+        signed = second_http.sign(message, COMPONENTS["status"], self._params("status"), self.seed)
         return self._complete(message, signed, None)
 
-    def _params(self, profile: str, age: int, lifetime: int, nonce: bytes | None) -> dict[str, str]:
+    def _params(self, profile: str, age: int = 0) -> dict[str, str]:
         created = int(time.time()) - age
-        once = secrets.token_bytes(16) if nonce is None else nonce
-        return second_http.parameters(profile, self.seed, created, created + lifetime, once)
+        return second_http.parameters(profile, self.seed, created, created + 60, secrets.token_bytes(16))
 
     def _complete(self, message: Message, signed: dict[str, str], body: bytes | None) -> Request:
         key = {"Hushpost-Key": b64u(identity_public(self.seed))}
@@ -94,15 +71,11 @@ class Server:
             body,
         )
 
-    async def send(self, request: Request, path: str = "") -> Reply:
+    async def send(self, request: Request) -> Reply:
         """Send it as it is; the answer has RateLimit fields whatever it is."""
         message = request.message
-        reply = await self.http.call(
-            message.method,
-            path or "/v1/" + message.target_uri.rpartition("/v1/")[2],
-            request.body,
-            headers=message.headers,
-        )
+        path = "/v1/" + message.target_uri.rpartition("/v1/")[2]
+        reply = await self.http.call(message.method, path, request.body, headers=message.headers)
         assert '";r=' in reply.headers["Ratelimit"], reply.headers
         assert '";q=' in reply.headers["Ratelimit-Policy"], reply.headers
         if reply.status in {429, 503}:
