@@ -71,7 +71,8 @@ async def test_a_connection_on_which_nothing_comes_is_left_by_aioapns(
         assert (await send(provider, delivery(token)))[0].reason == "timeout"
         monkeypatch.setattr("relay.providers.apns.SEND_SECONDS", 5)
         assert (await send(provider, delivery(token)))[0].status == "accepted"
-        await providers.until(lambda _: providers.apns_connections == 1)
+        async with asyncio.timeout(5):
+            await providers.until(lambda _: providers.apns_connections == 1)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -82,7 +83,8 @@ async def test_what_waits_when_the_provider_closes_is_answered(
     providers.script("apns", kind="hang")
     async with apns(providers, lambda: clock() / 1000, client=client, in_flight=3) as provider:
         sending = asyncio.create_task(send(provider, *(delivery(token, number) for number in range(9))))
-        await providers.until(lambda recorded: len(recorded) == 3)
+        async with asyncio.timeout(5):
+            await providers.until(lambda recorded: len(recorded) == 3)
     assert {(verdict.status, verdict.reason) for verdict in await sending} == {("retry", "connection_lost")}
 
 
@@ -182,7 +184,8 @@ async def test_what_suspects_wait_for_nobody_else_does(
         suspects = asyncio.create_task(
             send(provider, *(delivery(dead, number, server="hostile", suspect=True) for number in range(5)))
         )
-        await providers.until(lambda recorded: len(recorded) == 1)
+        async with asyncio.timeout(5):
+            await providers.until(lambda recorded: len(recorded) == 1)
         await send(provider, *(delivery(alive, number, server="honest") for number in range(50, 60)))
         assert not suspects.done()
         assert {verdict.status for verdict in await suspects} == {"accepted"}

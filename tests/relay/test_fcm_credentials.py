@@ -153,7 +153,8 @@ async def test_who_waits_for_a_token_when_the_provider_closes_is_answered(
     providers.script("google", kind="hang", times=1)
     async with fcm(providers, lambda: clock() / 1000) as provider:
         sending = asyncio.create_task(send(provider, delivery(providers.token("fcm"))))
-        await providers.until(lambda _: fetched(providers) == 1)
+        async with asyncio.timeout(5):
+            await providers.until(lambda _: fetched(providers) == 1)
     [verdict] = await sending
     assert (verdict.status, verdict.reason) == ("retry", "connection_lost")
 
