@@ -253,7 +253,8 @@ class Client:
     def __init__(self, port: int, context: ssl.SSLContext, **changes: Any) -> None:
         self.watched = Watched()
         host = changes.pop("host", "127.0.0.1")
-        self.pool = Pool(host, port, context, **{"watch": self.watched, "timing": QUICK} | changes)
+        settled: dict[str, Any] = {"watch": self.watched, "timing": QUICK} | changes
+        self.pool = Pool(host, port, context, **settled)
         self.asked: list[Asked] = []
 
     def ask(self, **values: Any) -> Asked:

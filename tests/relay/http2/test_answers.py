@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from relay.http2 import Response
+from relay.http2 import Fault, Response
 from tests.relay.http2.peer import (
     CONTINUATION,
     DATA,
@@ -18,7 +18,6 @@ from tests.relay.http2.peer import (
     WHOLE,
     WINDOW,
     Client,
-    Fault,
     Frame,
     Peer,
     answer,

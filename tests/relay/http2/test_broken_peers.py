@@ -2,6 +2,7 @@
 
 import pytest
 
+from relay.http2 import Fault
 from tests.relay.http2.peer import (
     ACK,
     CONTINUATION,
@@ -25,7 +26,6 @@ from tests.relay.http2.peer import (
     WINDOW,
     WINDOW_UPDATE,
     Client,
-    Fault,
     Peer,
     answer,
     frame,

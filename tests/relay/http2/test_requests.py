@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from relay.http2 import Fault
 from tests.relay.http2.conftest import Connect
 from tests.relay.http2.peer import (
     AUTHORITY,
@@ -19,7 +20,6 @@ from tests.relay.http2.peer import (
     STREAMS,
     TABLE,
     Client,
-    Fault,
     Frame,
     Peer,
     answer,
