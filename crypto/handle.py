@@ -137,7 +137,11 @@ def _read(text: bytes) -> HandleClaims:
     # Authentic, so the relay (or an older release of it) wrote it: a fault here is a form it no longer knows.
     try:
         read = _READ.decode(text)
-    except msgspec.MsgspecError:
+    except (
+        msgspec.MsgspecError,
+        UnicodeDecodeError,
+        RecursionError,
+    ):  # the last two are no errors of msgspec's own
         raise Malformed("the handle's claims are not of the known form") from None
     found = read.subscription
     subscription = (
