@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
+import uvloop
 
 from simulator.handles import PROVIDERS
 from simulator.home import Refused
@@ -139,7 +140,7 @@ async def run(options: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     try:
-        return asyncio.run(run(options))
+        return uvloop.run(run(options))
     except (BadLink, BadState) as error:
         sys.stderr.write(f"simulator: {error}\n")
         return WRONG_USE

@@ -21,13 +21,12 @@ from simulator.apns_rules import (
 from simulator.devices import Delivery
 from simulator.exchange import Exchange, Recorded
 from simulator.faults import Fault
-from simulator.http2_connection import Http2Connection, Streams
+from simulator.http2_connection import Http2Connection
+from simulator.http2_judge import Streams
 from simulator.requests import Outcome, Reply, Request, Told, fill
 
 LARGEST_READ = 65_536
 """Of a body: more than this is too large whatever follows."""
-
-__all__ = ["ApnsConnection", "Front", "Streams"]
 
 
 @dataclass(frozen=True)

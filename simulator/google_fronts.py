@@ -3,7 +3,8 @@
 from simulator.exchange import Exchange
 from simulator.google import Google
 from simulator.http1 import LARGEST_REQUEST
-from simulator.http2_connection import Http2Connection, Streams
+from simulator.http2_connection import Http2Connection
+from simulator.http2_judge import Streams
 from simulator.requests import Outcome, Request
 
 STREAMS = Streams(limit=100, before_token=None)

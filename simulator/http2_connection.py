@@ -1,7 +1,7 @@
 """One HTTP/2 connection to a simulated provider, whichever: requests go in, replies go out, faults are in `http2_faults`.
 
-It is driven by h2, which judges the client; h2's own counting of streams is the exception, because a stream too many is
-refused here as RFC 9113, section 5.1.2 wants it and does not end the connection. All answers to what came in one read
+It is driven by h2, which judges the client, but for the number of its streams: one too many is refused, as RFC 9113,
+section 5.1.2 wants it, and does not end the connection. All answers to what came in one read
 leave in one write.
 """
 
@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
@@ -25,42 +23,14 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import ProtocolError
-from h2.settings import SettingCodes, Settings
+from h2.settings import SettingCodes
 
 from simulator.exchange import Exchange
 from simulator.http2_faults import Wire, fail, greet
 from simulator.http2_frames import go_away
+from simulator.http2_judge import Judge, Streams
 from simulator.http2_replies import Replies
 from simulator.requests import Outcome, Pairs, Request, Told
-
-SWEEP = 256
-LARGEST_HEADERS = 8000
-
-
-@dataclass(frozen=True)
-class Streams:
-    """How many requests may be open on a connection.
-
-    Apple allows one before the first valid provider token, and may allow only one again after a rejection, until a push
-    is accepted. Both are off by default (None), because clients that do not wait for SETTINGS break on it.
-    """
-
-    limit: int
-    before_token: int | None
-    after_rejection: int | None = None
-
-
-class _Judge(H2Connection):
-    """h2 counts open streams anew for each request, over all of them, and ends the connection over one too many."""
-
-    _asked = 0
-
-    @property
-    def open_inbound_streams(self) -> int:
-        self._asked += 1
-        if self._asked % SWEEP == 0:
-            super().open_inbound_streams  # noqa: B018 - counting is what makes h2 forget the closed ones
-        return -1  # so that one more is within a limit of none, too
 
 
 @dataclass
@@ -89,7 +59,7 @@ class Http2Connection(asyncio.Protocol, ABC):
         self._streams = streams
         self._connections = connections
         self._largest = largest
-        self._http2 = _Judge(H2Configuration(client_side=False, header_encoding="utf-8"))
+        self._http2 = Judge()
         self._incoming: dict[int, _Incoming] = {}
         self.replies = Replies(self._http2, write=self.write, ended=self._forget)
         self._open: set[int] = set()
@@ -121,13 +91,7 @@ class Http2Connection(asyncio.Protocol, ABC):
 
     def begin(self) -> None:
         """Send the first SETTINGS."""
-        settings = {
-            SettingCodes.MAX_CONCURRENT_STREAMS: self._streams.before_token or self._streams.limit,
-            SettingCodes.MAX_HEADER_LIST_SIZE: LARGEST_HEADERS,
-            SettingCodes.ENABLE_PUSH: 0,
-        }
-        self._http2.local_settings = Settings(client=False, initial_values=settings)
-        self._http2.initiate_connection()
+        self._http2.begin(self._streams.before_token or self._streams.limit)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
         self._connections.discard(self)
@@ -154,8 +118,7 @@ class Http2Connection(asyncio.Protocol, ABC):
                     return
         except ProtocolError as error:
             self._exchange.violations.append(f"{type(error).__name__}: {error}")
-            self.flush()
-            self._transport.close()
+            self.hang_up()
             return
         self.flush()
 

@@ -54,7 +54,7 @@ from simulator.exchange import Clock, Exchange, Recorded
 from simulator.google import Google
 from simulator.google_fronts import GoogleConnection
 from simulator.http1 import Http1
-from simulator.http2_connection import Streams
+from simulator.http2_judge import Streams
 from simulator.listener import ByAlpn, Connections, Listener, handshake
 from simulator.webpush import PushService
 from simulator.webpush_rules import HOST, endpoint_of

@@ -6,6 +6,7 @@ order: then the connection does what the script says, because most faults are fa
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from simulator.faults import Fault
 
@@ -21,8 +22,12 @@ class Request:
     connection: int = 0
 
     def header(self, name: str) -> str | None:
-        """Find a header by its name in small letters: HTTP/2 has no others, HTTP/1.1's are made so."""
-        return next((value for key, value in self.headers if key == name), None)
+        """Find the first header of a name in small letters: HTTP/2 has no others, HTTP/1.1's are made so."""
+        return self._first.get(name)
+
+    @cached_property
+    def _first(self) -> dict[str, str]:
+        return dict(reversed(self.headers))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 
 from relay.config import ApnsClient
 from simulator.authority import make_authority
-from simulator.http2_connection import Streams
+from simulator.http2_judge import Streams
 from simulator.providers import Providers
 from tests.harness.clock import SettableClock
 from tests.relay.sending import apns, delivery, send
@@ -86,6 +86,18 @@ async def test_what_waits_when_the_provider_closes_is_answered(
         async with asyncio.timeout(5):
             await providers.until(lambda recorded: len(recorded) == 3)
     assert {(verdict.status, verdict.reason) for verdict in await sending} == {("retry", "connection_lost")}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("suspect", [False, True])
+async def test_what_comes_after_the_provider_has_closed_is_answered(
+    providers: Providers, clock: SettableClock, client: ApnsClient, *, suspect: bool
+) -> None:
+    async with apns(providers, lambda: clock() / 1000, client=client) as provider:
+        pass
+    [verdict] = await send(provider, delivery(providers.token("apns"), suspect=suspect))
+    assert (verdict.status, verdict.reason) == ("retry", "connection_lost")
+    assert providers.asked == 0
 
 
 @pytest.mark.parametrize("client", CLIENTS)

@@ -12,8 +12,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from simulator.apns_connection import Streams
 from simulator.faults import APNS_REASONS
+from simulator.http2_judge import Streams
 from simulator.providers import Providers
 from tests.simulator.clients import PAYLOAD, Sender, Time
 from tests.simulator.http2 import Broken, Client

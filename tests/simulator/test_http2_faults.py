@@ -9,7 +9,6 @@ import pytest
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
-from simulator.apns_connection import Streams
 from simulator.credentials import Credentials
 from simulator.faults import Kind
 from simulator.http2_frames import (
@@ -27,6 +26,7 @@ from simulator.http2_frames import (
     WRONG,
     frame,
 )
+from simulator.http2_judge import Streams
 from simulator.providers import Providers
 from tests.simulator.clients import Fcm, Sender, Time
 from tests.simulator.http2 import Client
@@ -312,6 +312,7 @@ async def test_over_http1_too(providers: Providers, fcm: Fcm, kind: Kind) -> Non
 
 
 async def test_what_a_client_does_against_http2_is_noted(providers: Providers, wire: Wire) -> None:
+    wire.send(frame(DATA, 0, 1, b"x"))
     wire.send(frame(DATA, 0, 1, b"x"))
     await wire.until_closed()
     (violation,) = providers.violations
