@@ -147,16 +147,18 @@ class ApnsProvider:
         return alert_now if delivery.high else alert
 
     def _repeat(self, header: bytes) -> tuple[_Repeating, _Repeating, _Repeating]:
-        config = self._config
-        authority = config.host if config.port == 443 else f"{config.host}:{config.port}"  # noqa: PLR2004  https's port
         common = (
-            (b":authority", authority.encode()),
-            (b"apns-topic", config.topic.encode()),
+            (b":authority", self._authority().encode()),
+            (b"apns-topic", self._config.topic.encode()),
             (b"authorization", header),
         )
         alert, background = (b"apns-push-type", b"alert"), (b"apns-push-type", b"background")
         now, later = (b"apns-priority", b"10"), (b"apns-priority", b"5")
         return (*common, alert, now), (*common, alert, later), (*common, background, later)
+
+    def _authority(self) -> str:
+        host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
+        return host if self._config.port == 443 else f"{host}:{self._config.port}"  # noqa: PLR2004  https's port
 
     def _answered(self, push_id: str, done: Done, answer: Response | Fault) -> None:
         if isinstance(answer, Response):

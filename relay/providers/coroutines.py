@@ -27,8 +27,12 @@ class Exchanges:
         self._in_flight = in_flight
         self._queue: FairQueue[Request] = FairQueue()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     def submit(self, request: Request) -> None:
+        if self._closed:
+            request.done(Fault.CLOSED)
+            return
         self._queue.put(request)
         if len(self._tasks) < self._in_flight:
             task = asyncio.create_task(self._work())
@@ -55,6 +59,7 @@ class Exchanges:
             request.done(answer)
 
     async def close(self) -> None:
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

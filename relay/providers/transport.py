@@ -82,9 +82,9 @@ class Lanes:
         self._suspects.submit(request)
 
     async def close(self) -> None:
+        self._suspects = self._suspects or self._ordinary  # none is opened any more
         await self._ordinary.close()
-        if self._suspects is not None:
-            await self._suspects.close()
+        await self._suspects.close()
 
 
 def header(answer: Response, wanted: bytes) -> str | None:

@@ -1,18 +1,31 @@
 """What APNs is sent for a push (docs/protocol.md, section 2)."""
 
 import json
+import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from relay.config import ApnsClient
-from simulator.providers import Providers
+from simulator.providers import Ports, Providers
 from tests.harness.clock import SettableClock
 from tests.relay.running import COLLAPSE, ENVELOPE, TOPIC, push_id
 from tests.relay.sending import apns, delivery, send
 
 ALERT = {"alert": {"loc-key": "HP_NEW_MESSAGE"}, "mutable-content": 1, "sound": "default"}
 BACKGROUND = {"content-available": 1}
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+IPV6 = _has_ipv6()
 
 
 @pytest.mark.parametrize("client", list(ApnsClient))
@@ -101,3 +114,18 @@ async def test_apps_with_one_key_send_one_provider_token(providers: Providers, c
         await send(second, delivery(providers.token("apns", app="org.hushpost.other")))
     assert [sent.status for sent in providers.recorded] == [200, 200]
     assert len({sent.header("authorization") for sent in providers.recorded}) == 1
+
+
+async def test_an_address_without_a_name_is_named_as_http_wants_it(
+    tmp_path: Path, clock: SettableClock
+) -> None:
+    seconds = lambda: clock() / 1000  # noqa: E731
+    if not IPV6:
+        pytest.skip("this machine has no IPv6 loopback")
+    async with (
+        Providers(tmp_path / "six", clock=seconds, ports=Ports(apns=("::1", 0))) as providers,
+        apns(providers, seconds, host="::1") as provider,
+    ):
+        [verdict] = await send(provider, delivery(providers.token("apns")))
+        assert verdict.status == "accepted"
+        assert providers.recorded[0].header(":authority") == providers.apns_address
