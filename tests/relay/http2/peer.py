@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple, Self
@@ -201,12 +201,20 @@ class Peer:
             await self._server.wait_closed()
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop run until something is so."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+            await asyncio.sleep(0)
+
+
 class Asked:
     """A request, and all that was ever said of its end."""
 
     def __init__(self, **values: Any) -> None:
         self.results: list[Response | Fault] = []
         self.fails = values.pop("fails", False)
+        self.then: Callable[[], None] | None = None
         self._ended = asyncio.Event()
         seconds = values.pop("seconds", 10.0)
         given = {"path": b"/3/device/ab", "repeating": REPEATING, "varying": (), "body": b"{}"} | values
@@ -216,6 +224,8 @@ class Asked:
     def _done(self, result: Response | Fault) -> None:
         self.results.append(result)
         self._ended.set()
+        if self.then is not None:
+            self.then()
         if self.fails:
             raise RuntimeError("as it was asked to")
 

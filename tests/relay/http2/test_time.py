@@ -1,0 +1,170 @@
+"""Deadlines, PINGs, and connections that have died without a word."""
+
+import asyncio
+from dataclasses import replace
+
+from relay.http2 import Fault
+from tests.relay.http2.conftest import Connect
+from tests.relay.http2.peer import (
+    ACK,
+    END_HEADERS,
+    HEADERS,
+    OK,
+    PING,
+    QUICK,
+    RST_STREAM,
+    STREAMS,
+    Client,
+    Frame,
+    Peer,
+    answer,
+    frame,
+    number,
+    until,
+)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def test_a_request_without_an_answer_ends_at_its_deadline_and_is_cancelled(
+    client: Client, peer: Peer
+) -> None:
+    start = now()
+    asked = client.ask(seconds=0.2)
+    wire = await peer.greet()
+    await wire.request()
+    assert await asked.end() == Fault.TIMEOUT
+    assert now() - start >= 0.2
+    assert await wire.frame() == Frame(RST_STREAM, 0, 1, number(8))
+
+
+async def test_an_answer_that_never_ends_ends_at_the_deadline(client: Client, peer: Peer) -> None:
+    asked = client.ask(seconds=0.2)
+    wire = await peer.greet()
+    await wire.request()
+    wire.send(frame(HEADERS, END_HEADERS, 1, OK))
+    assert await asked.end() == Fault.TIMEOUT
+
+
+async def test_deadlines_may_come_in_any_order(client: Client, peer: Peer) -> None:
+    late, early, middle = client.ask(seconds=0.3), client.ask(seconds=0.1), client.ask(seconds=0.2)
+    wire = await peer.greet()
+    assert await early.end() == Fault.TIMEOUT
+    assert (middle.results, late.results) == ([], [])
+    assert await middle.end() == Fault.TIMEOUT
+    assert late.results == []
+    assert await late.end() == Fault.TIMEOUT
+    assert [(await wire.until(RST_STREAM)).stream for _ in range(3)] == [3, 5, 1]
+
+
+async def test_a_request_ends_at_its_deadline_while_it_waits_for_a_stream(
+    connect: Connect, peer: Peer
+) -> None:
+    client = connect(peer.port, connections=1)
+    client.ask()
+    wire = await peer.greet({STREAMS: 1})
+    await wire.request()
+    waiting, patient = client.ask(seconds=0.1), client.ask()
+    assert await waiting.end() == Fault.TIMEOUT
+    await wire.quiet()  # it was never sent
+    wire.send(answer(1))
+    wire.send(answer((await wire.request()).stream))
+    assert await patient.status() == 200
+
+
+async def test_a_request_ends_at_its_deadline_while_a_dial_goes_on(client: Client, peer: Peer) -> None:
+    asked = client.ask(seconds=0.1)
+    await peer.accept()
+    assert await asked.end() == Fault.TIMEOUT
+
+
+async def test_a_request_whose_deadline_is_over_when_it_comes_is_never_sent(
+    client: Client, peer: Peer
+) -> None:
+    over, good = client.ask(seconds=-1.0), client.ask(path=b"/good")
+    wire = await peer.greet()
+    assert (await wire.request()).path == b"/good"
+    wire.send(answer(1))
+    assert await good.status() == 200
+    assert await over.end() == Fault.TIMEOUT
+
+
+async def test_pings_are_answered(client: Client, peer: Peer) -> None:
+    client.ask()
+    wire = await peer.greet()
+    await wire.request()
+    wire.send(frame(PING, 0, 0, b"12345678"), frame(PING, ACK, 0, b"12345678"))
+    assert await wire.frame() == Frame(PING, ACK, 0, b"12345678")
+    await wire.quiet()
+
+
+async def test_an_idle_connection_is_kept_by_pings(connect: Connect, peer: Peer) -> None:
+    client = connect(peer.port, timing=replace(QUICK, keepalive=0.05, patience=5, doubt=5))
+    client.ask()
+    wire = await peer.greet()
+    wire.send(answer((await wire.request()).stream))
+    payloads = set()
+    for _ in range(3):
+        ping = await wire.frame()
+        assert (ping.kind, ping.flags) == (PING, 0)
+        payloads.add(ping.payload)
+        wire.send(frame(PING, ACK, 0, ping.payload))
+    assert len(payloads) == 3
+    assert client.pool.connections == 1
+
+
+async def test_an_idle_connection_that_answers_no_ping_is_left(connect: Connect, peer: Peer) -> None:
+    client = connect(peer.port, timing=replace(QUICK, keepalive=0.05, patience=0.1))
+    client.ask()
+    wire = await peer.greet()
+    wire.send(answer((await wire.request()).stream))
+    await wire.ended()
+    assert client.watched.faults == [Fault.CONNECTION_LOST]
+
+
+async def test_a_silent_connection_gets_no_new_requests_and_is_left_in_the_end(
+    connect: Connect, peer: Peer
+) -> None:
+    client = connect(peer.port, timing=replace(QUICK, silence=0.1, doubt=0.05, patience=0.5))
+    lost = client.ask()
+    dead = await peer.greet()
+    await dead.request()
+    assert (await dead.frame()).kind == PING
+    await until(lambda: not client.pool._usable[0].has_room())
+    saved = client.ask()
+    alive = await peer.greet()
+    alive.send(answer((await alive.request()).stream))
+    assert await saved.status() == 200
+    assert await lost.end() == Fault.CONNECTION_LOST
+    await dead.ended()
+
+
+async def test_a_connection_that_was_doubted_is_used_again_when_it_answers(
+    connect: Connect, peer: Peer
+) -> None:
+    client = connect(peer.port, connections=1, timing=replace(QUICK, silence=0.1, doubt=0.05, patience=5))
+    slow = client.ask()
+    wire = await peer.greet()
+    await wire.request()
+    ping = await wire.until(PING)
+    await until(lambda: not client.pool._usable[0].has_room())
+    waiting = client.ask()
+    wire.send(frame(PING, ACK, 0, ping.payload))
+    wire.send(answer((await wire.request()).stream), answer(1))
+    assert await waiting.status() == 200
+    assert await slow.status() == 200
+
+
+async def test_a_slow_peer_that_answers_pings_is_kept(connect: Connect, peer: Peer) -> None:
+    client = connect(peer.port, timing=replace(QUICK, silence=0.05, doubt=0.1, patience=0.2))
+    slow = client.ask()
+    wire = await peer.greet()
+    await wire.request()
+    end = now() + 0.6
+    while now() < end:
+        wire.send(frame(PING, ACK, 0, (await wire.until(PING)).payload))
+    wire.send(answer(1))
+    assert await slow.status() == 200
+    assert client.watched.faults == []
