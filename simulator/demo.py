@@ -1,11 +1,11 @@
 r"""One message through the whole of Hushpost, and what each party saw of it: `./dev demo ["your text"] [--keep]`.
 
-Server, relay, providers and two phones run as processes of their own. What is shown is taken from them: from the
+Server, relay, providers, two phones and a browser run as processes of their own. What is shown is taken from them: from the
 server's answer, the relay's log, the providers' records, and what each phone decrypted. Any step that fails ends the
 demonstration with its cause and exit code 1.
 
 On a terminal the hops are shown in a table. Elsewhere the same comes as lines of UTF-8, whatever the locale, never
-wrapped, and there as here each phone has one line, `phone <name> shows: <the whole text>`. In it, control characters are
+wrapped, and there as here each phone has one line, `phone <name> shows: <the whole text>`, the browser being the third. In it, control characters are
 written as escapes (a line break as \n): a line stays a line, and a message cannot command the terminal.
 """
 
@@ -36,6 +36,7 @@ LONGEST_TEXT = 500
 HANDSETS = (
     Handset("iphone", "ios", "apns", 2, "APNs, X-Wing (post-quantum)"),
     Handset("android", "android", "fcm", 1, "FCM, X25519"),
+    Handset("browser", "web", "webpush", 1, "Web Push, X25519"),
 )
 ARRIVES_WITHIN = 30.0
 FAILED = 1
@@ -60,11 +61,15 @@ def now_ms() -> int:
 
 
 async def demonstrate(stage: Stage, text: str) -> tuple[list[Child], list[Journey]]:
-    """Set the stage, send the text, and follow it to both phones."""
-    await _step("making keys, starting APNs, FCM and Google's token endpoint", stage.prepare())
+    """Set the stage, send the text, and follow it to all phones."""
+    await _step(
+        "making keys, starting APNs, FCM, Google's token endpoint and a Web Push service", stage.prepare()
+    )
     await _step("starting relay and server", stage.start_relay_and_server())
     await stage.register()
-    phones = await _step("pairing two phones", asyncio.gather(*(stage.pair(handset) for handset in HANDSETS)))
+    phones = await _step(
+        "pairing two phones and a browser", asyncio.gather(*(stage.pair(handset) for handset in HANDSETS))
+    )
     sent_at = now_ms()
     message = await stage.call(
         "POST",
@@ -132,12 +137,13 @@ def _note(line: str) -> None:
 
 
 def report(journeys: Sequence[Journey]) -> None:
-    sizes = " and ".join(str(journey.sight.envelope_bytes) for journey in journeys)
-    _note(f"relay    passed on ciphertext of {sizes} bytes; the text is not in its log")
+    *most, last = (str(journey.sight.envelope_bytes) for journey in journeys)
+    _note(f"relay    passed on ciphertext of {', '.join(most)} and {last} bytes; the text is not in its log")
     for journey in journeys:
         sight = journey.sight
+        again = f" and {sight.wrapping} around it" if sight.wrapping else ""
         _note(
-            f"{sight.provider:8} was given {sight.envelope_bytes} bytes of ciphertext; the text is in no record"
+            f"{sight.provider:8} was given {sight.envelope_bytes} bytes of ciphertext{again}; the text is in no record"
         )
     for journey in journeys:
         _note(f"phone {journey.handset.name} shows: {one_line(journey.shown['text'])}")

@@ -15,6 +15,8 @@ from typing import Any
 
 import aiohttp
 
+from crypto.encoding import b64u
+from crypto.vapid import VapidKey
 from simulator.children import Child, Environment, Event, Program, StepFailed
 
 READY_WITHIN = 60.0  # a machine may be slow and cold
@@ -44,6 +46,7 @@ class Stage:
         self.providers: Event = {}
         self._relay_key: dict[str, str] = {}
         self._server_key: dict[str, str] = {}
+        self._vapid = VapidKey.generate(secrets.token_bytes)
         self.token = ""
         self._session = session
         self._children: list[Child] = []
@@ -98,6 +101,12 @@ class Stage:
             "HUSHPOST_RELAY_FCM_0_SERVICE_ACCOUNT_FILE": there["serviceAccountFile"],
             "HUSHPOST_RELAY_FCM_0_ENDPOINT": there["fcm"],
             "HUSHPOST_RELAY_FCM_0_CA_FILE": there["caFile"],
+            "HUSHPOST_RELAY_WEBPUSH_0_APP": there["webApp"],
+            "HUSHPOST_RELAY_WEBPUSH_0_KEY": b64u(self._vapid.scalar),
+            "HUSHPOST_RELAY_WEBPUSH_0_SUBJECT": "mailto:demo@example.org",
+            "HUSHPOST_RELAY_WEBPUSH_HOSTS": there["webpushHost"],
+            "HUSHPOST_RELAY_WEBPUSH_CONNECT": there["webpushConnect"],
+            "HUSHPOST_RELAY_WEBPUSH_CA_FILE": there["caFile"],
         }
 
     def _server_settings(self, *, relay_key: str) -> Environment:

@@ -13,7 +13,7 @@ AS_IT_IS: dict[str, Any] = {
 
 
 def demo(context: typer.Context) -> None:
-    """Send a message through server, relay and simulated providers to two simulated phones, and show every hop."""
+    """Send a message through server, relay and simulated providers to three simulated phones, and show every hop."""
     _become("simulator.demo", context.args)
 
 

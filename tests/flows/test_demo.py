@@ -23,7 +23,7 @@ def demo(arguments: Sequence[str], **settings: str) -> "subprocess.Popen[bytes]"
     )
 
 
-def test_both_phones_show_exactly_the_text_in_any_locale_and_nobody_between_saw_it() -> None:
+def test_all_three_phones_show_exactly_the_text_in_any_locale_and_nobody_between_saw_it() -> None:
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     process = demo([TEXT], **plain)
     out, err = process.communicate(timeout=120)
@@ -32,12 +32,17 @@ def test_both_phones_show_exactly_the_text_in_any_locale_and_nobody_between_saw_
     assert [line for line in lines if line.startswith("phone ")] == [
         f"phone iphone shows: {TEXT}",
         f"phone android shows: {TEXT}",
+        f"phone browser shows: {TEXT}",
     ]
     assert any(
         re.fullmatch(r"apns +was given (1536|2304|2944) bytes of ciphertext; .*", line) for line in lines
     )
     assert any(
         re.fullmatch(r"fcm +was given (768|1536|2304|2944) bytes of ciphertext; .*", line) for line in lines
+    )
+    assert any(
+        re.fullmatch(r"webpush +was given (768|1536|2304) bytes of ciphertext and 103 around it; .*", line)
+        for line in lines
     )
 
 
@@ -51,7 +56,7 @@ def test_kept_it_runs_until_it_is_told_to_stop_and_leaves_no_process_behind() ->
             break
     assert r"phone iphone shows: one\ntwo" in said
     children = psutil.Process(process.pid).children(recursive=True)
-    assert len(children) >= 5
+    assert len(children) >= 6
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 0

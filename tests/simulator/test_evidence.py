@@ -41,9 +41,19 @@ def fcm(envelope: bytes = ENVELOPE, **more: Any) -> dict[str, Any]:
     return record("fcm", {"message": message})
 
 
+def web(envelope: bytes = ENVELOPE, *, encoding: str = "aes128gcm", **headers: str) -> dict[str, Any]:
+    """A push as a push service records it; what is around the envelope is in its place and as long."""
+    named = {"topic": b64u(bytes(16)), "content-encoding": encoding, "ttl": "60", **headers}
+    return {
+        **record("webpush", b64u(bytes(86) + envelope + bytes(17))),
+        "headers": [list(pair) for pair in named.items()],
+    }
+
+
 def test_ciphertext_of_one_of_the_four_sizes_is_what_may_be_seen() -> None:
     assert examine(apns(), TEXT) == Sight("apns", "t", 768, 5)
     assert examine(fcm(bytes(2944)), TEXT) == Sight("fcm", "t", 2944, 5)
+    assert examine(web(bytes(2304)), TEXT) == Sight("webpush", "t", 2304, 5, wrapping=103)
 
 
 def test_a_request_for_a_token_is_no_push() -> None:
@@ -57,6 +67,8 @@ def test_a_request_for_a_token_is_no_push() -> None:
         apns(TEXT.encode() + bytes(768 - len(TEXT.encode()))),
         fcm(notification={"title": "x"}),
         fcm(TEXT.encode() + bytes(768 - len(TEXT.encode()))),
+        web(TEXT.encode() + bytes(768 - len(TEXT.encode()))),
+        web(urgency=TEXT),
         record("google", f"assertion={TEXT}"),
         record("google", json.dumps(TEXT)),
     ],
@@ -73,6 +85,11 @@ def test_the_text_in_any_place_is_seen(leaking: dict[str, Any]) -> None:
         apns(bytes(0)),
         apns(extra="x"),
         fcm(topic="x"),
+        web(bytes(769)),
+        web(bytes(2944)),
+        web(topic="Backup"),
+        web(encoding="gzip"),
+        {**web(), "headers": []},
         record("apns", "not JSON"),
         record("apns", []),
         record("fcm", {"message": {"data": {}}}),
