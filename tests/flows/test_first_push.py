@@ -1,4 +1,4 @@
-"""The first push, whole: processes, sockets, providers, two phones; and what each party must not have seen."""
+"""The first push, whole: processes, sockets, providers, two phones and a browser; and what each party must not have seen."""
 
 import re
 import sqlite3
@@ -25,16 +25,17 @@ async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
 
 
 @pytest.fixture
-async def phones(stack: Stack) -> AsyncIterator[tuple[Phone, Phone]]:
+async def phones(stack: Stack) -> AsyncIterator[tuple[Phone, Phone, Phone]]:
     ios = await stack.pair(platform="ios", suite=2, name="ios")
     android = await stack.pair(platform="android", suite=1, name="android")
-    yield ios, android
-    await ios.close()
-    await android.close()
+    browser = await stack.pair(platform="web", suite=1, name="browser")
+    yield ios, android, browser
+    for phone in (ios, android, browser):
+        await phone.close()
 
 
 async def test_a_canary_is_read_by_the_phones_and_by_nobody_on_the_way(
-    stack: Stack, phones: tuple[Phone, Phone]
+    stack: Stack, phones: tuple[Phone, Phone, Phone]
 ) -> None:
     bucket = await stack.call("POST", "/api/v1/buckets", {"name": BUCKET})
     await stack.send(bucketId=bucket["id"], title=TITLE, body=CANARY, collapseId=COLLAPSE)
@@ -44,7 +45,8 @@ async def test_a_canary_is_read_by_the_phones_and_by_nobody_on_the_way(
 
     recorded = b"".join(repr(one.headers).encode() + one.payload for one in stack.providers.recorded)
     logs = stack.relay.log.read_text() + stack.server.log.read_text()
-    assert len([one for one in stack.providers.recorded if one.provider in {"apns", "fcm"}]) == 2
+    pushes = [one.provider for one in stack.providers.recorded if one.provider != "google"]
+    assert sorted(pushes) == ["apns", "fcm", "webpush"]
     for secret in SECRETS:
         assert secret.encode() not in recorded
         assert secret not in logs
@@ -54,7 +56,9 @@ async def test_a_canary_is_read_by_the_phones_and_by_nobody_on_the_way(
     )
 
 
-async def test_the_servers_database_holds_no_push_token(stack: Stack, phones: tuple[Phone, Phone]) -> None:
+async def test_the_servers_database_holds_no_push_token(
+    stack: Stack, phones: tuple[Phone, Phone, Phone]
+) -> None:
     await stack.send(title="hello", body="hello")
     for phone in phones:
         await phone.shows("hello")
@@ -67,7 +71,7 @@ async def test_the_servers_database_holds_no_push_token(stack: Stack, phones: tu
         assert bytes.fromhex(token) not in content if re.fullmatch(r"[0-9a-f]+", token) else True
     with closing(sqlite3.connect(stack.database)) as database:
         [(handles,)] = database.execute("SELECT COUNT(handle) FROM devices")
-    assert handles == 2
+    assert handles == 3
 
 
 def is_in_memory(pid: int, text: str) -> bool:

@@ -13,15 +13,18 @@ from typing import Any
 
 import aiohttp
 
+from crypto.encoding import b64u
 from crypto.keys import IdentityKey, read_keys
 from simulator.keeper import OnEvent
 from simulator.phone import Phone, ignore
-from simulator.providers import Providers
+from simulator.providers import WEB_APP, Providers
+from simulator.webpush_rules import HOST
 from tests.harness.conservation import Books, ask_books
 from tests.harness.process import HUSHPOST, Process, environment, free_port
 
 PLENTY = 1_000_000_000
 PASSWORD = "correct horse battery staple"
+VAPID = b64u(bytes.fromhex("7a" * 32))
 EVERYTHING = "all"
 """The role of a server that is the only one: it answers requests and delivers."""
 
@@ -222,6 +225,9 @@ argon2_time = 1
 public_url = "http://{addresses["relay"]}"
 listen = "{addresses["relay"]}"
 allowlist = {list(allowed)}
+webpush_hosts = ["{HOST}"]
+webpush_connect = ["{providers.webpush_connect}"]
+webpush_ca_file = "{providers.ca_file}"
 
 [relay.limits]
 server = {PLENTY}
@@ -242,6 +248,11 @@ ca_file = "{providers.ca_file}"
 service_account_file = "{providers.service_account_file}"
 endpoint = "{providers.fcm_url}"
 ca_file = "{providers.ca_file}"
+
+[[relay.webpush]]
+app = "{WEB_APP}"
+key = "{VAPID}"
+subject = "mailto:operator@example.org"
 
 [log]
 format = "json"
