@@ -4,6 +4,7 @@ What runs a relay is imported by the processes that do; the supervisor has no ne
 """
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -53,6 +54,7 @@ def _program(config: str | None, given: Given, listener: Listener, log: Any) -> 
 
 
 def child() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is told by its supervisor
     speak_utf8()
     with failures_spoken():
         supervisor = Lifeline()

@@ -1,14 +1,11 @@
 """`hushpost server --workers N`: real processes behind one socket, on PostgreSQL."""
 
 import asyncio
-import json
 import re
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,47 +15,13 @@ import psutil
 import pytest
 
 from tests.harness import databases
-from tests.harness.hushpost import LIGHT, environment, hushpost
+from tests.harness.crew import SECONDS, Crew
+from tests.harness.crew import crew as started
+from tests.harness.hushpost import LIGHT, hushpost
 
 WORKERS = 2
-SECONDS = 30
 ACCOUNT = {"email": "ada@example.org", "username": "ada", "password": "correct horse battery"}
 needs_postgres = pytest.mark.skipif("postgresql" not in databases.engines(), reason="no PostgreSQL")
-
-
-@dataclass
-class Crew:
-    """A supervisor and its log; what it says is waited for, in order."""
-
-    process: asyncio.subprocess.Process
-    url: str = ""
-
-    async def says(self, event: str) -> dict[str, Any]:
-        async with asyncio.timeout(SECONDS):
-            while line := await self.said():
-                if line.get("event") == event:
-                    return line
-        raise AssertionError(f"it ended and never said: {event}")
-
-    async def said(self) -> dict[str, Any]:
-        """The next line of its log; {} at its end. One that is no JSON is a sentence."""
-        assert self.process.stderr is not None
-        line = await self.process.stderr.readline()
-        try:
-            read: dict[str, Any] = json.loads(line) if line else {}
-        except json.JSONDecodeError:
-            return {"sentence": line.decode()}
-        return read
-
-    @property
-    def children(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children()
-
-    async def ends(self) -> int:
-        async with asyncio.timeout(SECONDS):
-            while await self.said():
-                pass
-            return await self.process.wait()
 
 
 Start = Callable[..., Awaitable[Crew]]
@@ -71,27 +34,15 @@ async def start(tmp_path: Path, postgres_url: str) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         async def begin(*, listen: str = "127.0.0.1:0", url: str = postgres_url) -> Crew:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "server.cli", "server", "--workers", str(WORKERS)),
-                cwd=tmp_path,
-                env=environment(
-                    LIGHT
-                    | {"HUSHPOST_DATABASE_URL": url, "HUSHPOST_SERVER_LISTEN": listen}
-                    | {"HUSHPOST_WORKER_SEAL_PROCESSES": "1", "TMPDIR": str(tmp_path)}
-                ),
-                stdin=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
+            settings = (
+                LIGHT
+                | {"HUSHPOST_DATABASE_URL": url, "HUSHPOST_SERVER_LISTEN": listen}
+                | {"HUSHPOST_WORKER_SEAL_PROCESSES": "1", "TMPDIR": str(tmp_path)}
             )
-            stack.push_async_callback(_end, process)
-            return Crew(process)
+            command = ("server", "--workers", str(WORKERS))
+            return await stack.enter_async_context(started(tmp_path, *command, settings=settings))
 
         yield begin
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.kill()
-    await process.communicate()
 
 
 @pytest.fixture
