@@ -75,29 +75,25 @@ class WebPushProvider:
         self._clock = clock
         self._random = random
         self._kept: OrderedDict[str, None] = OrderedDict()
-        self._session: aiohttp.ClientSession | None = None
+        self._for_one: aiohttp.ClientSession | None = None
+        self._for_many: aiohttp.ClientSession | None = None
         self._named, self._others = _turns(self._attempt, config.limits.in_flight)
 
     async def open(self) -> None:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                ssl=ssl.create_default_context(cadata=self._roots),
-                resolver=self._resolver,
-                limit=0,  # `Turns` bounds what is under way
-                keepalive_timeout=KEPT_SECONDS,
-            ),
-            timeout=aiohttp.ClientTimeout(),  # `Turns` ends what takes too long
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
-            read_bufsize=LARGEST_ANSWER,
+        context = ssl.create_default_context(cadata=self._roots)
+        # `Turns` bounds what is under way.
+        for_one = aiohttp.TCPConnector(ssl=context, resolver=self._resolver, limit=0, force_close=True)
+        for_many = aiohttp.TCPConnector(
+            ssl=context, resolver=self._resolver, limit=0, keepalive_timeout=KEPT_SECONDS
         )
+        self._for_one, self._for_many = _session(for_one), _session(for_many)
 
     async def close(self) -> None:
         await self._named.close()
         await self._others.close()
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._for_one, self._for_many):
+            if session is not None:
+                await session.close()
         await self._resolver.close()
 
     def send(self, delivery: Delivery, done: Done) -> None:
@@ -124,11 +120,12 @@ class WebPushProvider:
             return CONNECTION_LOST
 
     async def _post(self, delivery: Delivery, host: str) -> Verdict:
-        if self._session is None or delivery.subscription is None:
+        session = self._for_many if host in self._kept else self._for_one
+        if session is None or delivery.subscription is None:
             return CONNECTION_LOST
         body = _body(delivery)
         sealed = None if body is None else self._seal(body, delivery.subscription)
-        request = self._session.post(
+        request = session.post(
             URL(delivery.subscription.endpoint, encoded=True),
             data=sealed,
             headers=self._headers(delivery, host, is_wake=sealed is None),
@@ -136,7 +133,10 @@ class WebPushProvider:
         )
         async with request as response:
             found = self._read(response)
-            await self._part(response, host, accepted=found.status == "accepted")
+            if found.status == "accepted":
+                self._keep(host)
+            if session is self._for_many:
+                await _drain(response)
         return found
 
     def _seal(self, body: bytes, subscription: Subscription) -> bytes:
@@ -160,17 +160,24 @@ class WebPushProvider:
             return found
         return found.after(read_retry_after(response.headers.get("Retry-After"), self._clock()))
 
-    async def _part(self, response: aiohttp.ClientResponse, host: str, *, accepted: bool) -> None:
-        """Keep the connection where another push will want it; the answer's body says nothing that is read."""
-        if host in self._kept:
-            await _drain(response)
-        else:
-            response.close()
-        if accepted and is_known(host, self._hosts):
+    def _keep(self, host: str) -> None:
+        """Keep connections to this host from now on; only to so many, and to none that a stranger named."""
+        if is_known(host, self._hosts):
             self._kept[host] = None
             self._kept.move_to_end(host)
             if len(self._kept) > KEPT_NAMES:
                 self._kept.popitem(last=False)
+
+
+def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(),  # `Turns` ends what takes too long
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+        read_bufsize=LARGEST_ANSWER,
+    )
 
 
 def webpush_providers(

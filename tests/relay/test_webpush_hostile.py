@@ -1,0 +1,335 @@
+"""Push services that are somebody's own: names that lead inside, and peers that misbehave in every way that they can."""
+
+import asyncio
+import random as pseudo
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.config import LimitSettings
+from relay.providers.provider import Delivery, Verdict
+from relay.providers.webpush import WebPushProvider
+from simulator.authority import Authority, make_authority
+from tests.relay.running import COLLAPSE, ENVELOPE, config, push_id
+from tests.relay.web import WEB_APP, Browser
+
+NAMED = "push.hushpost.test"
+CREATED = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
+INSIDE = [
+    "127.0.0.1",
+    "10.1.2.3",
+    "169.254.169.254",
+    "100.64.0.1",
+    "::1",
+    "::ffff:127.0.0.1",
+    "64:ff9b::a00:1",
+]
+INSIDE += ["2002:7f00:1::", "fd00:ec2::254", "fe80::1%eth0", "0.0.0.0", "224.0.0.1"]  # noqa: S104  nothing is bound
+
+_spies: list[list[Any]] = []
+
+
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    """See every connection that this process tries to open, and none that leaves the machine comes about."""
+    if event == "socket.connect" and _spies:
+        _spies[-1].append(arguments[1])
+        if arguments[1][0] != "127.0.0.1":
+            raise ConnectionRefusedError
+
+
+sys.addaudithook(_audit)
+
+
+@contextmanager
+def spying() -> Iterator[list[Any]]:
+    seen: list[Any] = []
+    _spies.append(seen)
+    yield seen
+    _spies.remove(seen)
+
+
+class Said:
+    """A resolver that gives one answer after the other, and the last for ever; None is none at all."""
+
+    def __init__(self, *answers: Sequence[str] | None) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+
+    async def lookup(self, name: str) -> Sequence[str]:
+        self.asked.append(name)
+        answer = self.answers[min(len(self.asked), len(self.answers)) - 1]
+        if answer is None:
+            await asyncio.get_running_loop().create_future()
+            raise AssertionError
+        return answer
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Peer:
+    """A push service that writes what the test says to each request, and nothing to those for /silent."""
+
+    def __init__(self, authority: Authority) -> None:
+        self.answers: Iterator[bytes] = iter(())
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.roots = authority.certificate
+        self._context = authority.context("http/1.1")
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.StreamWriter] = set()
+        self.closed = asyncio.Event()
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in self._open:
+            writer.transport.abort()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self._open.add(writer)
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+                await reader.readexactly(length)
+                self.requests.append(head)
+                if not head.startswith(b"POST /silent "):
+                    writer.write(next(self.answers))
+                    await writer.drain()
+        except (asyncio.IncompleteReadError, OSError):
+            self.closed.set()
+        finally:
+            self._open.discard(writer)
+            writer.transport.abort()
+
+
+@pytest.fixture
+async def peer(tmp_path: Path) -> AsyncIterator[Peer]:
+    made = Peer(make_authority(tmp_path / "leaf.pem", now=datetime.now(UTC)))
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Callable[..., Any]]:
+    """Open a provider with changes to its configuration; all are closed at the end."""
+    providers: list[WebPushProvider] = []
+
+    async def make(resolver: Said, **changes: Any) -> WebPushProvider:
+        random = pseudo.Random(3).randbytes  # noqa: S311 - it must repeat
+        settings = config(webpush=(WEB_APP,), **changes)
+        provider = WebPushProvider(WEB_APP, settings, resolver=resolver, clock=lambda: 1e9, random=random)
+        await provider.open()
+        providers.append(provider)
+        return provider
+
+    yield make
+    for provider in providers:
+        await provider.close()
+
+
+def at(peer: Peer) -> dict[str, Any]:
+    """Settings that lead the named service to the peer."""
+    return {"webpush_connect": {NAMED: ("127.0.0.1", peer.port)}, "webpush_roots": peer.roots}
+
+
+def begin(provider: WebPushProvider, endpoint: str, **changes: Any) -> asyncio.Future[Verdict]:
+    values: dict[str, Any] = {
+        "id": push_id(1),
+        "token": endpoint,
+        "data": {"hp": ENVELOPE},
+        "high": True,
+        "ttl": 60,
+        "collapse": COLLAPSE,
+        "background": False,
+        "server": "server",
+        "subscription": Browser.at(endpoint).subscription,
+    }
+    found: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+    provider.send(Delivery(**values | changes), found.set_result)
+    return found
+
+
+async def sent(provider: WebPushProvider, endpoint: str = f"https://{NAMED}/x", **changes: Any) -> Verdict:
+    async with asyncio.timeout(5):
+        return await begin(provider, endpoint, **changes)
+
+
+@pytest.mark.parametrize("address", INSIDE)
+async def test_a_name_that_leads_inside_is_never_connected_to(opened: Any, address: str) -> None:
+    for addresses in ([address], ["8.8.8.8", address]):
+        provider = await opened(Said(addresses), webpush_hosts=("*",))
+        with spying() as connections:
+            found = await sent(provider, "https://evil.example.org/x")
+        assert (found.status, found.reason) == ("rejected", "bad_endpoint")
+        assert connections == []
+
+
+async def test_a_named_service_that_leads_inside_is_not_connected_to_either(opened: Any) -> None:
+    provider = await opened(Said(["127.0.0.1"]))
+    with spying() as connections:
+        found = await sent(provider, "https://fcm.googleapis.com/x")
+    assert (found.reason, connections) == ("bad_endpoint", [])
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "https://127.0.0.1/x",
+        "https://127.1/x",
+        "https://[::1]/x",
+        "https://localhost/x",
+        "https://a.b:22/x",
+        "",
+    ],
+)
+async def test_what_no_subscription_may_have_is_not_sent_to_even_where_a_handle_has_it(
+    opened: Any, endpoint: str
+) -> None:
+    resolver = Said(["8.8.8.8"])
+    provider = await opened(resolver, webpush_hosts=("*",))
+    with spying() as connections:
+        found = await sent(provider, endpoint)
+    assert (found.reason, connections, resolver.asked) == ("bad_endpoint", [], [])
+
+
+async def test_the_connection_goes_to_the_address_that_was_checked(opened: Any) -> None:
+    """The second time that its owner is asked, this name leads inside."""
+    resolver = Said(["8.8.8.8"], ["127.0.0.1"])
+    provider = await opened(resolver, webpush_hosts=("*",))
+    with spying() as connections:
+        found = await sent(provider, "https://evil.example.org/x")
+    assert (found.status, found.reason) == ("retry", "connect_failed")
+    assert connections == [("8.8.8.8", 443)]
+    assert resolver.asked == ["evil.example.org."]
+
+
+async def test_a_name_without_an_address_is_a_retry(opened: Any) -> None:
+    class NoName(Said):
+        async def lookup(self, name: str) -> Sequence[str]:
+            raise OSError(name)
+
+    provider = await opened(NoName(), webpush_hosts=("*",))
+    found = await sent(provider, "https://evil.example.org/x")
+    assert (found.status, found.reason) == ("retry", "dns_failed")
+
+
+async def test_a_redirect_inside_is_not_followed(opened: Any, peer: Peer) -> None:
+    provider = await opened(Said(), **at(peer))
+    peer.answers = iter([b"HTTP/1.1 307 Go\r\nLocation: https://127.0.0.1:22/\r\nContent-Length: 0\r\n\r\n"])
+    with spying() as connections:
+        found = await sent(provider)
+    assert (found.status, found.reason) == ("rejected", "bad_endpoint")
+    assert connections == [("127.0.0.1", peer.port)]
+
+
+ENDLESS = b"HTTP/1.1 201 Created\r\nContent-Length: 100000000\r\n\r\n" + bytes(1_000_000)
+CHUNKS = (
+    b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n" + b"10000\r\n" + bytes(65_536) + b"\r\n"
+)
+BOMB = b"HTTP/1.1 201 Created\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00"
+UNFINISHED = b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer", [ENDLESS, CHUNKS, BOMB, UNFINISHED], ids=["endless", "chunks", "bomb", "unfinished"]
+)
+async def test_an_answers_body_is_not_waited_for(opened: Any, peer: Peer, answer: bytes) -> None:
+    """The second time, the connection would be kept for the next push if the body came to an end."""
+    provider = await opened(Said(), **at(peer))
+    for _ in range(2):
+        peer.answers = iter([answer])
+        assert (await sent(provider)).status == "accepted"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH\r\n",
+        b"\x00" * 100,
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"HTTP/1.1 201 Created\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 201 Created\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 201 Created\r\n" + b"X: x\r\n" * 10_000 + b"\r\n",
+    ],
+)
+async def test_an_answer_that_is_none_is_a_retry(opened: Any, peer: Peer, answer: bytes) -> None:
+    provider = await opened(Said(), **at(peer))
+    peer.answers = iter([answer])
+    found = await sent(provider)
+    assert (found.status, found.reason) == ("retry", "protocol_error")
+    peer.answers = iter([CREATED])
+    assert (await sent(provider)).status == "accepted"
+
+
+async def test_no_cookie_comes_back(opened: Any, peer: Peer) -> None:
+    provider = await opened(Said(), **at(peer))
+    peer.answers = iter([b"HTTP/1.1 201 Created\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n", CREATED])
+    for _ in range(2):
+        assert (await sent(provider)).status == "accepted"
+    assert b"ookie" not in peer.requests[1]
+
+
+async def test_a_connection_is_kept_where_pushes_were_accepted(opened: Any, peer: Peer) -> None:
+    provider = await opened(Said(), **at(peer))
+    refused = b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"
+    peer.answers = iter([refused, refused, CREATED, CREATED, refused, CREATED])
+    for _ in range(6):
+        await sent(provider)
+    # None is kept for who never accepted anything; the first that is, is the one behind the first acceptance.
+    assert peer.connections == 4
+
+
+async def test_a_path_is_sent_as_it_was_given(opened: Any, peer: Peer) -> None:
+    provider = await opened(Said(), **at(peer))
+    peer.answers = iter([CREATED])
+    await sent(provider, f"https://{NAMED}/a/../%2e%2E/;x?token=%3d%2Bz&q=(~)")
+    assert peer.requests[0].startswith(b"POST /a/../%2e%2E/;x?token=%3d%2Bz&q=(~) HTTP/1.1\r\n")
+
+
+async def test_a_service_that_says_nothing_holds_up_no_other(opened: Any, peer: Peer) -> None:
+    """Four places: two for one named host, one for all that was not named."""
+    provider = await opened(
+        Said(None), **at(peer), webpush_hosts=("*", "slow.example.org"), limits=LimitSettings(in_flight=4)
+    )
+    peer.answers = (CREATED for _ in count())
+    strangers = [begin(provider, f"https://{number}.evil.org/x", server="evil") for number in range(50)]
+    named = [begin(provider, "https://slow.example.org/x", server="evil") for _ in range(50)]
+    for _ in range(10):
+        assert (await sent(provider)).status == "accepted"
+    assert not any(one.done() for one in (*strangers, *named))
+    await provider.close()
+    assert {(await one).reason for one in (*strangers, *named)} == {"connection_lost"}
+
+
+async def test_who_sends_to_dead_subscriptions_goes_apart(opened: Any, peer: Peer) -> None:
+    provider = await opened(Said(), **at(peer), limits=LimitSettings(in_flight=4))
+    peer.answers = (CREATED for _ in count())
+    silent = f"https://{NAMED}/silent"
+    dead = [begin(provider, silent, server="careless", suspect=True) for _ in range(50)]
+    for _ in range(10):
+        assert (await sent(provider)).status == "accepted"
+    assert not any(one.done() for one in dead)
+
+
+async def test_no_more_connections_are_open_than_there_are_places(opened: Any, peer: Peer) -> None:
+    provider = await opened(Said(), **at(peer), limits=LimitSettings(in_flight=8))
+    peer.answers = (CREATED for _ in count())
+    async with asyncio.timeout(10):
+        verdicts = await asyncio.gather(*(begin(provider, f"https://{NAMED}/x") for _ in range(200)))
+    assert {one.status for one in verdicts} == {"accepted"}
+    assert peer.connections <= 8  # four at once to one host, and none kept of the first four
