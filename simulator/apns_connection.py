@@ -45,6 +45,7 @@ class ApnsConnection(Http2Connection):
         self._front = front
         self._tokens = ProviderTokens(front.team)
         self._allowed = front.streams.before_token or front.streams.limit
+        self._trusted = False
 
     def answer(self, request: Request) -> Outcome:
         apns_id = self._apns_id(request)
@@ -67,16 +68,16 @@ class ApnsConnection(Http2Connection):
     def _check(self, request: Request) -> Push:
         check_route(request)
         exchange = self._front.exchange
-        first = self._front.streams.before_token is not None
         self._tokens.check(request.header("authorization"), exchange.clock())
-        if first and self._allowed == self._front.streams.before_token:
+        if not self._trusted:
+            self._trusted = True
             self._allow(self._front.streams.limit)
         token = token_of(request) or ""
         device = exchange.find(token) if DEVICE_TOKEN.fullmatch(token) else None
         return check_push(request, team=self._front.team, environment=self._front.environment, device=device)
 
     def _rejected(self) -> None:
-        if self._front.streams.after_rejection is not None:
+        if self._trusted and self._front.streams.after_rejection is not None:
             self._allow(self._front.streams.after_rejection)
 
     def _allow(self, streams: int) -> None:

@@ -102,19 +102,22 @@ async def test_no_stream_is_allowed_for_a_while(providers: Providers, wire: Wire
     assert await wire.status(push()) == "200"
 
 
+@pytest.mark.parametrize(("before_token", "begins"), [(None, [50]), (1, [1, 50])])
 async def test_a_rejection_leaves_one_stream_until_a_push_is_accepted(
-    tmp_path: Path, time: Time, credentials: Credentials
+    tmp_path: Path, time: Time, credentials: Credentials, before_token: int | None, begins: list[int]
 ) -> None:
-    streams = Streams(limit=50, before_token=None, after_rejection=1)
+    streams = Streams(limit=50, before_token=before_token, after_rejection=1)
     async with Providers(tmp_path, clock=time, streams=streams, credentials=credentials) as providers:
         wire = await Wire.connect(providers.apns_address, providers.ca_file)
         sender = Sender(providers, time, await Client.connect(providers.apns_address, providers.ca_file))
-        wire.ask(sender.headers(32 * "ab").items(), BODY)
-        await wire.setting(SettingCodes.MAX_CONCURRENT_STREAMS, 1)
-        seen = len(wire.frames)
-        assert await wire.status(wire.ask(sender.headers(providers.token("apns")).items(), BODY)) == "200"
-        raised = await wire.one(SETTINGS, after=seen)
-        assert raised.settings == {SettingCodes.MAX_CONCURRENT_STREAMS: 50}
+        for token in (32 * "ab", 32 * "cd", providers.token("apns")):
+            await wire.status(wire.ask(sender.headers(token).items(), BODY))
+        allowed = [
+            one.settings.get(SettingCodes.MAX_CONCURRENT_STREAMS)
+            for one in wire.frames
+            if one.kind == SETTINGS and one.payload
+        ]
+        assert allowed == [*begins, 1, 50]
         await wire.close()
         await sender.client.close()
 
