@@ -72,7 +72,10 @@ def _not_too_many(items: Sequence[Item]) -> Sequence[Item]:
 def _typed(item: Any) -> Item:
     try:
         return msgspec.convert(item, Push)
-    except msgspec.ValidationError:
+    except (
+        msgspec.ValidationError,
+        UnicodeEncodeError,
+    ):  # the second for half of a surrogate pair, which JSON can spell
         return item
 
 
