@@ -169,7 +169,10 @@ CERTIFICATES = ("name", "expired", "stranger", "none")
 PROVIDERS = ("apns", "fcm", "google", "webpush")
 """`google` is the OAuth 2 token endpoint; it shares its listener with `fcm`."""
 OF_WEBPUSH = frozenset(
-    {*(Kind.ANSWER, Kind.HANG, Kind.DELAY, Kind.SLOW), *(Kind.CLOSE, Kind.HANG_UP, Kind.LOSE)}
+    {
+        *(Kind.ANSWER, Kind.HANG, Kind.DELAY, Kind.SLOW, Kind.CLOSE, Kind.HANG_UP, Kind.LOSE),
+        *(Kind.CERTIFICATE, Kind.UNREACHABLE),
+    }
 )
 
 

@@ -112,10 +112,13 @@ class Providers:
         self._google = Google(self._exchange, self._credentials.account)
         self._google_runner: web.AppRunner
         self._google_listener = Listener(self._google_connection)
+        self._push_service = PushService(self._exchange)
+        self._push_runner: web.AppRunner
+        self._push_listener = Listener(lambda _: _http1(self._push_runner))
         apns = [self._production.refuse, self._sandbox.refuse]
         google = [self._google_listener.refuse]
-        self._exchange.listeners.update(apns=apns, fcm=google, google=google)
-        self._push_service = PushService(self._exchange)
+        web_push = [self._push_listener.refuse]
+        self._exchange.listeners.update(apns=apns, fcm=google, google=google, webpush=web_push)
         self._runners: list[web.AppRunner] = []
         self.key_id = team.key_id
         self.team_id = team.team_id
@@ -152,12 +155,14 @@ class Providers:
         both = self._context(authority, "fcm", "h2", "http/1.1")
         await self._google_listener.start(*self._ports.google, both)
         self._google.url = "https://" + _address(self._google_listener.address)
-        context = authority.context("http/1.1")
-        service = await self._run(Http1(self._push_service.answer).app())
-        self._push_service.address = await _serve(service, self._ports.webpush, context)
+        self._push_runner = await self._run(Http1(self._push_service.answer).app())
+        context = self._context(authority, "webpush", "http/1.1")
+        await self._push_listener.start(*self._ports.webpush, context)
+        self._push_service.address = _address(self._push_listener.address)
         control = Control(self._exchange, make_token=self.make_token, addresses=self.addresses)
         runner = await self._run(control.app())
-        self.control_url = "http://" + await _serve(runner, self._ports.control, None)
+        await web.TCPSite(runner, *self._ports.control).start()
+        self.control_url = "http://" + _address(runner.addresses[0][:2])
 
     def _context(self, authority: Authority, provider: str, *protocols: str) -> ssl.SSLContext:
         context = authority.context(*protocols)
@@ -166,10 +171,8 @@ class Providers:
         return context
 
     def _google_connection(self, connections: Connections) -> asyncio.BaseProtocol:
-        server = self._google_runner.server
-        if server is None:
-            raise RuntimeError("the HTTP/1.1 side has ended")
-        return ByAlpn(partial(GoogleConnection, self._exchange, self._google, connections), server)
+        http2 = partial(GoogleConnection, self._exchange, self._google, connections)
+        return ByAlpn(http2, partial(_http1, self._google_runner))
 
     async def _run(self, app: web.Application) -> web.AppRunner:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
@@ -179,7 +182,7 @@ class Providers:
 
     async def close(self) -> None:
         """Close every connection and listener; safe to call twice."""
-        listeners = (self._google_listener, self._production, self._sandbox)
+        listeners = (self._push_listener, self._google_listener, self._production, self._sandbox)
         for listener in listeners:
             await listener.stop()
         for runner in reversed(self._runners):
@@ -332,9 +335,11 @@ class Providers:
         await self._exchange.bell.until(lambda: condition(self.recorded))
 
 
-async def _serve(runner: web.AppRunner, address: Address, context: ssl.SSLContext | None) -> str:
-    await web.TCPSite(runner, *address, ssl_context=context).start()
-    return _address(runner.addresses[0][:2])
+def _http1(runner: web.AppRunner) -> asyncio.BaseProtocol:
+    """A new connection for aiohttp."""
+    if runner.server is None:
+        raise RuntimeError("the HTTP/1.1 side has ended")
+    return runner.server()
 
 
 def _address(pair: Address) -> str:

@@ -62,6 +62,8 @@ def read_fault(
     made = Kind(kind)
     if provider == "webpush" and made not in OF_WEBPUSH:
         raise BadScript(f"kind: {kind!r} is not one of webpush's; use {_names(OF_WEBPUSH)}")
+    if provider == "webpush" and on == "connect" and made != Kind.CERTIFICATE:
+        raise BadScript("on: a connection of webpush's meets 'certificate' only")
     if made == Kind.ANSWER or (made in MAY_REFUSE and (reason or status is not None)):
         status = _status(provider, reason, status)
     wait = None if retry_after is None else str(retry_after)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from crypto.frame import Kind
 from crypto.webpush import SubscriptionKey
 from simulator.home import Refused
 from simulator.phone import Phone
@@ -116,3 +117,22 @@ async def test_nothing_secret_stands_in_its_representation(browser: Phone) -> No
     for secret in (subscription.endpoint, subscription.scalar, subscription.auth):
         assert secret not in repr(subscription)
         assert secret not in repr(browser.pairing)
+
+
+async def test_an_edit_takes_the_place_of_what_it_shows(browser: Phone, peer: Peer) -> None:
+    first = peer.make("Backup started")
+    await peer.push(first)
+    await browser.shows("Backup started")
+    await peer.push(peer.make("Backup finished", kind=Kind.UPDATE, of=str(first.message_id)))
+    shown = await browser.shows("Backup finished")
+    assert shown.replaces == str(first.message_id)
+    assert [card.content["body"] for card in browser.inbox.visible] == ["Backup finished"]
+
+
+async def test_what_was_retracted_goes_when_it_fetches(browser: Phone, peer: Peer) -> None:
+    first = peer.make("regretted")
+    await peer.push(first)
+    await browser.shows("regretted")
+    peer.retracted.append(str(first.message_id))
+    await browser.refresh()
+    assert browser.inbox.visible == ()

@@ -195,7 +195,7 @@ async def test_over_http1_an_answer_can_be_slow_and_big(providers: Providers, fc
         ("apns", {"kind": "slow", "delay": -1.0}, "delay: 0 or more"),
         ("apns", {"kind": "unreachable"}, "delay: say for how many seconds"),
         ("apns", {"kind": "padded", "reason": "Gone"}, "reason: 'Gone' is not one of apns's"),
-        ("webpush", {"kind": "unreachable", "delay": 1.0}, "kind: 'unreachable' is not one of webpush's"),
+        ("webpush", {"kind": "mute"}, "kind: 'mute' is not one of webpush's"),
     ],
 )
 async def test_a_script_that_makes_no_sense_is_explained(

@@ -82,6 +82,46 @@ async def test_it_can_hang_and_it_can_answer_late(
         assert await browser.opened() == b"second"
 
 
+@pytest.mark.parametrize("form", ["name", "expired", "stranger", "none"])
+async def test_it_can_show_a_certificate_that_does_not_fit(
+    providers: Providers, web: PushSender, subscription: dict[str, Any], form: str
+) -> None:
+    providers.script("webpush", kind="certificate", form=form, on="connect", times=1)
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await web.push(subscription)
+    assert (await web.push(subscription)).status == 201
+
+
+async def test_it_can_be_unreachable_for_a_while(
+    providers: Providers, web: PushSender, subscription: dict[str, Any]
+) -> None:
+    providers.script("webpush", kind="unreachable", delay=60)
+    with pytest.raises(aiohttp.ClientConnectorError, match="Connect call failed"):
+        await web.push(subscription)
+    assert providers.recorded == []
+
+
+async def test_a_connection_cannot_meet_what_only_http2_has(providers: Providers) -> None:
+    with pytest.raises(BadScript, match="on: a connection of webpush's"):
+        providers.script("webpush", kind="close", on="connect")
+    with pytest.raises(BadScript, match="kind: 'goaway' is not one of webpush's"):
+        providers.script("webpush", kind="goaway")
+
+
+@pytest.mark.parametrize("kind", ["slow", "hang_up"])
+async def test_it_can_answer_in_pieces_and_it_can_hang_up(
+    providers: Providers, web: PushSender, subscription: dict[str, Any], kind: str
+) -> None:
+    providers.script("webpush", kind=kind, times=1)
+    if kind == "slow":
+        assert (await web.push(subscription)).status == 201
+        assert providers.accepted == 1
+    else:
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await web.push(subscription)
+        assert providers.accepted == 0
+
+
 async def test_a_script_may_be_for_one_subscription_alone(
     providers: Providers, web: PushSender, subscription: dict[str, Any]
 ) -> None:
