@@ -100,6 +100,7 @@ class Routes:
         refuse_query(request)
         require_json(request)
         items = decode_pushes(body)
+        del body  # megabytes, while a provider takes its time
         if items:
             self._limits.admit_batch(caller.server, caller.rules, self._clock())
         outcomes = await self._forwarder.forward(caller.server, items, caller.rules)
