@@ -118,7 +118,8 @@ class Kind(StrEnum):
     MUTE = "mute"
     """The connection reads nothing and answers nothing any more, not even PING, or not for `delay` seconds."""
     WRONG = "wrong"
-    """Sends bytes that HTTP/2 does not allow, `form` says which (simulator.http2_frames.WRONG) (HTTP/2)."""
+    """Sends bytes that HTTP/2 does not allow, `form` says which (simulator.http2_frames.WRONG), and goes on
+    as if nothing had been; a connection that begins so says nothing more (HTTP/2)."""
 
     CLOSE = "close"
     """Drops the connection without a word, not even TLS's; nothing was delivered."""

@@ -75,7 +75,6 @@ def fail(connection: Http2Connection, stream: int, told: Told) -> None:
             connection.drop()
         case Kind.WRONG:
             connection.write(WRONG[fault.form](stream))
-            connection.silence()
         case Kind.RESET | Kind.REFUSED | Kind.RESET_AFTER:
             _reset(connection, stream, told)
         case Kind.SLOW:

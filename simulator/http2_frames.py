@@ -9,7 +9,8 @@ HEAD = 9
 DATA, HEADERS, _, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM, END_HEADERS, PADDED, ACK = 0x1, 0x4, 0x8, 0x1
 HIGHEST_STREAM = 2**31 - 1
-PIECE = 3
+PIECES = 6
+"""CONTINUATION frames of a split header block: nghttp2 and Node take eight at most."""
 _OK = b"\x88"
 """`:status: 200` of HPACK's static table."""
 _UNKNOWN_TYPE = 0xFE
@@ -30,9 +31,10 @@ def padded(headers: bytes) -> bytes:
 
 
 def continued(headers: bytes) -> bytes:
-    """Split a HEADERS frame into one without a block and CONTINUATION frames of a few bytes each."""
+    """Split a HEADERS frame into one without a block and some CONTINUATION frames."""
     flags, stream, block = headers[4], int.from_bytes(headers[5:HEAD], "big"), headers[HEAD:]
-    pieces = [block[at : at + PIECE] for at in range(0, len(block), PIECE)]
+    size = -(-len(block) // PIECES)
+    pieces = [block[at : at + size] for at in range(0, len(block), size)]
     frames = [frame(HEADERS, flags & ~END_HEADERS, stream)]
     frames += [frame(CONTINUATION, 0, stream, piece) for piece in pieces[:-1]]
     return b"".join((*frames, frame(CONTINUATION, END_HEADERS, stream, pieces[-1])))

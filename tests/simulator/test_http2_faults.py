@@ -209,7 +209,7 @@ async def test_headers_can_be_split(providers: Providers, wire: Wire, push: Push
     assert headers[":status"] == ("400" if reason else "200")
     first, *others = [one for one in wire.of(stream) if one.kind != DATA]
     assert (first.kind, first.payload, bool(first.flags & END_STREAM)) == (HEADERS, b"", not reason)
-    assert len(others) > 2
+    assert 4 < len(others) <= 6
     assert {one.kind for one in others} == {CONTINUATION}
 
 
@@ -259,6 +259,16 @@ async def test_wrong_bytes_are_sent_as_they_are(
     wrong = WRONG[form](stream)
     await wire.until(lambda: wire.raw.endswith(wrong))
     assert await push.recorded(1) == [("wrong", False)]
+
+
+async def test_after_wrong_bytes_the_connection_goes_on(
+    providers: Providers, wire: Wire, push: Pusher
+) -> None:
+    providers.script("apns", kind="wrong", form="no_status", times=1)
+    stream = push()
+    await wire.one(HEADERS, stream)
+    wire.send(frame(RST_STREAM, 0, stream, bytes(4)))
+    assert await wire.status(push()) == "200"
 
 
 async def test_a_ping_is_answered(wire: Wire) -> None:
