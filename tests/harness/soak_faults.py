@@ -19,6 +19,12 @@ from tests.harness.soak_wire import Wire
 
 FAULT_SECONDS = 3.0
 SCRIPT_SECONDS = 0.5
+SCRIPTED = 3
+"""The first so many half seconds; then what was left behind has time to recover."""
+
+CUT = "cut"
+"""Half a frame, to which the next answers are the other half: what they look like then is anything, an answer too."""
+
 TIMES = 8
 """How many requests a script meets at most before the next is written, where it says nothing else."""
 
@@ -67,8 +73,8 @@ HTTP2: tuple[Script, ...] = (
     {"kind": "close", "on": "connect"},
     {"kind": "mute", "on": "connect", "delay": 1.0},
     *(
-        {"kind": "certificate", "on": "connect", "form": form}
-        for form in ("name", "expired", "stranger", "alert")
+        {"kind": "certificate", "on": "connect", "form": form, "reason": form}
+        for form in ("name", "expired", "stranger", "none")
     ),
     {"kind": "reset", "code": "INTERNAL_ERROR", "times": 5},
     {"kind": "refused", "times": 10},
@@ -87,7 +93,11 @@ HTTP2: tuple[Script, ...] = (
     {"kind": "settings", "settings": {"MAX_CONCURRENT_STREAMS": 0}, "delay": 1.0},
     {"kind": "settings", "settings": {"INITIAL_WINDOW_SIZE": 100}, "delay": 1.0},
     {"kind": "stall", "delay": 1.0},
-    *({"kind": "wrong", "form": form, "times": 2} for form in WRONG),
+    *(
+        {"kind": "wrong", "form": form, "reason": f"wrong_{form}", "times": 2}
+        for form in WRONG
+        if form != CUT
+    ),
 )
 
 
@@ -104,7 +114,7 @@ def scripts_of(provider: str) -> list[Script]:
 
 
 def name_of(script: Script) -> str:
-    parts = (script.get(name) for name in ("wire", "kind", "reason", "form", "on"))
+    parts = (script.get(name) for name in ("wire", "kind", "reason", "on"))
     return " ".join(str(one) for one in parts if one)
 
 
@@ -156,9 +166,13 @@ class Faults:
                 await self._script({"provider": provider, **script})
 
     async def _script(self, script: Script) -> None:
-        for _ in range(int(FAULT_SECONDS / SCRIPT_SECONDS)):
+        """Write it again and again; for a new connection only once, lest no provider is ever reached."""
+        for number in range(int(FAULT_SECONDS / SCRIPT_SECONDS)):
             times = script.get("times", TIMES)
-            await self._write({**script, "times": self._chance.randint(1, times)})
+            if "on" not in script and number < SCRIPTED:
+                await self._write({**script, "times": self._chance.randint(1, times)})
+            elif not number:
+                await self._write({**script, "times": 1})
             await asyncio.sleep(SCRIPT_SECONDS)
 
     async def _write(self, script: Script) -> None:

@@ -13,7 +13,7 @@ from relay.wire import Outcome
 
 JUDGED_AFTER = 30.0
 EXAMPLES = 5
-UNPROCESSED = frozenset({"refused", "goaway", "goaway_open", "goaway_drain"})
+UNPROCESSED = frozenset({"refused", "goaway", "goaway_open", "goaway_drain", "after_goaway", "over_limit"})
 NOT_HANDED_ON = frozenset(
     {
         *("handle_invalid", "handle_expired", "limited", "malformed", "duplicate_id", "ttl_out_of_range"),
@@ -23,6 +23,8 @@ NOT_HANDED_ON = frozenset(
 """Reasons with which a push must never have reached a provider."""
 
 DEAD = frozenset({404, 410})
+SAID_200 = frozenset({"wrong_hpack_cut", "wrong_capital_name"})
+"""Wrong answers that begin with a 200 in good order, by which a push counts as accepted."""
 
 
 @dataclass(slots=True)
@@ -120,12 +122,12 @@ def fault_of(entry: Entry) -> str | None:
 
 
 def _disagreement(outcome: Outcome, entry: Entry) -> str | None:
+    if outcome.status == "accepted" and entry.fault in SAID_200 and entry.taken == 1:
+        return None
     if outcome.status == "accepted" and (entry.taken, entry.status // 100) != (1, 2):
         return "accepted, yet the provider had not taken it"
     if outcome.status == "gone" and entry.status not in DEAD:
         return "gone, yet the provider had not said so"
     if outcome.status == "rejected" and not 300 <= entry.status < 500:
         return "rejected, yet the provider had not refused it"
-    if outcome.status == "retry" and entry.taken and entry.status in DEAD and outcome.since is None:
-        return "retry, yet the provider had said that the token is dead"
     return None

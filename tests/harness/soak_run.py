@@ -22,7 +22,7 @@ from tests.harness.lone_relay import lone_relay
 from tests.harness.process import Process
 from tests.harness.soak_faults import Faults
 from tests.harness.soak_garbage import Garbage
-from tests.harness.soak_ledger import JUDGED_AFTER, Ledger
+from tests.harness.soak_ledger import JUDGED_AFTER, UNPROCESSED, Ledger
 from tests.harness.soak_providers import DRAIN_SECONDS, MAKERS, SimulatedProviders, simulated_providers
 from tests.harness.soak_servers import Relay, Server, Tally
 from tests.harness.soak_watch import Memory, disagreements, logged_faults, settled
@@ -30,12 +30,14 @@ from tests.harness.soak_wire import Wire, wire_to
 
 TARGETS = 100
 GOOD = 3
+AT_ONCE = 3
 FLOODS = 12
 SETTLE_SECONDS = 15.0
 LIMITS = """
 server = 30000
 token = 60000
 bad_token_wait = 5
+in_flight = 200
 known_tokens = 1000
 """
 JUDGE_SECONDS = 1.0
@@ -51,11 +53,14 @@ NAMES = (
     "vanishing",
     "garbage",
 )
-PHASES = (("quiet", 1.0), ("faults", 4.0), ("flood", 1.0), ("faults", 4.0))
+PHASES = (("quiet", 2.0), ("faults", 3.0), ("flood", 2.0), ("faults", 3.0))
 """Names, and their parts of a cycle."""
 
 CYCLE_SECONDS = 100.0
-SETTLING_PART = 0.4
+CYCLES = 6
+"""A short soak has so many short ones."""
+
+SETTLING_PART = 0.5
 """The part of a phase in which times are not taken: what went wrong before is still under way."""
 
 FLOOD_TIMES = 10.0
@@ -68,7 +73,10 @@ class Plan:
     minutes: float
     seed: int
     workers: int = 1
-    cycle: float = CYCLE_SECONDS
+
+    @property
+    def cycle(self) -> float:
+        return min(CYCLE_SECONDS, self.minutes * 60 / CYCLES)
 
 
 class Soak:
@@ -124,7 +132,12 @@ class Soak:
         url, session = self._relay.url, self._session
         made = {name: self._server(name) for name in NAMES}
         return [
-            *(servers.good(one, session) for name, one in made.items() if name.startswith("good")),
+            *(
+                servers.good(one, session)
+                for name, one in made.items()
+                if name.startswith("good")
+                for _ in range(AT_ONCE)
+            ),
             *(servers.flood(made["flood"], session, self._flood) for _ in range(FLOODS)),
             servers.probe(made["probe"], session, lambda: self.tally.times[self._timed]),
             servers.dead(made["dead"], session),
@@ -179,6 +192,8 @@ class Soak:
         async for provider, push_id, status, reason in self._providers.lines():
             if push_id != "-":
                 self.ledger.recorded(provider, push_id, status, reason)
+            elif provider in MAKERS and reason not in UNPROCESSED:
+                self.ledger.violate("a provider saw a push without an id", f"{provider} {status} {reason}")
 
     async def _judge(self) -> None:
         while True:
