@@ -65,7 +65,7 @@ class VapidKey:
     @property
     def text(self) -> str:
         """PKCS 8 in PEM, which every tool can read."""
-        return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode().rstrip()
 
     @cached_property
     def _key(self) -> ec.EllipticCurvePrivateKey:

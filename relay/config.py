@@ -213,6 +213,7 @@ class RelayConfig:
         check_redis_url(self.redis_url)
         _check_ids("relay.allowlist", self.allowlist)
         _check_ids("relay.denied", self.denied)
+        _check_hosts(self.webpush_hosts)
         _check_apps(self)
 
 
@@ -242,6 +243,14 @@ def _check_ids(name: str, ids: Iterable[str]) -> None:
             unb64u(keyid, 32)
         except CryptoError:
             raise ConfigError(f"{name}: {keyid!r} is not a key id (43 characters of base64url)") from None
+
+
+def _check_hosts(hosts: Iterable[str]) -> None:
+    for host in hosts:
+        if not re.fullmatch(r"\*|(\*\.)?([A-Za-z0-9-]+\.)+[A-Za-z0-9-]+", host):
+            raise ConfigError(
+                f'relay.webpush_hosts: {host!r} is not a name, such as push.example.org, *.example.org or "*" for any'
+            )
 
 
 def _check_apps(config: RelayConfig) -> None:

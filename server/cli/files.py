@@ -60,6 +60,11 @@ def pass_key_path(settings: Settings) -> Path:
     return keys_dir(settings) / "relay.pass"
 
 
+def vapid_key_paths(settings: Settings) -> list[Path]:
+    """The VAPID keys that the settings name, as the relay finds them."""
+    return [Path(entry.key_file) for entry in settings.relay.webpush if entry.key_file is not None]
+
+
 def read_server_keys(settings: Settings) -> ServerKeys:
     return ServerKeys(read_identity(server_key_path(settings)), read_secret(server_secret_path(settings)).raw)
 

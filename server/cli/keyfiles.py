@@ -6,6 +6,7 @@ that every phone pairs anew.
 """
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,10 +15,12 @@ from pathlib import Path
 from crypto.encoding import b64u, unb64u
 from crypto.errors import CryptoError, Malformed
 from crypto.keys import AnyKey, DeviceKey, EpochKey, IdentityKey, Random, read_keys
+from crypto.vapid import VapidKey
 
 SECRET_LENGTH = 32
 MAKE_SERVER = "make it with: hushpost keys new server"
 MAKE_RELAY = "make it with: hushpost keys new relay"
+_VAPID = re.compile(r"-----BEGIN |[A-Za-z0-9_-]{43}$")
 
 
 class KeyFileError(Exception):
@@ -47,7 +50,7 @@ class ServerSecret:
         return f"{self.PREFIX}{b64u(self.raw)}"
 
 
-Key = AnyKey | ServerSecret
+Key = AnyKey | ServerSecret | VapidKey
 
 
 def read_private(path: Path, *, hint: str) -> str:
@@ -69,12 +72,14 @@ def read_private(path: Path, *, hint: str) -> str:
 
 
 def parse(path: Path, text: str) -> list[Key]:
-    """The keys in a file's text. A secret has a file of its own."""
+    """The keys in a file's text. A secret has a file of its own, and so has a VAPID key, in PEM or as a bare scalar."""
     lines = [line.strip() for line in text.splitlines()]
     kept = [line for line in lines if line and not line.startswith("#")]
     try:
         if kept and kept[0].startswith(ServerSecret.PREFIX):
             return [ServerSecret.from_text(line) for line in kept]
+        if kept and _VAPID.match(kept[0]):
+            return [VapidKey.from_text(text)]
         return list(read_keys(text))
     except CryptoError as error:
         raise KeyFileError(f"{path}: {error}; take the file from a backup") from None
@@ -158,3 +163,5 @@ def describe(key: Key) -> dict[str, str]:
             return {"type": "device", "id": key.public.key_id.hex(), "publicKey": b64u(key.public.raw)}
         case ServerSecret():
             return {"type": "secret", "id": "-"}
+        case VapidKey():
+            return {"type": "vapid", "id": "-", "applicationServerKey": key.application_server_key}

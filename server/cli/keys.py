@@ -10,6 +10,7 @@ import typer
 
 from crypto.encoding import b64u
 from crypto.keys import EpochKey, IdentityKey
+from crypto.vapid import VapidKey
 from server.cli.files import (
     FIRST_EPOCH,
     load_settings,
@@ -19,6 +20,7 @@ from server.cli.files import (
     relay_key_path,
     server_key_path,
     server_secret_path,
+    vapid_key_paths,
 )
 from server.cli.keyfiles import (
     MAKE_RELAY,
@@ -45,6 +47,7 @@ class New(StrEnum):
     EPOCH = "epoch"
     SECRET = "secret"  # noqa: S105 - the name of a kind of key
     PASS = "pass"  # noqa: S105 - as above
+    VAPID = "vapid"
 
 
 FilesArgument = Annotated[
@@ -64,7 +67,8 @@ def new(
 
     An epoch key is written behind those in the relay's file and takes the next number; new handles are sealed with it.
     A relay's second identity key is written in the same way. A key that signs passes is an identity key in a file of its own,
-    which the relay has no need of. Nothing is ever overwritten.
+    which the relay has no need of. A VAPID key is what browsers subscribe for (`[[relay.webpush]]`). Nothing is ever
+    overwritten.
     """
     settings = load_settings(config).settings
     match kind:
@@ -75,10 +79,15 @@ def new(
         case _:
             made = [file or _default_path(kind, settings)]
             _add(made[0], kind)
-    if kind is New.PASS:
-        _say_pass_key(made[0], to=say if as_json else result)
-    for path in made if kind is not New.PASS else ():
-        say(f"made {path}; keep a copy apart from the database: without it every phone pairs anew")
+    to = say if as_json else result
+    match kind:
+        case New.PASS:
+            _say_pass_key(made[0], to=to)
+        case New.VAPID:
+            _say_vapid_key(made[0], to=to)
+        case _:
+            for path in made:
+                say(f"made {path}; keep a copy apart from the database: without it every phone pairs anew")
     if not made:
         say("nothing was missing")
     if as_json:
@@ -92,6 +101,12 @@ def _say_pass_key(path: Path, *, to: Callable[[str], None]) -> None:
     to(f'relay.pass_keys = ["{b64u(read_identity(path).public.raw)}"]')
 
 
+def _say_vapid_key(path: Path, *, to: Callable[[str], None]) -> None:
+    say(f"made {path}; keep a copy: without it every browser subscribes and pairs anew")
+    to(f'[[relay.webpush]]\nkey_file = "{path}"')
+    to(f"applicationServerKey {_described([path])[0]['applicationServerKey']}")
+
+
 def _default_path(kind: New, settings: Settings) -> Path:
     match kind:
         case New.EPOCH:
@@ -100,6 +115,9 @@ def _default_path(kind: New, settings: Settings) -> Path:
             return server_secret_path(settings)
         case New.PASS:
             return pass_key_path(settings)
+        case New.VAPID:
+            missing = [path for path in vapid_key_paths(settings) if not path.exists()]
+            return missing[0] if missing else relay_key_path(settings).with_name("vapid.pem")
         case _:
             return server_key_path(settings)
 
@@ -113,6 +131,8 @@ def _add(path: Path, kind: New) -> None:
             key = EpochKey.generate(max(numbers, default=FIRST_EPOCH - 1) + 1, secrets.token_bytes)
         case New.SECRET:
             key = ServerSecret.generate(secrets.token_bytes)
+        case New.VAPID:
+            key = VapidKey.generate(secrets.token_bytes)
         case _:
             key = IdentityKey.generate(secrets.token_bytes)
     rotated = kind in (New.EPOCH, New.IDENTITY)
@@ -136,6 +156,8 @@ def show(files: FilesArgument = None, config: ConfigOption = None, *, as_json: J
         result(f"{key['file']}: {key['type']} {key['id']}")
         if "publicKey" in key:
             result(f"  public key {key['publicKey']}")
+        if "applicationServerKey" in key:
+            result(f"  applicationServerKey {key['applicationServerKey']}")
 
 
 @commands.command()
@@ -158,7 +180,8 @@ def _described(paths: list[Path]) -> list[dict[str, str]]:
 
 def _of_settings(config: str | None) -> list[Path]:
     settings = load_settings(config).settings
-    return [server_key_path(settings), server_secret_path(settings), relay_key_path(settings)]
+    paths = [server_key_path(settings), server_secret_path(settings), relay_key_path(settings)]
+    return [*paths, *vapid_key_paths(settings)]
 
 
 def _read(path: Path) -> list[Key]:
