@@ -125,6 +125,17 @@ async def test_servers_take_turns_however_much_one_has_waiting(ends: Ends) -> No
     assert len(set(flood) & set(ends.begun)) == 4
 
 
+async def test_a_flood_waits_for_one_of_every_other_servers() -> None:
+    ends = Ends(Bounds(total=1, host=1, server=1))
+    flood = several(ends, 4, server="a", host="x")
+    other = several(ends, 2, server="b", host="y")
+    for name in (flood[0], flood[1], other[0], flood[2], other[1], flood[3]):
+        await ends.until_begun(name)
+        await ends.end(name)
+    assert ends.begun == [flood[0], flood[1], other[0], flood[2], other[1], flood[3]]
+    await ends.turns.close()
+
+
 async def test_among_one_servers_hosts_turns_are_taken_too() -> None:
     ends = Ends(Bounds(total=1, host=1, server=1))
     first = several(ends, 5, server="a", host="x")
