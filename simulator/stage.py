@@ -15,8 +15,6 @@ from typing import Any
 
 import aiohttp
 
-from crypto.encoding import b64u
-from crypto.vapid import VapidKey
 from simulator.children import Child, Environment, Event, Program, StepFailed
 
 READY_WITHIN = 60.0  # a machine may be slow and cold
@@ -46,15 +44,18 @@ class Stage:
         self.providers: Event = {}
         self._relay_key: dict[str, str] = {}
         self._server_key: dict[str, str] = {}
-        self._vapid = VapidKey.generate(secrets.token_bytes)
+        self._vapid_key: dict[str, str] = {}
         self.token = ""
         self._session = session
         self._children: list[Child] = []
 
     async def prepare(self) -> None:
         """Start the providers, and make the keys of relay and server meanwhile."""
-        self.providers, self._relay_key, self._server_key = await asyncio.gather(
-            self._start_providers(), self._make_keys("relay"), self._make_keys("server")
+        self.providers, self._relay_key, self._vapid_key, self._server_key = await asyncio.gather(
+            self._start_providers(),
+            self._make_keys("relay", "relay"),
+            self._make_keys("relay", "vapid"),
+            self._make_keys("server", "server"),
         )
 
     async def _start_providers(self) -> Event:
@@ -62,12 +63,12 @@ class Stage:
         child = await self._start("providers", ["simulator", "providers", "--data", data], {})
         return await child.event("ready", seconds=READY_WITHIN, fits=lambda _: True)
 
-    async def _make_keys(self, role: str) -> dict[str, str]:
-        """Make a role's keys; its identity key, as `hushpost keys` shows it."""
+    async def _make_keys(self, role: str, kind: str) -> dict[str, str]:
+        """Make keys for a role; the identity key, or the only one, as `hushpost keys` shows it."""
         made = await self._program(
-            f"{role}-keys", [_HUSHPOST, "keys", "new", role, "--json"], self._data(role)
+            f"{kind}-keys", [_HUSHPOST, "keys", "new", kind, "--json"], self._data(role)
         ).output()
-        found: dict[str, str] = next(key for key in json.loads(made) if key["type"] == "identity")
+        found: dict[str, str] = next(key for key in json.loads(made) if key["type"] in {"identity", "vapid"})
         return found
 
     def _data(self, role: str) -> Environment:
@@ -102,7 +103,7 @@ class Stage:
             "HUSHPOST_RELAY_FCM_0_ENDPOINT": there["fcm"],
             "HUSHPOST_RELAY_FCM_0_CA_FILE": there["caFile"],
             "HUSHPOST_RELAY_WEBPUSH_0_APP": there["webApp"],
-            "HUSHPOST_RELAY_WEBPUSH_0_KEY": b64u(self._vapid.scalar),
+            "HUSHPOST_RELAY_WEBPUSH_0_KEY_FILE": self._vapid_key["file"],
             "HUSHPOST_RELAY_WEBPUSH_0_SUBJECT": "mailto:demo@example.org",
             "HUSHPOST_RELAY_WEBPUSH_HOSTS": there["webpushHost"],
             "HUSHPOST_RELAY_WEBPUSH_CONNECT": there["webpushConnect"],
