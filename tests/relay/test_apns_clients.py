@@ -85,7 +85,9 @@ async def test_what_waits_when_the_provider_closes_is_answered(
         sending = asyncio.create_task(send(provider, *(delivery(token, number) for number in range(9))))
         async with asyncio.timeout(5):
             await providers.until(lambda recorded: len(recorded) == 3)
-    assert {(verdict.status, verdict.reason) for verdict in await sending} == {("retry", "connection_lost")}
+    async with asyncio.timeout(5):
+        verdicts = await sending
+    assert {(verdict.status, verdict.reason) for verdict in verdicts} == {("retry", "connection_lost")}
 
 
 @pytest.mark.parametrize("client", CLIENTS)

@@ -55,9 +55,9 @@ async def test_a_clock_that_goes_wrong_is_found_by_the_next_pushes(
     with capture_logs() as logs:
         async with fcm(providers, lambda: clock() / 1000 + wrong, client=client) as provider:
             await send(provider, delivery(token))
-            wrong = -90.0
+            wrong = 90.0
             await send(provider, delivery(token))
-    assert said(logs) == ["fcm 90 s behind"]
+    assert said(logs) == ["fcm 90 s ahead of"]
 
 
 async def test_a_clock_that_is_right_is_not_spoken_of(providers: Providers, clock: SettableClock) -> None:
