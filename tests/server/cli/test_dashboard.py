@@ -1,4 +1,4 @@
-"""What an operator watches: the dashboard and the alerts ask for nothing that a running server does not export."""
+"""What an operator watches: the dashboards and the alerts ask for nothing that a running server or relay does not export."""
 
 import json
 import re
@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from server.cli.figures import of_the_only_process
+from server.cli.relay_app import relay_app
 from tests.harness.hushpost import get_text
+from tests.relay.running import config
 from tests.server.cli.conftest import Up
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -17,17 +21,39 @@ SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "counter": ("_total",), 
 METRIC = re.compile(r"\b(?:hushpost|process)_[a-z0-9_]+")
 VARIABLE = re.compile(r"\$\{?(\w+)")
 GRAFANAS_OWN = {"__rate_interval", "__all"}
+ROLES = {"server": "host-it.md", "relay": "run-a-relay.md"}
+"""Each with the page that has its alerts."""
+
+
+@pytest.fixture(scope="module", params=ROLES)
+def role(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def dashboard() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((DOCS / "grafana" / "hushpost-server.json").read_text("utf-8"))
+def dashboard(role: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((DOCS / "grafana" / f"hushpost-{role}.json").read_text("utf-8"))
     return found
 
 
 @pytest.fixture(scope="module")
-def exported(up: Up) -> set[str]:
-    families = text_string_to_metric_families(get_text(f"{up.url}/metrics", up.token))
+def exported(role: str, request: pytest.FixtureRequest) -> set[str]:
+    return names(relay_figures() if role == "relay" else server_figures(request.getfixturevalue("up")))
+
+
+def server_figures(up: Up) -> str:
+    return get_text(f"{up.url}/metrics", up.token)
+
+
+def relay_figures() -> str:
+    """What a relay exports that has all there may be: it need not run for that."""
+    figures = of_the_only_process()
+    relay_app(config(redis_url="redis://127.0.0.1:1/0"), figures)
+    return generate_latest(figures.shown).decode()
+
+
+def names(text: str) -> set[str]:
+    families = text_string_to_metric_families(text)
     return {family.name + suffix for family in families for suffix in SUFFIXES[family.type]}
 
 
@@ -43,18 +69,18 @@ def test_every_metric_of_the_dashboard_is_exported(dashboard: dict[str, Any], ex
     assert asked - exported == set()
 
 
-def test_every_metric_of_the_alerts_is_exported(exported: set[str]) -> None:
-    text = (DOCS / "host-it.md").read_text("utf-8")
+def test_every_metric_of_the_alerts_is_exported(role: str, exported: set[str]) -> None:
+    text = (DOCS / ROLES[role]).read_text("utf-8")
     alerts = re.findall(r"expr: (.*)", text)
     asked = {name for expression in alerts for name in METRIC.findall(expression)}
     assert len(alerts) == len(re.findall(r"- alert:", text)) > 4
     assert asked - exported == set()
 
 
-def test_the_dashboard_has_what_grafana_needs_to_import_it(dashboard: dict[str, Any]) -> None:
+def test_the_dashboard_has_what_grafana_needs_to_import_it(role: str, dashboard: dict[str, Any]) -> None:
     """A new one (no id), a schema, a place and a type for each panel, a data source that is chosen when it is imported."""
     assert dashboard["id"] is None
-    assert dashboard["uid"] == "hushpost-server"
+    assert dashboard["uid"] == f"hushpost-{role}"
     assert dashboard["schemaVersion"] >= 36
     assert {"title", "time", "templating", "panels", "refresh"} <= dashboard.keys()
     source, *others = dashboard["templating"]["list"]
