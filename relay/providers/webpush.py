@@ -219,5 +219,5 @@ async def _drain(response: aiohttp.ClientResponse) -> None:
     left = LARGEST_ANSWER
     with suppress(TimeoutError, aiohttp.ClientError):
         async with asyncio.timeout(ANSWER_SECONDS):
-            while left > 0 and (read := await response.content.read(left)):
+            while read := await response.content.read(left):
                 left -= len(read)

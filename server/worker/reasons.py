@@ -30,6 +30,7 @@ _OF_THE_RELAY = frozenset(
         "background_unsupported",
         "bad_collapse",
         "bad_device_token",
+        "bad_endpoint",
         "bad_envelope",
         "bad_provider_request",
         "connect_failed",

@@ -182,6 +182,18 @@ async def test_what_is_under_way_and_what_waits_end_with_their_time() -> None:
     await ends.turns.close()
 
 
+async def test_what_had_its_turn_is_not_given_up_when_the_time_would_have_been_over() -> None:
+    faults: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+    ends = Ends(Bounds(total=1, host=1, server=1), seconds=0.05)
+    ends.push("quick")
+    await ends.until_begun("quick")
+    await ends.end("quick")
+    ends.push("slow")
+    await ends.until_done("slow")
+    assert (ends.verdicts, faults) == ({"quick": ACCEPTED, "slow": TIMEOUT}, [])
+
+
 async def test_a_fault_of_one_attempt_costs_no_other_its_outcome(ends: Ends) -> None:
     names = several(ends, 2, server="a", host="x")
     await ends.until_begun(*names)

@@ -5,7 +5,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 from structlog.testing import LogCapture
 
-from relay.providers import apns_reasons, fcm_reasons, provider, transport
+from relay.providers import apns_reasons, fcm_reasons, provider, transport, webpush_reasons
 from relay.providers.provider import Verdict
 from server.domain.delivery import Event, Settlement, State
 from server.domain.ports import Database, Random
@@ -65,6 +65,7 @@ def test_outcomes_are_counted_by_our_own_words(registry: CollectorRegistry) -> N
 def test_every_word_of_our_own_relay_is_known() -> None:
     tables = (apns_reasons.REASONS, fcm_reasons.REASONS, fcm_reasons.CANONICAL, fcm_reasons.STATUSES)
     verdicts = [row for table in (*tables, transport.FAULTS) for row in table.values()]
+    verdicts += [webpush_reasons.verdict(status) for status in range(200, 600)]
     verdicts += [value for value in vars(provider).values() if isinstance(value, Verdict)]
     assert len(verdicts) > 40
     assert [
