@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 
 from crypto.keys import Random
@@ -21,7 +22,7 @@ from relay.config import Admission, RelayConfig
 from relay.counts import Counts
 from relay.directory import Directory
 from relay.forward import AppKey, Forwarder
-from relay.frame import frame
+from relay.frame import expected, frame
 from relay.handles import HandleIssuer
 from relay.limits import Limits
 from relay.metrics import Metrics
@@ -161,14 +162,20 @@ def _providers(config: RelayConfig, clock: Clock, random: Random, signs: Signs) 
 
 
 def _add_routes(app: web.Application, routes: Routes) -> None:
-    app.router.add_post(PUSH_PATH, routes.push, name="push")
-    app.router.add_get(STATUS_PATH, routes.status, name="status")
-    app.router.add_post(HANDLES_PATH, routes.handles, name="handles")
-    app.router.add_get(APPS_PATH, routes.apps, name="apps")
-    app.router.add_get(DIRECTORY_PATH, routes.keys, name="directory")
-    app.router.add_get("/healthz", routes.healthz, name="healthz")
-    app.router.add_get("/readyz", routes.readyz, name="readyz")
-    app.router.add_get("/metrics", routes.metrics, name="metrics")
+    def add(method: str, path: str, handler: Handler, name: str | None = None) -> None:
+        app.router.add_route(method, path, handler, name=name, expect_handler=expected)
+        if method == "GET":
+            app.router.add_route("HEAD", path, handler, name=name, expect_handler=expected)
+
+    add("POST", PUSH_PATH, routes.push, "push")
+    add("GET", STATUS_PATH, routes.status, "status")
+    add("POST", HANDLES_PATH, routes.handles, "handles")
+    add("GET", APPS_PATH, routes.apps, "apps")
+    add("GET", DIRECTORY_PATH, routes.keys, "directory")
+    add("GET", "/healthz", routes.healthz, "healthz")
+    add("GET", "/readyz", routes.readyz, "readyz")
+    add("GET", "/metrics", routes.metrics, "metrics")
+    add("*", "/{rest:.*}", routes.unknown)
 
 
 def _add_lifecycle(

@@ -143,6 +143,14 @@ class Routes:
     async def keys(self, _: web.Request) -> web.Response:
         return self._directory.answer()
 
+    async def unknown(self, request: web.Request) -> web.Response:
+        """Refuse what no other route takes; a route of ours, so that it is refused in our own form."""
+        routes = [one for one in request.app.router.routes() if one.resource and one.method != "*"]
+        here = {one.method for one in routes if one.resource and one.resource.canonical == request.path}
+        if here:
+            raise web.HTTPMethodNotAllowed(request.method, here)
+        raise web.HTTPNotFound
+
     async def healthz(self, _: web.Request) -> web.Response:
         return _json({"status": "ok"})
 

@@ -104,7 +104,7 @@ class Conversation:
     def check(self, sent: bytes, pieces: int) -> None:
         answer = asyncio.run_coroutine_threadsafe(self._exchange(sent, pieces), self._loop).result(2 * HANG)
         for status in STATUS.findall(answer):
-            assert status < b"500" or status in DOCUMENTED, answer
+            assert status < b"500" or status in DOCUMENTED, (answer, sent[-300:], sent[:200])
 
     async def _exchange(self, sent: bytes, pieces: int) -> bytes:
         async with asyncio.timeout(HANG):

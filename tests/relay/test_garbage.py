@@ -152,6 +152,25 @@ async def test_a_body_that_breaks_off_is_refused(relay: Relay) -> None:
     assert answer.split(b" ", 2)[1] == b"400"
 
 
+@pytest.mark.parametrize("path", [PUSH_PATH, "/v1/nothing"])
+@pytest.mark.parametrize("expectation", [b"\x80", b"a miracle"])
+async def test_what_is_expected_beyond_100_continue_changes_nothing(
+    relay: Relay, path: str, expectation: bytes
+) -> None:
+    head = b"POST %s HTTP/1.1\r\nHost: relay.test\r\nExpect: %s\r\n" % (path.encode(), expectation)
+    answer = await _raw(relay, head, b"{}")
+    assert _is_refusal(answer)
+    assert b"problem+json" in answer
+
+
+async def test_who_waits_for_leave_to_send_its_body_is_given_it(relay: Relay) -> None:
+    body = b'{"pushes":[]}'
+    fields = b"".join(b"%s: %s\r\n" % (key.encode(), text.encode()) for key, text in relay.sign(body).items())
+    head = b"POST %s HTTP/1.1\r\nHost: relay.test\r\nExpect: 100-Continue\r\n" % PUSH_PATH.encode()
+    answer = await _raw(relay, head + fields, body)
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+
+
 @MANY
 @given(st.lists(st.builds(lambda text, wake: (text, wake), st.text(max_size=20), st.booleans()), max_size=5))
 def test_pushes_read_the_same_by_the_fast_and_the_thorough_way(handles: list[tuple[str, bool]]) -> None:
