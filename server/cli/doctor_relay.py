@@ -9,6 +9,7 @@ from crypto.errors import CryptoError
 from crypto.httpsig import SignatureFault
 from crypto.keys import IdentityKey, IdentityPublicKey, read_jwks
 from server.cli.doctor_findings import Finding, Findings, bad, good, unknown
+from server.domain.relay import LITTLE
 from server.worker.relay_look import Refused, RelayLook
 
 _SKEW = 60  # seconds: PROTOCOL.md, section 4
@@ -126,15 +127,27 @@ async def _admission(look: RelayLook, identity: IdentityKey, listed: Sequence[Id
             "check that no proxy in between changes answers; nothing is settled by such an answer",
         )
     left = ", ".join(f"{one.remaining} of {one.limit} ({one.name})" for one in status.limits)
-    return good("admission", f"the relay admits this server, {status.server}; left are {left or 'no limits'}")
+    found = f"the relay admits this server, {status.server}; left are {left or 'no limits'}"
+    low = [one.name for one in status.limits if one.remaining < one.limit * LITTLE]
+    if low:
+        fix = "what is over a limit waits for the next minute; ask the relay's operator for more"
+        return unknown("admission", f"{found}, which is little of {', '.join(low)}", fix)
+    return good("admission", found)
+
+
+def _not_admitted(own: str, *, by_pass: bool) -> Finding:
+    if by_pass:
+        found = "the relay admits servers by pass, and this one's is missing, expired or another's"
+        return bad("admission", found, f"ask its operator for one for {own}, and set server.relay_pass to it")
+    found = "the relay does not admit this server (key_not_admitted)"
+    return bad("admission", found, f"give its operator this key id, for relay.allowlist: {own}")
 
 
 def _refused(look: RelayLook, identity: IdentityKey, refused: Refused) -> Finding:
     own = identity.public.id
     match refused.code:
         case "key_not_admitted" | "pass_invalid":
-            found = f"the relay does not admit this server ({refused.code})"
-            return bad("admission", found, f"give its operator this key id, for relay.allowlist: {own}")
+            return _not_admitted(own, by_pass=refused.code == "pass_invalid")
         case "key_denied":
             return bad("admission", f"the relay's operator has denied the key {own}", "ask the operator why")
         case "created_skew" | "signature_expired":

@@ -14,7 +14,6 @@ from typing import Any, TextIO, cast
 
 import orjson
 import structlog
-from aiohttp.http import HttpProcessingError
 
 from server.config import LogFormat, LogSettings
 
@@ -30,6 +29,7 @@ _SHAPES = re.compile(
 _SHORTEST = 12  # characters: none of the shapes is shorter
 _HIDDEN = "[hidden]"
 _LIBRARIES = logging.WARNING
+_NOT_HTTP = "HttpProcessingError"  # aiohttp's, by its name: a supervisor logs too, and has no need of aiohttp
 
 
 def redact(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -114,7 +114,7 @@ class _ToStructlog(logging.Handler):
         log = structlog.get_logger()
         values = {"logger": record.name}
         kind = record.exc_info[0] if record.exc_info else None
-        if kind is not None and issubclass(kind, HttpProcessingError):
+        if kind is not None and any(base.__name__ == _NOT_HTTP for base in kind.__mro__):
             log.debug(
                 "a request that is not HTTP", **values
             )  # anybody can send that, and it names their address

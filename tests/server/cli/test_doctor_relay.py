@@ -10,15 +10,26 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 
-from relay.config import Admission
+from relay.config import Admission, LimitSettings
 from server.cli.doctor_findings import Finding, Verdict
 from server.cli.doctor_relay import Trust, look_at_relay, trust
 from server.domain.ports import Random
 from server.worker.relay_look import RelayLook
 from simulator.providers import Providers
 from tests.harness.clock import SettableClock
-from tests.relay.conftest import apns_app
-from tests.relay.running import PASS_KEY, PUBLIC_URL, RELAY_KEY, SERVER_KEY, STRANGER_KEY, Relay, config
+from tests.relay.conftest import StartRelay, apns_app, providers, start_relay
+from tests.relay.running import (
+    PASS_KEY,
+    PUBLIC_URL,
+    RELAY_KEY,
+    SERVER_KEY,
+    STRANGER_KEY,
+    Relay,
+    config,
+    to_apns,
+)
+
+__all__ = ["providers", "start_relay"]  # fixtures
 
 PINNED = Trust([RELAY_KEY.public], "server.relay_keys has them")
 Looked = Callable[..., Awaitable[dict[str, Finding]]]
@@ -78,8 +89,8 @@ async def test_a_relay_that_is_in_order(look: Looked, tmp_path: Path) -> None:
         (
             {"admission": Admission.PASS, "pass_keys": (PASS_KEY.public,)},
             "admission",
-            "pass_invalid",
-            SERVER_KEY.public.id,
+            "by pass, and this one's is missing",
+            f"for {SERVER_KEY.public.id}, and set server.relay_pass",
         ),
         (
             {"ahead": 95},
@@ -105,6 +116,18 @@ async def test_a_fault_is_named_with_its_cause_and_fix(
     assert finding.verdict is Verdict.BAD
     assert re.search(found, finding.found)
     assert fix in finding.fix
+
+
+async def test_little_that_is_left_of_a_limit_is_said(
+    start_relay: StartRelay, providers: Providers, session: ClientSession
+) -> None:
+    relay = await start_relay(apns=(apns_app(providers),), limits=LimitSettings(server=5, normal_percent=100))
+    relay.clock.advance(1000)
+    await relay.push(*(to_apns(relay, providers, number) for number in range(5)))
+    looking = RelayLook(PUBLIC_URL, relay.url, session, relay.clock, relay.random)
+    finding = (await found_of(looking, PINNED))["admission"]
+    assert finding.verdict is Verdict.UNKNOWN
+    assert "0 of 5 (server)" in finding.found
 
 
 async def test_a_clock_that_drifts_is_said_before_it_hurts(look: Looked) -> None:
