@@ -119,11 +119,12 @@ class GuardedResolver(AbstractResolver):
         family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002  aiohttp's; the connector wants both
     ) -> list[ResolveResult]:
         """The addresses of a name; `Inside` unless all of them may be connected to."""
-        elsewhere = self._connect.get(host.lower())
+        name = host.lower()
+        elsewhere = self._connect.get(name)
         if elsewhere is not None:
             return await self._lead(host, *elsewhere)
         # The dot says that the name is whole: no domain of this network is tried behind it.
-        addresses = await self._resolver.lookup(f"{host}.")
+        addresses = await self._resolver.lookup(f"{name}.")
         if not all(map(is_public, addresses)):
             raise Inside("a push service's name leads inside")
         return [_result(host, address, port) for address in addresses[:ADDRESSES]]

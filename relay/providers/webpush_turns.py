@@ -2,7 +2,8 @@
 
 So many at once in all, to one host, of one server. Servers take turns, and among one server's pushes the hosts do, so that
 a host that is slow costs those who push to it, and them only that part of their pushes. What cannot go now waits for its
-deadline at most. A push has a task only while it is sent: there are never more than `Bounds.total`.
+deadline at most; how much can wait is bounded by the requests that are admitted (`relay.bodies`). A push has a task only
+while it is sent: there are never more than `Bounds.total`.
 """
 
 import asyncio

@@ -12,6 +12,7 @@ from crypto.handle import open_handle
 from crypto.httpsig import SignatureFault, verify_directory
 from crypto.keys import EpochKey
 from relay.config import Environment, LimitSettings
+from relay.subscription import LONGEST_ENDPOINT
 from relay.wire import DIRECTORY_PATH, HANDLES_PATH
 from simulator.providers import Providers
 from tests.relay.conftest import StartRelay, apns_app, fcm_project
@@ -183,6 +184,16 @@ async def test_a_faulty_handle_request_is_refused(
 ) -> None:
     sent = {"Content-Type": "application/json", **headers}
     assert (await issuing.send("POST", HANDLES_PATH, headers=sent, body=body)).code == code
+
+
+@pytest.mark.parametrize(("app", "status"), [("w" * 80, 201), ("w" * 100, 400)])
+async def test_the_longest_endpoint_fits_a_handle_unless_the_apps_name_is_long_too(
+    issuing: Relay, app: str, status: int
+) -> None:
+    wanted = {**_subscription(endpoint=ENDPOINT.ljust(LONGEST_ENDPOINT, "x")), "app": app}
+    answer = await _ask(issuing, wanted)
+    assert answer.status == status
+    assert answer.document.get("field") == (None if status == 201 else "subscription.endpoint")
 
 
 async def test_handle_requests_are_limited_by_address(start_relay: StartRelay) -> None:

@@ -272,7 +272,7 @@ def test_a_service_is_known_where_the_operator_named_it(
 
 async def test_a_name_leads_to_the_addresses_that_were_checked_and_is_asked_for_whole() -> None:
     resolver = Said("8.8.8.8", "2001:4860:4860::8888")
-    found = await GuardedResolver(resolver, {}).resolve("push.example.org", 443)
+    found = await GuardedResolver(resolver, {}).resolve("Push.Example.ORG", 443)
     assert [(one["host"], one["port"], one["family"]) for one in found] == [
         ("8.8.8.8", 443, socket.AF_INET),
         ("2001:4860:4860::8888", 443, socket.AF_INET6),
