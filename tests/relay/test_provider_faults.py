@@ -192,7 +192,7 @@ async def test_what_no_provider_has_answered_in_time_is_a_retry(
 async def test_a_provider_that_says_nothing_holds_up_no_other(
     start_relay: StartRelay, providers: Providers, ours: Ours, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.forward.ANSWER_SECONDS", 2)
+    monkeypatch.setattr("relay.forward.ANSWER_SECONDS", 1)
     relay = await start_relay(
         apns=(apns_app(providers, client=ours.apns),),
         fcm=(fcm_project(providers, client=ours.fcm),),
