@@ -12,7 +12,7 @@ class Need(Enum):
 
     ADMITTED = "a key that the relay admits"
     DENIED = "a key that the relay's operator has denied (--denied-key)"
-    PASS_KEY = "the key with which the relay's operator signs passes (--pass-key), admission being by pass"  # noqa: S105 - what is needed, in words
+    PASS_KEY = "the operator's key for passes (--pass-key), and admission by pass"  # noqa: S105 - what is needed, in words
     EPOCH = "the relay's own key file, whose epoch keys seal handles (--relay-keys)"
     DEVICE = "a device's push token, which will be pushed to (--token)"
 
