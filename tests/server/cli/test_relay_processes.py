@@ -83,6 +83,7 @@ def test_a_process_has_nothing_in_memory_that_a_relay_has_no_need_of() -> None:
         "asyncpg",
         "sqlite3",
         "redis",
+        "jwt",
         "aioapns",
         "h2",
         "pyfcm",
