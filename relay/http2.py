@@ -22,7 +22,7 @@ Field = tuple[bytes, bytes]
 LARGEST_ANSWER: Final = 4_096
 """Bytes of an answer's body that are kept: providers' reasons are under a hundred."""
 
-LARGEST_BLOCK: Final = 16_384
+LARGEST_BLOCK: Final = 8_192
 """Bytes of an answer's header block, and of the header list that it stands for as section 6.5.2 counts."""
 
 

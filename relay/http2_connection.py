@@ -12,10 +12,12 @@ from typing import Final, Protocol, cast
 
 from relay.http2 import Fault, Request
 from relay.http2_frames import Broken, Code, goaway
+from relay.http2_sending import AT_ONCE
 from relay.http2_session import Session
 
-_WRITE_AT: Final = 65_536
 _PAUSE_AT: Final = 131_072
+_LARGEST_BACKLOG: Final = 1_048_576
+"""Bytes that wait to be written; a peer that makes us owe it more, and does not read, is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +86,15 @@ class Connection(asyncio.Protocol):
     def start(self, request: Request) -> None:
         """Begin a request; only where there is room."""
         self._session.start(request)
-        if self._session.out_size > _WRITE_AT:
+        if self._session.out_size > AT_ONCE:
             self.flush()  # now, so that a peer that reads slowly is noticed within this turn
 
     def flush(self) -> None:
         if self._ended or self._transport is None:
             return
-        data = self._session.take_out()
-        if data:
+        while data := self._session.take_out(held=self._paused):
             self._written = self._streams.next
-            self._transport.write(data)
+            self._transport.write(data)  # which may call `pause_writing`
 
     def tick(self, now: float) -> None:
         """Do what time asks for: deadlines, PINGs, going when all has ended."""
@@ -132,6 +133,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._paused = False
         self._session.halt(halted=self.has_left)
+        self.flush()
         self._owner.freed()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever the reason is
@@ -164,13 +166,16 @@ class Connection(asyncio.Protocol):
             self._idle_at = now
         unanswered = now - max(self._asked_at, self._heard_at) if session.asked else 0
         session.halt(halted=unanswered > timing.doubt or self._paused or self.has_left)
-        if unanswered > timing.patience:
+        if unanswered > timing.patience or self._backlog() > _LARGEST_BACKLOG:
             self._end(Fault.CONNECTION_LOST)
         silent = now - (max(self._heard_at, self._idle_at) if busy else self._heard_at)
         due = self._streams.resets or self._paused or silent > (timing.silence if busy else timing.keepalive)
         if due and not session.asked:
             self._asked_at = now
             session.ask()
+
+    def _backlog(self) -> int:
+        return self._transport.get_write_buffer_size() if self._transport is not None and self._paused else 0
 
     def _go_when_done(self) -> None:
         if self.has_left and not self._streams.open and not self._ended:

@@ -3,46 +3,46 @@
 import asyncio
 import ssl
 from collections.abc import Callable
-from socket import gaierror
+from socket import SOCK_STREAM
+from typing import Final
+
+from aiohappyeyeballs import start_connection
 
 from relay.http2 import Fault
 from relay.http2_connection import Connection, Owner, Timing
+
+_NEXT_ADDRESS: Final = 0.25
+"""Seconds after which another address of the host is tried beside one that does not answer (RFC 8305)."""
 
 
 async def dial(
     owner: Owner, host: str, port: int, context: ssl.SSLContext, timing: Timing
 ) -> Connection | Fault:
-    """Give a connection that takes requests, or say what stands in the way."""
-    made: list[Connection] = []
-
-    def make() -> Connection:
-        made.append(Connection(owner, timing))
-        return made[-1]
-
-    fault: Fault | None = Fault.CONNECT
+    """Give a connection that takes requests, or say what stands in the way. Takes `timing.dial` at most."""
+    loop = asyncio.get_running_loop()
+    connection = Connection(owner, timing)
+    fault: Fault | None = Fault.DNS
     try:
         async with asyncio.timeout(timing.dial):
-            await asyncio.get_running_loop().create_connection(
-                make,
-                host,
-                port,
+            addresses = await loop.getaddrinfo(host, port, type=SOCK_STREAM)
+            fault = Fault.CONNECT
+            sock = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS)
+            fault = Fault.TLS
+            await loop.create_connection(
+                lambda: connection,
+                sock=sock,
                 ssl=context,
-                ssl_handshake_timeout=timing.dial
-                * 0.8,  # before the time is over, so that the two are told apart
+                server_hostname=host,
                 ssl_shutdown_timeout=timing.goodbye,
             )
-            fault = await made[-1].greeted
-    except (ssl.SSLError, ConnectionResetError, ConnectionAbortedError):
-        fault = Fault.TLS  # to a connection attempt itself nobody answers with the last two
-    except (gaierror, ValueError):
-        fault = Fault.DNS  # a ValueError is a name that cannot be one
-    except (OSError, TimeoutError):
-        fault = Fault.CONNECT
+            fault = Fault.CONNECT
+            fault = await connection.greeted
+    except (OSError, TimeoutError, UnicodeError):
+        pass  # the fault is that of the step at which it came; a UnicodeError is a name that cannot be one
     finally:
         if fault is not None:
-            for connection in made:
-                connection.abort()
-    return fault or made[-1]
+            connection.abort()
+    return fault or connection
 
 
 class Backoff:
@@ -59,6 +59,7 @@ class Backoff:
 
     def succeeded(self) -> None:
         self._failures = 0
+        self._until = float("-inf")
 
     def failed(self, now: float) -> None:
         longest = self._timing.longest_backoff

@@ -1,8 +1,11 @@
 """What the peer lets us send: windows of connection and streams, the size of frames, bodies that wait (RFC 9113, 5.2).
 
 A body that fits leaves whole, in the same bytes as its head. One that does not waits here in the order in which it was
-begun. A stream's window is counted only while something of its body is left: afterwards nobody asks for it.
+begun, and goes out in portions, so that a wide window is no reason to write more than a peer reads. A stream's window is
+counted only while something of its body is left: afterwards nobody asks for it.
 """
+
+from typing import Final
 
 from relay.http2_frames import (
     DATA,
@@ -14,6 +17,9 @@ from relay.http2_frames import (
     Code,
     frame,
 )
+
+AT_ONCE: Final = 65_536
+"""How much is written before it is looked at whether the peer reads."""
 
 
 class _Body:
@@ -33,6 +39,7 @@ class Outflow:
         self.largest_frame = LARGEST_FRAME
         self._initial = DEFAULT_WINDOW
         self._waiting: dict[int, _Body] = {}
+        self._may_send = False
 
     def __contains__(self, stream: int) -> bool:
         return stream in self._waiting
@@ -40,26 +47,36 @@ class Outflow:
     def begin(self, stream: int, body: bytes) -> bytes:
         """Give what may be sent of a body at once; the rest waits."""
         waiting = self._waiting[stream] = _Body(body, self._initial)
-        return self._send(stream, waiting)
+        self._may_send = True
+        return self._send(stream, waiting, AT_ONCE)
 
     def forget(self, stream: int) -> None:
         self._waiting.pop(stream, None)
 
     def more(self) -> bytes:
-        """Give what may be sent by now of the bodies that wait."""
-        if self.window <= 0 or not self._waiting:
+        """Give a portion of what waits, empty if nothing of it may be sent now."""
+        if not self._may_send or self.window <= 0:
             return b""
-        return b"".join([self._send(stream, body) for stream, body in tuple(self._waiting.items())])
+        made, left = [], AT_ONCE
+        for stream, body in tuple(self._waiting.items()):
+            made.append(self._send(stream, body, left))
+            left -= len(made[-1])
+            if left <= 0 or self.window <= 0:
+                break
+        else:
+            self._may_send = False  # until a window widens
+        return b"".join(made)
 
-    def _send(self, stream: int, body: _Body) -> bytes:
-        made = []
-        while stream in self._waiting and (length := self._length(body)) > 0:
+    def _send(self, stream: int, body: _Body, most: int) -> bytes:
+        made, sent = [], 0
+        while body.left and sent < most and (length := self._length(body)) > 0:
             part, body.left = body.left[:length], body.left[length:]
             self.window -= length
             body.window -= length
+            sent += length
             made.append(frame(DATA, 0 if body.left else END_STREAM, stream, part))
-            if not body.left:
-                del self._waiting[stream]
+        if not body.left:
+            del self._waiting[stream]
         return b"".join(made)
 
     def _length(self, body: _Body) -> int:
@@ -73,6 +90,7 @@ class Outflow:
                 raise Broken(Code.FLOW_CONTROL_ERROR)
         self._initial = initial
         self.whole = min(initial, self.largest_frame)
+        self._may_send = True
 
     def reframe(self, largest: int) -> None:
         """Take MAX_FRAME_SIZE."""
@@ -84,6 +102,7 @@ class Outflow:
         if not increment:
             raise Broken(Code.PROTOCOL_ERROR)
         self.window += increment
+        self._may_send = True
         if self.window > LARGEST_NUMBER:
             raise Broken(Code.FLOW_CONTROL_ERROR)
 
@@ -93,4 +112,5 @@ class Outflow:
         if body is None:
             return True
         body.window += increment
+        self._may_send = True
         return body.window <= LARGEST_NUMBER

@@ -141,11 +141,13 @@ class Session:
         if streams.next > LARGEST_NUMBER:
             self._leave()  # section 5.1.1: numbers are never used again
 
-    def take_out(self) -> bytes:
-        """Give what is to be written, with the window for what was read."""
+    def take_out(self, *, held: bool) -> bytes:
+        """Give what is to be written, with the window for what was read, and unless `held` a portion of what waits."""
         if self._received >= WINDOW // 2:
             self.out.append(window_update(0, self._received))
             self._received = 0
+        if not held:
+            self.out.append(self.streams.outflow.more())
         data = b"".join(self.out)
         self.out.clear()
         self.out_size = 0
@@ -195,7 +197,6 @@ class Session:
             else:
                 self._take(head & 0xFF, flags, stream & LARGEST_NUMBER, data[start:following])
         self._rest = data[at:]
-        self.out.append(streams.outflow.more())
 
     def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if self._fragments is not None and kind != CONTINUATION:
@@ -224,8 +225,8 @@ class Session:
             streams.take_late(stream, end=end)
             self._spend(len(payload))
             return
-        if not data and not end:
-            self._spend()
+        if not end:
+            self._spend()  # a body may come in a few frames, but not byte by byte for ever
         answer = streams.answers.get(stream)
         if answer is None or not answer.take(data, len(payload)):
             streams.give_up(stream, Code.PROTOCOL_ERROR, Fault.PROTOCOL)

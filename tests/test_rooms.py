@@ -38,6 +38,7 @@ ROOMS: dict[str, set[str]] = {
 # What a library is for: nobody else may use it.
 LIBRARIES: dict[str, set[str]] = {
     "aioapns": {"relay"},
+    "aiohappyeyeballs": {"relay"},
     "aiohttp": {"relay", "server.api", "server.worker", "server.app", "server.cli", "simulator"},
     "aiosmtplib": {"server.worker"},
     "alembic": {"server.store"},

@@ -82,7 +82,7 @@ RUBBISH = {
     ),
     "CONTINUATION for ever": (frame(HEADERS, 0, 3, OK) + frame(CONTINUATION, 0, 3) * 9, CALM),
     "a header block for ever": (
-        frame(HEADERS, 0, 3, OK * 16_384) + frame(CONTINUATION, 0, 3, b"\x90"),
+        frame(HEADERS, 0, 3, OK * 8_192) + frame(CONTINUATION, 0, 3, b"\x90"),
         CALM,
     ),
     "PRIORITY on stream 0": (frame(PRIORITY, 0, 0, bytes(5)), PROTOCOL),
