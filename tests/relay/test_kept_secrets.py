@@ -14,6 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from uuid import uuid4
 
+import psutil
 import pytest
 from aiohttp import ClientSession
 
@@ -135,3 +136,12 @@ async def test_a_relay_keeps_no_more_than_the_last_pushes(sender: Sender, provid
     kept = [len(kept_in(pid, pattern)) for pattern in (MARKED_TOKEN, MARKED_ENVELOPE, HANDLE)]
     assert max(kept) > 0, "what was pushed a moment ago is there, or the search is wrong"
     assert max(kept) <= FEW
+
+
+async def test_a_relay_that_crashes_writes_no_memory_to_the_disk(sender: Sender) -> None:
+    assert psutil.Process(sender.relay.process.pid).rlimit(psutil.RLIMIT_CORE) == (0, 0)
+
+
+async def test_large_pieces_of_memory_go_back_to_the_system(sender: Sender) -> None:
+    """What it was told at its start; that it helps is seen in an hour, not in a test."""
+    assert psutil.Process(sender.relay.process.pid).environ()["MALLOC_MMAP_THRESHOLD_"] == "131072"
