@@ -1,6 +1,6 @@
 """All cases, in the order of a reader's questions: is it the relay, does it take what is right, does it refuse what is wrong."""
 
-from relay.conformance import admission, handles, pushes, reading, refusals, requests
+from relay.conformance import admission, handles, order, pushes, reading, refusals, requests
 from relay.conformance.case import Case
 
 CASES: tuple[Case, ...] = (
@@ -8,6 +8,7 @@ CASES: tuple[Case, ...] = (
     *handles.CASES,
     *requests.CASES,
     *refusals.CASES,
+    *order.CASES,
     *pushes.CASES,
     *admission.CASES,
 )

@@ -6,7 +6,7 @@ import time
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto.encoding import b64u
@@ -14,6 +14,7 @@ from relay.config import LimitSettings
 from relay.errors import Problem
 from relay.strictjson import decode, decode_pushes
 from relay.wire import ERROR_STATUS, HANDLES_PATH, MAX_BYTES, PUSH_PATH, Push
+from tests.harness.fuzz import examples
 from tests.relay.conftest import StartRelay
 from tests.relay.running import SERVER_KEY, Relay, body_of, push
 
@@ -33,7 +34,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
-MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = examples(150)
 
 
 async def _raw(relay: Relay, head: bytes, body: bytes) -> bytes:
