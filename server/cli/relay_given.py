@@ -104,7 +104,9 @@ class Reloader:
             return None
         old, self.given = self.given, merged(self.given, new)
         before, now = config_of(old), config_of(self.given)
-        self._log.info("the configuration was read anew", **_changes(before, now), **_left(now, config_of(new)))
+        self._log.info(
+            "the configuration was read anew", **_changes(before, now), **_left(now, config_of(new))
+        )
         return self.given
 
     def _stay(self, reason: str) -> None:
