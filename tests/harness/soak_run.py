@@ -63,6 +63,9 @@ CYCLES = 6
 SETTLING_PART = 0.5
 """The part of a phase in which times are not taken: what went wrong before is still under way."""
 
+LONG_MINUTES = 3.0
+"""A shorter soak says nothing of memory and of times."""
+
 FLOOD_TIMES = 10.0
 FLOOD_SECONDS = 0.25
 """A good server's single push may take so many times as long in a flood as in quiet, or so long."""
@@ -211,12 +214,16 @@ class Soak:
         if not self.killed:
             for one in disagreements(counted, self.ledger.outcomes, self.ledger.unknown):
                 self.ledger.violate("the relay's totals are not the sum of its answers", one)
+        for line, count in logged_faults(self.process.log).items():
+            self.ledger.violate("an error in the log", f"{count} times {line}")
+        if self.plan.minutes >= LONG_MINUTES:
+            self._compare_memory()
+            self._compare_times()
+
+    def _compare_memory(self) -> None:
         for name, growth in self.memory.growth().items():
             if not growth.flat:
                 self.ledger.violate(f"memory of {name} grows", str(growth))
-        for line, count in logged_faults(self.process.log).items():
-            self.ledger.violate("an error in the log", f"{count} times {line}")
-        self._compare_times()
 
     def _compare_times(self) -> None:
         quiet, flood = (percentiles(self.tally.times[name]) for name in ("quiet", "flood"))

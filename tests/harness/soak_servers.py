@@ -15,6 +15,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 from uuid import uuid4
 
@@ -199,7 +200,7 @@ async def post(
 ) -> tuple[int, list[tuple[str, str]], bytes]:
     async with (
         asyncio.timeout(ANSWER_SECONDS),
-        session.post(url + PUSH_PATH, data=body, headers=headers) as answer,
+        session.post(url + PUSH_PATH, data=BytesIO(body), headers=headers) as answer,
     ):
         return answer.status, list(answer.headers.items()), await answer.read()
 
