@@ -1,9 +1,9 @@
 """Web Push (RFC 8030) with the relay's VAPID key, to subscriptions that strangers chose.
 
 The body is the envelope, encrypted again for the subscription (RFC 8291), and none for a wake. Services that the operator
-named go apart from the rest: where `relay.webpush_hosts` admits any, a host that says nothing takes no place from them.
-Connections are HTTP/1.1, one push at a time on each, so that what one subscription is answered costs no other its
-connection; those to named services are kept for the next push.
+named go apart from the rest: where `relay.webpush_hosts` admits any, a host that says nothing takes no place from them,
+and is spoken to with less (`webpush_stranger`). Connections are HTTP/1.1, one push at a time on each, so that what one
+subscription is answered costs no other its connection; those to named services are kept for the next push.
 """
 
 import asyncio
@@ -35,6 +35,7 @@ from relay.providers.provider import (
 from relay.providers.transport import FAULTS
 from relay.providers.webpush_guard import GuardedResolver, Inside, Resolver, SystemResolver
 from relay.providers.webpush_reasons import BAD_ENDPOINT, verdict
+from relay.providers.webpush_stranger import Failed, Stranger
 from relay.providers.webpush_turns import Attempt, Bounds, Turns
 from relay.providers.webpush_vapid import Vapid
 from relay.subscription import host_of, hosts_of, is_known, is_served
@@ -46,6 +47,14 @@ LARGEST_ANSWER: Final = 4_096
 ANSWER_SECONDS: Final = 1.0
 STRANGERS: Final = 32
 """Pushes under way to one host that the operator did not name, and of one server to all of them."""
+
+# The first that fits.
+_FAULTS: Final = (
+    (aiohttp.ClientConnectorDNSError, Fault.DNS),
+    (aiohttp.ClientSSLError, Fault.TLS),
+    (aiohttp.ClientConnectorError, Fault.CONNECT),
+    (aiohttp.ClientResponseError, Fault.PROTOCOL),
+)
 
 
 class WebPushProvider:
@@ -75,12 +84,14 @@ class WebPushProvider:
         self._clock = clock
         self._random = random
         self._kept: OrderedDict[str, None] = OrderedDict()
+        self._stranger: Stranger | None = None
         self._for_one: aiohttp.ClientSession | None = None
         self._for_many: aiohttp.ClientSession | None = None
         self._named, self._others = _turns(self._attempt, config.limits.in_flight)
 
     async def open(self) -> None:
         context = ssl.create_default_context(cadata=self._roots)
+        self._stranger = Stranger(self._resolver, context)
         # `Turns` bounds what is under way.
         for_one = aiohttp.TCPConnector(ssl=context, resolver=self._resolver, limit=0, force_close=True)
         for_many = aiohttp.TCPConnector(
@@ -107,37 +118,46 @@ class WebPushProvider:
 
     async def _attempt(self, delivery: Delivery, host: str) -> Verdict:
         try:
-            return await self._post(delivery, host)
-        except aiohttp.ClientConnectorDNSError as error:
-            return BAD_ENDPOINT if isinstance(error.os_error, Inside) else FAULTS[Fault.DNS]
-        except aiohttp.ClientSSLError:
-            return FAULTS[Fault.TLS]
-        except aiohttp.ClientConnectorError:
-            return FAULTS[Fault.CONNECT]
-        except aiohttp.ClientResponseError:
-            return FAULTS[Fault.PROTOCOL]
-        except (aiohttp.ClientError, OSError):
-            return CONNECTION_LOST
+            if is_known(host, self._hosts):
+                return await self._post(delivery, host)
+            return await self._post_to_stranger(delivery, host)
+        except Failed as failed:
+            return failed.verdict
+        except (aiohttp.ClientError, OSError) as error:
+            return _fault(error)
 
     async def _post(self, delivery: Delivery, host: str) -> Verdict:
         session = self._for_many if host in self._kept else self._for_one
         if session is None or delivery.subscription is None:
             return CONNECTION_LOST
-        body = _body(delivery)
-        sealed = None if body is None else self._seal(body, delivery.subscription)
+        body, headers = self._write(delivery, delivery.subscription, host)
         request = session.post(
             URL(delivery.subscription.endpoint, encoded=True),
-            data=sealed,
-            headers=self._headers(delivery, host, is_wake=sealed is None),
+            data=body,
+            headers=headers,
             allow_redirects=False,
         )
         async with request as response:
-            found = self._read(response)
+            found = self._read(response.status, response.headers.get("Retry-After"))
             if found.status == "accepted":
                 self._keep(host)
             if session is self._for_many:
                 await _drain(response)
         return found
+
+    async def _post_to_stranger(self, delivery: Delivery, host: str) -> Verdict:
+        if self._stranger is None or delivery.subscription is None:
+            return CONNECTION_LOST
+        body, headers = self._write(delivery, delivery.subscription, host)
+        answer = await self._stranger.post(delivery.subscription.endpoint, host, headers, body)
+        return self._read(answer.status, answer.retry_after)
+
+    def _write(
+        self, delivery: Delivery, subscription: Subscription, host: str
+    ) -> tuple[bytes | None, Mapping[str, str]]:
+        body = _body(delivery)
+        sealed = None if body is None else self._seal(body, subscription)
+        return sealed, self._headers(delivery, host, is_wake=sealed is None)
 
     def _seal(self, body: bytes, subscription: Subscription) -> bytes:
         p256dh, auth = unb64u(subscription.p256dh), unb64u(subscription.auth)
@@ -154,19 +174,18 @@ class WebPushProvider:
             headers |= {"Content-Encoding": "aes128gcm", "Content-Type": "application/octet-stream"}
         return headers
 
-    def _read(self, response: aiohttp.ClientResponse) -> Verdict:
-        found = verdict(response.status)
+    def _read(self, status: int, retry_after: str | None) -> Verdict:
+        found = verdict(status)
         if found.status != "retry":
             return found
-        return found.after(read_retry_after(response.headers.get("Retry-After"), self._clock()))
+        return found.after(read_retry_after(retry_after, self._clock()))
 
     def _keep(self, host: str) -> None:
-        """Keep connections to this host from now on; only to so many, and to none that a stranger named."""
-        if is_known(host, self._hosts):
-            self._kept[host] = None
-            self._kept.move_to_end(host)
-            if len(self._kept) > KEPT_NAMES:
-                self._kept.popitem(last=False)
+        """Keep connections to this host from now on; there are so many such hosts at most."""
+        self._kept[host] = None
+        self._kept.move_to_end(host)
+        if len(self._kept) > KEPT_NAMES:
+            self._kept.popitem(last=False)
 
 
 def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
@@ -212,6 +231,12 @@ def _body(delivery: Delivery) -> bytes | None:
         return None
     envelope = delivery.data.get("hp")
     return msgspec.json.encode(delivery.data) if envelope is None else unb64u(envelope)
+
+
+def _fault(error: Exception) -> Verdict:
+    if isinstance(error, aiohttp.ClientConnectorDNSError) and isinstance(error.os_error, Inside):
+        return BAD_ENDPOINT
+    return next((FAULTS[fault] for kind, fault in _FAULTS if isinstance(error, kind)), CONNECTION_LOST)
 
 
 async def _drain(response: aiohttp.ClientResponse) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 from aiohttp import ClientSession
 
 from relay.config import ApnsApp, Environment, FcmProject
+from simulator.authority import make_authority
 from simulator.providers import Providers
 from tests.harness.clock import SettableClock
+from tests.relay.peers import Peer
 from tests.relay.running import PROJECT, TOPIC, Relay, config
 
 StartRelay = Callable[..., Awaitable[Relay]]
@@ -74,3 +77,12 @@ def fcm_project(providers: Providers, **changes: Any) -> FcmProject:
 async def connected(start_relay: StartRelay, providers: Providers) -> Relay:
     """A relay with credentials for the simulated APNs and FCM."""
     return await start_relay(apns=(apns_app(providers),), fcm=(fcm_project(providers),))
+
+
+@pytest.fixture
+async def peer(tmp_path: Path) -> AsyncIterator[Peer]:
+    """A push service that is played, under the names that the simulated one has."""
+    made = Peer(make_authority(tmp_path / "leaf.pem", now=datetime.now(UTC)))
+    await made.start()
+    yield made
+    await made.stop()

@@ -2,25 +2,27 @@
 
 import asyncio
 import random as pseudo
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from crypto.encoding import unb64u
+from crypto.webpush import decrypt
 from relay.config import LimitSettings
 from relay.providers.provider import Delivery, Verdict
 from relay.providers.webpush import KEPT_NAMES, WebPushProvider
-from simulator.authority import Authority, make_authority
+from relay.providers.webpush_guard import GuardedResolver
+from relay.providers.webpush_stranger import Stranger
+from tests.relay.peers import CREATED, Peer
 from tests.relay.running import COLLAPSE, ENVELOPE, config, push_id
 from tests.relay.web import WEB_APP, Browser
 
 NAMED = "push.hushpost.test"
-CREATED = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
 INSIDE = [
     "127.0.0.1",
     "10.1.2.3",
@@ -71,65 +73,6 @@ class Said:
 
     def close(self) -> None:
         """Nothing is held."""
-
-
-class Peer:
-    """A push service that writes what the test says to each request; nothing to those for /silent, without end for /endless."""
-
-    def __init__(self, authority: Authority) -> None:
-        self.answers: Iterator[bytes] = iter(())
-        self.requests: list[bytes] = []
-        self.connections = 0
-        self.roots = authority.certificate
-        self._context = authority.context("http/1.1")
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
-        self.closed = asyncio.Event()
-
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
-        self.port: int = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for writer in self._open:
-            writer.transport.abort()
-        await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self._open.add(writer)
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
-                await reader.readexactly(length)
-                self.requests.append(head)
-                if head.startswith(b"POST /endless "):
-                    await self._write_without_end(writer)
-                if not head.startswith(b"POST /silent "):
-                    writer.write(next(self.answers))
-                    await writer.drain()
-        except (asyncio.IncompleteReadError, OSError):
-            self.closed.set()
-        finally:
-            self._open.discard(writer)
-            writer.transport.abort()
-
-    async def _write_without_end(self, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n")
-        while True:
-            writer.write(b"10000\r\n" + bytes(65_536) + b"\r\n")
-            await writer.drain()
-
-
-@pytest.fixture
-async def peer(tmp_path: Path) -> AsyncIterator[Peer]:
-    made = Peer(make_authority(tmp_path / "leaf.pem", now=datetime.now(UTC)))
-    await made.start()
-    yield made
-    await made.stop()
 
 
 @pytest.fixture
@@ -353,10 +296,23 @@ async def test_no_more_connections_are_open_than_there_are_places(opened: Any, p
     assert peer.connections <= 8  # four at once to one host, and none kept of the first four
 
 
-async def test_no_connection_is_kept_to_a_host_that_a_stranger_named_and_to_few_others(opened: Any) -> None:
-    provider = await opened(Said(), webpush_hosts=("*", "*.named.example"))
+async def test_connections_are_kept_to_few_names(opened: Any) -> None:
+    provider = await opened(Said())
     for number in range(3 * KEPT_NAMES):
-        provider._keep(f"{number}.stranger.example")
-        provider._keep(f"{number}.named.example")
+        provider._keep(f"{number}.push.apple.com")
     assert len(provider._kept) == KEPT_NAMES
-    assert not any(name.endswith("stranger.example") for name in provider._kept)
+
+
+async def test_a_host_that_a_stranger_named_is_spoken_to_with_less(opened: Any, peer: Peer) -> None:
+    """The guard lets no test reach a stranger's host; here it is told that it may, for a name that nobody named."""
+    name = "api.push.apple.com"
+    provider = await opened(Said(), webpush_hosts=("*",))
+    leads = GuardedResolver(Said(), {name: ("127.0.0.1", peer.port)})
+    provider._stranger = Stranger(leads, ssl.create_default_context(cadata=peer.roots))
+    peer.answers = iter([CREATED, b"HTTP/1.1 429 Slow\r\nRetry-After: 9\r\n\r\n"])
+    assert (await sent(provider, f"https://{name}/x")).status == "accepted"
+    assert decrypt(peer.bodies[0], key=Browser.at("").key) == unb64u(ENVELOPE)
+    assert b"\r\nAuthorization: vapid t=" in peer.requests[0]
+    assert await sent(provider, f"https://{name}/x") == Verdict("retry", "throttled", retry_after=9)
+    assert (await sent(provider, f"https://{name}/interim")).reason == "protocol_error"
+    assert provider._kept == {}
