@@ -250,8 +250,10 @@ class Pool:
             self._dialling = asyncio.get_running_loop().create_task(self._dial())
 
     async def _dial(self) -> None:
-        result = await dial(self, self._host, self._port, self._context, self._timing)
-        self._dialling = None
+        try:
+            result = await dial(self, self._host, self._port, self._context, self._timing)
+        finally:
+            self._dialling = None
         if isinstance(result, Connection) and not result.has_left:
             self._usable.append(result)
             self._refusal = None
