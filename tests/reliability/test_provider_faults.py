@@ -30,12 +30,12 @@ TROUBLES = {
         "apns", {"reason": "ServiceUnavailable", "retry_after": 60}, "unavailable", 60
     ),
     "APNs breaks off": Trouble("apns", {"kind": "close"}, "connection_lost"),
-    "APNs resets streams": Trouble("apns", {"kind": "reset"}, "connection_lost"),
-    "APNs goes away": Trouble("apns", {"kind": "goaway"}, "connection_lost"),
+    "APNs resets streams": Trouble("apns", {"kind": "reset"}, "stream_reset"),
     "APNs takes it and breaks off": Trouble("apns", {"kind": "lose"}, "connection_lost"),
     "FCM throttles": Trouble("fcm", {"reason": "QUOTA_EXCEEDED", "retry_after": 90}, "throttled", 90),
     "FCM is not available": Trouble("fcm", {"reason": "UNAVAILABLE"}, "unavailable"),
-    "FCM breaks off": Trouble("fcm", {"kind": "close"}, "unreachable"),
+    "FCM resets streams": Trouble("fcm", {"kind": "reset"}, "stream_reset"),
+    "FCM breaks off": Trouble("fcm", {"kind": "close"}, "connection_lost"),
 }
 
 
@@ -58,6 +58,19 @@ async def test_what_a_provider_in_trouble_did_not_take_arrives_when_that_is_over
     for phone in troubled:
         assert len({(frame.message_id, frame.sequence) for frame in world.frames(phone)}) == 1
     assert [len(world.frames(phone)) for phone in well] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("provider", ["apns", "fcm"])
+@pytest.mark.parametrize("kind", ["goaway", "refused"])
+async def test_what_a_provider_hands_back_costs_no_delivery_an_attempt(
+    world: World, provider: str, kind: str
+) -> None:
+    phones = [await world.phone(provider=provider) for _ in range(3)]
+    world.providers.script(provider, kind=kind, times=1)
+    rows = await world.seeded.message(phones, title="handed back")
+    async with world.running():
+        await states(world, rows, "accepted", "accepted", "accepted")
+    assert [sum(sent.accepted for sent in world.pushed(phone)) for phone in phones] == [1, 1, 1]
 
 
 async def test_one_token_in_trouble_holds_up_no_other_of_its_batch(world: World) -> None:
