@@ -59,6 +59,7 @@ _WRONG: Sequence[tuple[str, str, Change]] = (
     ("environment", "unknown", _set(environment="moon")),
     ("server", "no key id", _set(server="abc")),
     ("server", "left out", _set(server=None)),
+    ("", "with a member that is not in the table", _set(title="in the clear")),
     ("request", "of another length", _set(request=b64u(bytes(15)))),
 )
 _WRONG_TOKEN: Sequence[tuple[str, str, Change]] = (
@@ -146,7 +147,7 @@ CASES: tuple[Case, ...] = (
     Case(3, "a handle says when it expires", _expires),
     Case(3, "a handle is another one each time", _fresh),
     *(
-        Case(3, f"bad_request: {name} {what}", _faulty(name, change, find))
+        Case(3, f"bad_request: {name or 'a handle'} {what}", _faulty(name, change, find))
         for table, find in _FAULTS
         for name, what, change in table
     ),

@@ -225,6 +225,7 @@ _VERIFIED: Sequence[tuple[str, str, Make, str]] = (
     ("bad_request", "a list in place of the object", _body(b"[]"), ""),
     ("bad_request", "no pushes", _body(b"{}"), "pushes"),
     ("bad_request", "pushes that are no list", _body(b'{"pushes":{}}'), "pushes"),
+    ("bad_request", "a member beside pushes", _body(b'{"pushes":[],"title":"in the clear"}'), "pushes"),
     ("bad_request", "pushes that are null", _body(b'{"pushes":null}'), "pushes"),
     ("bad_json", "an empty body", _body(b""), ""),
     ("bad_json", "JSON that breaks off", _body(b'{"pushes":['), ""),
