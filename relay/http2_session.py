@@ -75,6 +75,10 @@ _HELLO: Final = (
 )
 
 
+def _nobody() -> None:
+    """Whom a session tells whose connection has ended."""
+
+
 class Session:
     """`leave` is called when the peer takes no request any more, `again` with what was certainly not processed.
 
@@ -140,6 +144,10 @@ class Session:
         self.out_size += len(block) + length
         if streams.next > LARGEST_NUMBER:
             self._leave()  # section 5.1.1: numbers are never used again
+
+    def let_go(self) -> None:
+        """Hold nobody any more who holds this."""
+        self._leave = _nobody
 
     def take_out(self, *, held: bool) -> bytes:
         """Give what is to be written, with the window for what was read, and unless `held` a portion of what waits."""
