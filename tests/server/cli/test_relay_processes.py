@@ -18,7 +18,7 @@ import pytest
 from crypto.keys import EpochKey
 from tests.harness.crew import SECONDS, Crew
 from tests.harness.relays import ADMITTED, Load, Site, caller, site
-from tests.relay.running import EPOCH, RELAY_KEY, STRANGER_KEY, Answer, push
+from tests.relay.running import EPOCH, RELAY_KEY, STRANGER_KEY, Answer, Relay, push
 
 MANY = 40  # new connections: they are not all of one process
 BOTH = [1, 2]
@@ -59,6 +59,11 @@ async def reloaded(crew: Crew, workers: int) -> None:
     before = told(crew)
     while told(crew) < before + workers:
         await crew.says("reloaded")
+
+
+async def ask_for_ever(relay: Relay) -> None:
+    while True:
+        await relay.status()
 
 
 def assert_once(load: Load) -> None:
@@ -217,6 +222,22 @@ async def test_a_request_under_way_is_finished_and_the_next_on_its_connection_to
         assert refused.headers["Retry-After"] == "1"
         assert [one.status for one in await under_way] == ["accepted"]
         assert await crew.ends() == 0
+
+
+async def test_nobody_waits_for_a_relay_that_is_ending(here: Site, session: aiohttp.ClientSession) -> None:
+    """Its socket is closed while a request is still under way: a proxy goes to the next one at once."""
+    here.providers.script("apns", kind="delay", delay=1)
+    async with here.relay(2) as crew:
+        relay = caller(crew.url, session)
+        under_way = asyncio.create_task(relay.push(push(relay.handle(here.providers.token("apns")))))
+        await here.providers.until(lambda recorded: len(recorded) > 0)
+        crew.process.terminate()
+        await crew.says("stopping")
+        async with asyncio.timeout(SECONDS):
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await ask_for_ever(relay)
+        assert not under_way.done()
+        assert [one.status for one in await under_way] == ["accepted"]
 
 
 async def test_a_process_that_is_stopped_closes_connections_that_say_nothing(here: Site) -> None:
