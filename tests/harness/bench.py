@@ -20,11 +20,12 @@ from tests.harness import bench_parts
 from tests.harness.bench_accept import accept
 from tests.harness.bench_fanout import fanout, fanout_large
 from tests.harness.bench_figures import RUNS, say
+from tests.harness.bench_relay import relay
 from tests.harness.bench_workers import workers
 
 THEMES: dict[str, Callable[[Path], Awaitable[None]]] = {
     "seals": bench_parts.seals,
-    "relay": bench_parts.relay,
+    "relay": relay,
     "accept": accept,
     "latency": bench_parts.latency,
     "fanout": fanout,

@@ -1,51 +1,31 @@
-"""What the HTTP/2 client alone can do: a bare loop over it against nginx, which is no bottleneck on another core.
+"""What the HTTP/2 client alone can do: a bare loop over it, in a process of its own, against a provider that is no bottleneck.
 
-No signatures, handles or limits: what `./dev bench relay` prints is held against this. Needs Debian's nginx.
+No signatures, handles or limits: what `./dev bench relay` prints of the relay is held against this.
 """
 
 import asyncio
+import json
 import secrets
-import shutil
-import signal
 import ssl
 import sys
-import tempfile
 import time
+from asyncio.subprocess import PIPE
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
-from datetime import UTC, datetime
-from pathlib import Path
-from socket import socket
+from collections.abc import Collection
 from statistics import median
 
 import uvloop
 
 from relay.http2 import Fault, Field, Request, Response
 from relay.http2_pool import Pool
-from simulator.authority import make_authority
+from tests.harness.bench_fake import Fake
 from tests.harness.bench_figures import RUNS, say, spread
+from tests.harness.process import confined
 
 REQUESTS = 100_000
 WARM_UP = 5_000
-BODIES = (300, 2_000)
+BODY = 2_100  # bytes: what carries an envelope of 1,536
 IN_FLIGHT = (1, 100, 1_000)
-
-_CONFIG = """
-daemon off; worker_processes 1; pid {folder}/pid; error_log stderr crit;
-events {{ worker_connections 64; }}
-http {{
-    access_log off; server_tokens off; keepalive_requests 1000000000; keepalive_timeout 1h;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    server {{
-        listen 127.0.0.1:{port} ssl http2;
-        ssl_certificate {leaf}; ssl_certificate_key {leaf};
-        http2_max_concurrent_streams 1000;
-        location / {{ return 200; }}
-    }}
-}}
-"""
 
 REPEATING: tuple[Field, ...] = (
     (b":authority", b"api.push.apple.com"),
@@ -56,51 +36,16 @@ REPEATING: tuple[Field, ...] = (
 )
 
 
-@asynccontextmanager
-async def nginx(folder: Path) -> AsyncIterator[tuple[int, ssl.SSLContext]]:
-    """Run it on a free port; give the port and a context that trusts it."""
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    if program is None:
-        raise RuntimeError("nginx is not installed: apt install nginx-light")
-    authority = make_authority(folder / "leaf.pem", now=datetime.now(UTC))
-    with closing(socket()) as one:
-        one.bind(("127.0.0.1", 0))
-        port = int(one.getsockname()[1])
-    config = folder / "nginx.conf"
-    config.write_text(_CONFIG.format(folder=folder, port=port, leaf=authority.leaf))
-    process = await asyncio.create_subprocess_exec(program, "-p", str(folder), "-c", str(config))
-    try:
-        await _listening(process, port)
-        context = ssl.create_default_context(cadata=authority.certificate)
-        context.set_alpn_protocols(["h2"])
-        yield port, context
-    finally:
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-        await process.wait()
-
-
-async def _listening(process: asyncio.subprocess.Process, port: int) -> None:
-    async with asyncio.timeout(10):
-        while process.returncode is None:
-            with suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.close()
-                return
-            await asyncio.sleep(0.01)
-    raise RuntimeError(f"nginx ended with {process.returncode}")
-
-
 class Load:
     """Keeps a number of requests under way until as many as wanted have ended."""
 
-    def __init__(self, pool: Pool, body: bytes) -> None:
+    def __init__(self, pool: Pool, token: str) -> None:
         self._pool = pool
-        self._body = body
+        self._body = b"x" * BODY
         self._loop = asyncio.get_running_loop()
         self._left = self._to_start = 0
         self._ended = asyncio.Event()
-        self._path = b"/3/device/" + secrets.token_hex(32).encode()
+        self._path = b"/3/device/" + token.encode()
         self._varying = ((b"apns-id", secrets.token_hex(18).encode()), (b"apns-expiration", b"1800000000"))
         self.results: Counter[int | Fault] = Counter()
 
@@ -128,9 +73,9 @@ class Load:
             self._ended.set()
 
 
-async def measure(pool: Pool, length: int, in_flight: int, count: int) -> tuple[float, float]:
+async def measure(pool: Pool, token: str, in_flight: int, count: int) -> tuple[float, float]:
     """Requests a second, and microseconds of this process' CPU for each."""
-    load = Load(pool, b"x" * length)
+    load = Load(pool, token)
     await load.run(min(WARM_UP, count), in_flight)
     start, cpu = time.perf_counter(), time.process_time()
     await load.run(count, in_flight)
@@ -140,28 +85,37 @@ async def measure(pool: Pool, length: int, in_flight: int, count: int) -> tuple[
     return count / taken, used / count * 1e6
 
 
-async def http2(directory: Path) -> None:
-    """Print the figures; runs in a loop that exists."""
-    directory.mkdir(parents=True, exist_ok=True)
-    async with nginx(directory) as (port, context):
-        pool = Pool("127.0.0.1", port, context, connections=1, in_flight=max(IN_FLIGHT))
-        for length in BODIES:
-            for in_flight in IN_FLIGHT:
-                count = REQUESTS if in_flight > 1 else REQUESTS // 20
-                figures = [await measure(pool, length, in_flight, count) for _ in range(RUNS)]
-                rates, costs = zip(*figures, strict=True)
-                say(
-                    f"http2 client alone, {length} bytes, {in_flight:,} under way, one connection",
-                    f"{spread(rates, '/s')}   {median(costs):.1f} us of CPU each",
-                )
-        await pool.close()
+async def measure_all(host: str, port: int, ca_file: str, token: str) -> None:
+    """Print a line of JSON for each number under way: rates, and microseconds of CPU."""
+    context = ssl.create_default_context(cafile=ca_file)
+    context.set_alpn_protocols(["h2"])
+    pool = Pool(host, port, context, connections=1, in_flight=max(IN_FLIGHT))
+    for in_flight in IN_FLIGHT:
+        count = REQUESTS if in_flight > 1 else REQUESTS // 20
+        figures = [await measure(pool, token, in_flight, count) for _ in range(RUNS)]
+        print(json.dumps([in_flight, *zip(*figures, strict=True)]), flush=True)
+    await pool.close()
 
 
-def main() -> int:
-    with tempfile.TemporaryDirectory(prefix="hushpost-bench-") as directory:
-        uvloop.run(http2(Path(directory)))
-    return 0
+async def client_alone(fake: Fake, token: str, cpus: Collection[int]) -> float:
+    """Say what it does; the best median rate."""
+    command = (sys.executable, "-m", __name__, fake.host, str(fake.apns_port), str(fake.ca_file), token)
+    with confined(cpus):
+        process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
+    said, _ = await process.communicate()
+    found = [json.loads(line) for line in said.splitlines()]
+    if process.returncode or not found:
+        raise RuntimeError(f"the HTTP/2 client alone ended with {process.returncode}")
+    for in_flight, rates, costs in found:
+        name = f"the HTTP/2 client alone, against {fake.name}, {in_flight:,} under way"
+        say(name, f"{spread(rates, '/s')}   {median(costs):.1f} µs of CPU each")
+    return max(float(median(rates)) for _, rates, _ in found)
+
+
+def main() -> None:
+    host, port, ca_file, token = sys.argv[1:]
+    uvloop.run(measure_all(host, int(port), ca_file, token))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
