@@ -96,18 +96,19 @@ class Reloader:
         """What is in force from now on; None where nothing can be, and the old stays. Either is in the log, in counts."""
         try:
             new = await asyncio.to_thread(read_given, self._config, self.given.workers)
+            given = merged(
+                self.given, new
+            )  # which may not go together: no pass key, and passes are still wanted
+            before, now, wanted = config_of(self.given), config_of(given), config_of(new)
         except (ConfigError, ConfigFaults, KeyFileError) as error:
             self._stay("; ".join(map(str, error.faults)) if isinstance(error, ConfigFaults) else str(error))
             return None
         except Exception as error:  # noqa: BLE001 - whatever is wrong with a file, a relay that runs goes on
             self._stay(f"{type(error).__name__} while it was read")
             return None
-        old, self.given = self.given, merged(self.given, new)
-        before, now = config_of(old), config_of(self.given)
-        self._log.info(
-            "the configuration was read anew", **_changes(before, now), **_left(now, config_of(new))
-        )
-        return self.given
+        self.given = given
+        self._log.info("the configuration was read anew", **_changes(before, now), **_left(now, wanted))
+        return given
 
     def _stay(self, reason: str) -> None:
         self._log.error("not reloaded: the old configuration stays in force", reason=reason)
