@@ -73,6 +73,7 @@ class AccessToken:
         self._post: Any = Request(self._pool)  # type: ignore[no-untyped-call]  # typed in part
         self._header: bytes | None = None
         self._asked_at = 0.0
+        self._renew_at = 0.0
         self._ends_at = 0.0
         self._failure: tuple[Verdict, float] | None = None
         self._waiting: list[Then] = []
@@ -83,7 +84,7 @@ class AccessToken:
         """Call `then` once, at once or within `RENEWAL_SECONDS`."""
         now = self._clock()
         if self._header is not None and self._asked_at <= now < self._ends_at - SPARE_SECONDS:
-            if now >= self._ends_at - EARLY_SECONDS:
+            if now >= self._renew_at:
                 self._begin(now)
             then(self._header)
         elif self._failure is not None and now < self._failure[1]:
@@ -145,7 +146,10 @@ class AccessToken:
     def _take(self, asked_at: float) -> bytes:
         self._failure = None
         self._header = b"Bearer " + str(self._account.token).encode("ascii")
-        self._asked_at, self._ends_at = asked_at, asked_at + self._lifetime()
+        lifetime = self._lifetime()
+        self._asked_at, self._ends_at = asked_at, asked_at + lifetime
+        # One that is short must not be renewed by every push.
+        self._renew_at = self._ends_at - min(EARLY_SECONDS, lifetime / 2)
         return self._header
 
     def _lifetime(self) -> float:

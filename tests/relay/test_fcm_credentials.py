@@ -59,6 +59,22 @@ async def test_a_token_that_has_ended_is_not_sent(
     assert fetched(providers) == 2
 
 
+async def test_a_short_token_is_renewed_after_half_of_its_time_and_not_by_every_push(
+    provider: FcmProvider, providers: Providers, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulator.google.ACCESS_SECONDS", 100)
+    token = providers.token("fcm")
+    for _ in range(4):
+        [verdict] = await send(provider, delivery(token))
+        assert verdict.status == "accepted"
+        clock.advance(12_000)
+    assert fetched(providers) == 1
+    clock.advance(12_000)
+    await send(provider, delivery(token))
+    async with asyncio.timeout(5):
+        await providers.until(lambda _: fetched(providers) == 2)
+
+
 async def test_a_failed_renewal_costs_nothing_while_the_old_token_is_good(
     provider: FcmProvider, providers: Providers, clock: SettableClock
 ) -> None:
