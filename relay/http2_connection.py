@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._owner = owner
         self._timing = timing
-        self._session = Session(lambda: self._leave(Fault.GOAWAY), owner.again)
+        self._session = Session(owner.again)
         self._streams = self._session.streams
         self._transport: asyncio.Transport | None = None
         self._written = 1
@@ -85,9 +85,12 @@ class Connection(asyncio.Protocol):
 
     def start(self, request: Request) -> None:
         """Begin a request; only where there is room."""
-        self._session.start(request)
-        if self._session.out_size > AT_ONCE:
+        session = self._session
+        session.start(request)
+        if session.out_size > AT_ONCE:
             self.flush()  # now, so that a peer that reads slowly is noticed within this turn
+        if session.leaving:
+            self._leave(Fault.GOAWAY)
 
     def flush(self) -> None:
         if self._ended or self._transport is None:
@@ -139,22 +142,26 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever the reason is
         self._end(Fault.CONNECTION_LOST)
         self._owner.closed(self)
-        # They hold this in turn, and the collector, which would find that, comes by seldom: a quarter of a MiB each.
+        # It holds this in turn, and the collector, which would find that, comes by seldom: a quarter of a MiB each.
         self._transport = None
-        self._session.let_go()
 
     def data_received(self, data: bytes) -> None:
         if self._ended:
             return
         self._heard_at = self._loop.time()
+        session, is_broken = self._session, False
         try:
-            self._session.receive(data)
+            session.receive(data)
         except Broken as broken:
-            self._session.out.append(goaway(broken.code))
+            session.out.append(goaway(broken.code))
+            is_broken = True
+        if session.leaving:
+            self._leave(Fault.GOAWAY)
+        if is_broken:
             self.flush()
             self._end(Fault.PROTOCOL)
             return
-        if self._session.greeted and not self.greeted.done():
+        if session.greeted and not self.greeted.done():
             self.greeted.set_result(None)
         self._go_when_done()
         self.flush()

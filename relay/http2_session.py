@@ -75,22 +75,19 @@ _HELLO: Final = (
 )
 
 
-def _nobody() -> None:
-    """Whom a session tells whose connection has ended."""
-
-
 class Session:
-    """`leave` is called when the peer takes no request any more, `again` with what was certainly not processed.
+    """`again` takes what was certainly not processed.
 
-    `greeted`: the peer's SETTINGS have come. `out_size` is roughly what waits in `out`.
+    `greeted`: the peer's SETTINGS have come. `leaving`: no request can be begun any more. `out_size` is roughly what waits
+    in `out`.
     """
 
-    def __init__(self, leave: Callable[[], None], again: Callable[[list[Request]], None]) -> None:
+    def __init__(self, again: Callable[[list[Request]], None]) -> None:
         self.out = [_HELLO]
         self.out_size = 0
         self.streams = Streams(self.out.append, again)
         self.greeted = False
-        self._leave = leave
+        self.leaving = False
         self._encoder = Encoder()
         self._fragments: Fragments | None = None
         self._limit = 0
@@ -116,7 +113,7 @@ class Session:
     def halt(self, *, halted: bool) -> None:
         """Begin no request, or begin them again."""
         self._halted = halted
-        self._limit = 0 if halted or not self.greeted else min(self._peer_streams, STREAMS)
+        self._limit = 0 if halted or self.leaving or not self.greeted else min(self._peer_streams, STREAMS)
 
     def start(self, request: Request) -> None:
         """Begin a request; only where there is room."""
@@ -145,9 +142,9 @@ class Session:
         if streams.next > LARGEST_NUMBER:
             self._leave()  # section 5.1.1: numbers are never used again
 
-    def let_go(self) -> None:
-        """Hold nobody any more who holds this."""
-        self._leave = _nobody
+    def _leave(self) -> None:
+        self.leaving = True
+        self.halt(halted=True)
 
     def take_out(self, *, held: bool) -> bytes:
         """Give what is to be written, with the window for what was read, and unless `held` a portion of what waits."""
