@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,11 +24,16 @@ LARGE = 5 << 20
 
 
 class Garbage:
-    def __init__(self, server: Server, session: aiohttp.ClientSession, url: str, ledger: Ledger) -> None:
+    """`processes` of the relay, which share nothing here."""
+
+    def __init__(
+        self, server: Server, session: aiohttp.ClientSession, url: str, ledger: Ledger, processes: int
+    ) -> None:
         self._server = server
         self._session = session
         self._url = url
         self._ledger = ledger
+        self._processes = processes
         self._kinds: tuple[Callable[[], Awaitable[None]], ...] = (
             *(self._signature, self._stranger, self._digest, self._replay, self._late, self._json),
             *(
@@ -82,7 +88,11 @@ class Garbage:
         body = b'{"pushes":[]}'
         headers = self._server.sign(body)
         await post(self._session, self._url, body, headers)
-        await self._refused("a replay", body, headers, "nonce_replayed")
+        status, _, answer = await post(self._session, self._url, body, headers)
+        if status == HTTPStatus.OK and self._processes > 1:
+            self._server.note("another process took the replay")  # as section 4 of the protocol has it
+        else:
+            self._server.expect("a replay", status, answer, "nonce_replayed")
 
     async def _json(self) -> None:
         body = self._body()[: self._server.chance.randint(0, 3_000)]
