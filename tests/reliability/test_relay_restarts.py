@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.harness.stack import Stack, running
 
-AT_LEAST = 10
+MEANWHILE = 300
 DONE_WITHIN = 60
 SETTINGS = {"HUSHPOST_WORKER_SEAL_PROCESSES": "1"}
 
@@ -18,11 +18,9 @@ async def test_a_relay_that_is_restarted_costs_no_message_and_doubles_none(tmp_p
         sent = [await stack.send(title="before")]
         await stack.providers.until(lambda recorded: len(recorded) > 0)
         restarting = asyncio.create_task(restart(stack))
-        while not restarting.done():
-            sent.append(await stack.send(title=f"number {len(sent)}"))
+        sent += [await stack.send(title=f"number {number}") for number in range(MEANWHILE)]
         await restarting
         sent.append(await stack.send(title="after"))
-        assert len(sent) > AT_LEAST
         async with asyncio.timeout(DONE_WITHIN):
             while (books := await stack.books()).waiting:  # noqa: ASYNC110 - another process sets no event
                 await asyncio.sleep(0.1)
