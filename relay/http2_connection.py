@@ -25,7 +25,9 @@ class Timing:
     """In seconds.
 
     A connection from which nothing has come for `silence` while answers are due, or for `keepalive` while none are, is asked
-    with a PING. Without an answer no request is begun on it after `doubt`, and it is given up after `patience`.
+    with a PING. Without an answer no request is begun on it after `doubt`, and it is given up after `patience`. One that
+    answers PINGs alone, as what stands before a dead server does, is left after `barren`: less than a request's time, so
+    that requests one at a time are enough.
     """
 
     tick: float = 0.1
@@ -34,6 +36,7 @@ class Timing:
     silence: float = 2.0
     doubt: float = 1.0
     patience: float = 4.0
+    barren: float = 6.0
     first_backoff: float = 0.1
     longest_backoff: float = 10.0
     goodbye: float = 1.0
@@ -67,7 +70,8 @@ class Connection(asyncio.Protocol):
         self._streams = self._session.streams
         self._transport: asyncio.Transport | None = None
         self._written = 1
-        self._heard_at = self._idle_at = self._asked_at = self._loop.time()
+        self._answers = 0
+        self._heard_at = self._idle_at = self._asked_at = self._answered_at = self._loop.time()
         self._paused = False
         self._ended = False
         self.has_left = False
@@ -81,7 +85,7 @@ class Connection(asyncio.Protocol):
     @property
     def served(self) -> bool:
         """Whether it has brought an answer."""
-        return self._streams.served
+        return self._streams.served > 0
 
     def start(self, request: Request) -> None:
         """Begin a request; only where there is room."""
@@ -170,15 +174,19 @@ class Connection(asyncio.Protocol):
     # How it is looked after, and how it ends.
 
     def _look_after(self, now: float) -> None:
-        """Ask a silent peer whether it is there, and one that was sent resets whether it knows of them."""
+        """Ask a silent peer whether it is there, and one that was sent resets whether it knows of them; leave a barren one."""
         timing, session, busy = self._timing, self._session, bool(self._streams.open)
         if not busy:
             self._idle_at = now
+        if not busy or self._answers != self._streams.served:
+            self._answered_at, self._answers = now, self._streams.served
         unanswered = now - max(self._asked_at, self._heard_at) if session.asked else 0
         session.halt(halted=unanswered > timing.doubt or self._paused or self.has_left)
         if unanswered > timing.patience or self._backlog() > _LARGEST_BACKLOG:
             self._end(Fault.CONNECTION_LOST)
             return
+        if now - self._answered_at > timing.barren:
+            self._leave(Fault.TIMEOUT)
         silent = now - (max(self._heard_at, self._idle_at) if busy else self._heard_at)
         due = self._streams.resets or self._paused or silent > (timing.silence if busy else timing.keepalive)
         if due and not session.asked:

@@ -197,7 +197,7 @@ class Session:
                 and stream not in streams.outflow
                 and self._fragments is None
             ):
-                streams.served = True
+                streams.served += 1
                 finish(opened.pop(stream), Response(200, block=data[start:following]))
             else:
                 self._take(head & 0xFF, flags, stream & LARGEST_NUMBER, data[start:following])

@@ -13,7 +13,7 @@ from relay.http2_sending import Outflow
 
 
 class Streams:
-    """`say` takes bytes for the peer, `again` what was certainly not processed. `served`: something was answered."""
+    """`say` takes bytes for the peer, `again` what was certainly not processed. `served`: how many were answered."""
 
     def __init__(self, say: Callable[[bytes], None], again: Callable[[list[Request]], None]) -> None:
         self._say = say
@@ -22,7 +22,7 @@ class Streams:
         self.answers: dict[int, Answer] = {}
         self.outflow = Outflow()
         self.next = 1
-        self.served = False
+        self.served = 0
         self.resets: set[int] = set()
         self._highest_over = 0
 
@@ -55,7 +55,7 @@ class Streams:
         # An answer may come before the request was sent whole; then nobody wants the rest (section 8.1).
         if not ended or stream in self.outflow:
             self._reset(stream, Code.CANCEL)
-        self.served = True
+        self.served += 1
         finish(self._forget(stream), response)
 
     def give_up(self, stream: int, code: Code, fault: Fault) -> None:

@@ -168,3 +168,39 @@ async def test_a_slow_peer_that_answers_pings_is_kept(connect: Connect, peer: Pe
     wire.send(answer(1))
     assert await slow.status() == 200
     assert client.watched.faults == []
+
+
+async def test_a_connection_that_answers_pings_and_nothing_else_is_replaced(
+    connect: Connect, peer: Peer
+) -> None:
+    client = connect(peer.port, timing=replace(QUICK, silence=0.05, barren=0.2))
+    first = client.ask()
+    deaf = await peer.greet()
+    deaf.send(answer((await deaf.request()).stream))
+    assert await first.status() == 200
+    late = client.ask(seconds=0.5)
+    await deaf.request()
+    while client.pool.connections:
+        deaf.send(frame(PING, ACK, 0, (await deaf.until(PING)).payload))
+    saved = client.ask()
+    other = await peer.greet()
+    other.send(answer((await other.request()).stream))
+    assert await saved.status() == 200
+    assert await late.end() == Fault.TIMEOUT
+    assert client.watched.faults == [Fault.TIMEOUT]
+    await deaf.ended()
+
+
+async def test_a_connection_that_brings_one_answer_after_another_is_kept(
+    connect: Connect, peer: Peer
+) -> None:
+    client = connect(peer.port, timing=replace(QUICK, barren=0.2))
+    asked = [client.ask() for _ in range(6)]
+    wire = await peer.greet()
+    seen = [await wire.request() for _ in asked]
+    for one, request in zip(asked, seen, strict=True):
+        end = now() + 0.1
+        await until(lambda: now() >= end)  # noqa: B023 - it is over within the round
+        wire.send(answer(request.stream))
+        assert await one.status() == 200
+    assert client.pool.connections == 1
