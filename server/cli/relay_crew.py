@@ -82,7 +82,7 @@ async def _told_by(supervisor: Lifeline, told: Any) -> AsyncIterator[None]:
 
     def heard(line: bytes) -> None:
         with suppress(RuntimeError):  # the loop is closed: the process is about to end
-            loop.call_soon_threadsafe(told, msgspec.json.decode(line, type=Given))
+            loop.call_soon_threadsafe(lambda: told(msgspec.json.decode(line, type=Given)))
 
     supervisor.follow(heard)
     yield
