@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]  # has no types
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from relay.wire import ERROR_STATUS
 from server.cli.figures import of_the_only_process
 from server.cli.relay_app import relay_app
+from server.worker.reasons import label_of
 from tests.harness.hushpost import get_text
 from tests.relay.running import config
 from tests.server.cli.conftest import Up
@@ -113,3 +116,28 @@ def test_every_variable_that_is_used_is_there(dashboard: dict[str, Any]) -> None
     named = {variable["name"] for variable in dashboard["templating"]["list"]}
     used = set(VARIABLE.findall(json.dumps(dashboard)))
     assert used - GRAFANAS_OWN <= named
+
+
+def test_the_alerts_are_rules_as_prometheus_reads_them(role: str) -> None:
+    [block] = re.findall(r"```yaml\n(groups:.*?)```", (DOCS / ROLES[role]).read_text("utf-8"), re.DOTALL)
+    [group] = yaml.safe_load(block)["groups"]
+    names = [rule["alert"] for rule in group["rules"]]
+    assert len(names) == len(set(names))
+    for rule in group["rules"]:
+        assert {"alert", "expr"} <= rule.keys() <= {"alert", "expr", "for"}
+        assert re.fullmatch(r"\d+[smh]", rule.get("for", "0s"))
+
+
+def test_codes_and_reasons_that_a_relay_is_asked_for_are_its_own() -> None:
+    asked = (DOCS / "grafana" / "hushpost-relay.json").read_text("utf-8").replace('\\"', '"')
+    asked += (DOCS / ROLES["relay"]).read_text("utf-8")
+    codes = words(r'refused_total\{[^}]*code=~?"([^"]+)"', asked)
+    assert len(codes) > 3
+    assert codes <= ERROR_STATUS.keys()
+    reasons = words(r'[{,]reason[=!]~?"([^"]+)"', asked)
+    assert len(reasons) > 5
+    assert {label_of(one) for one in reasons} == reasons
+
+
+def words(pattern: str, text: str) -> set[str]:
+    return {word for found in re.findall(pattern, text) for word in found.split("|")}
