@@ -87,8 +87,8 @@ class AccessToken:
             if now >= self._renew_at:
                 self._begin(now)
             then(self._header)
-        elif self._failure is not None and now < self._failure[1]:
-            then(self._failure[0])
+        elif (failed := self._failed(now)) is not None:
+            then(failed)
         else:
             self._waiting.append(then)
             self._begin(now)
@@ -99,6 +99,13 @@ class AccessToken:
             self._header = None
             self._failure = ACCESS_REFUSED, self._asked_at + FAILED_SECONDS
 
+    def _failed(self, now: float) -> Verdict | None:
+        """What stands for a renewal so soon after one that failed."""
+        # More is left than there ever was where the clock was put back: a clock that was ahead is why Google refuses.
+        if self._failure is None or not 0 < self._failure[1] - now <= FAILED_SECONDS:
+            return None
+        return self._failure[0]
+
     async def close(self) -> None:
         if self._renewal is not None:
             self._renewal.cancel()
@@ -108,7 +115,7 @@ class AccessToken:
     def _begin(self, now: float) -> None:
         if self._renewal is not None and not self._renewal.done():
             return
-        if self._failure is not None and now < self._failure[1]:
+        if self._failed(now) is not None:
             return
         self._renewal = asyncio.create_task(self._renew(now))
 

@@ -18,14 +18,17 @@ class Quota:
 
     def held(self, now: float, *, high: bool) -> Verdict | None:
         """The answer in the provider's place, or None where the push may go."""
-        left = (self._high_until if high else self._normal_until) - now
-        # More than can have been asked for: the clock was put back.
-        if not 0 < left <= LONGEST_WAIT:
-            return None
-        return Verdict("retry", "throttled", retry_after=math.ceil(left))
+        left = _left(self._high_until if high else self._normal_until, now)
+        return Verdict("retry", "throttled", retry_after=math.ceil(left)) if left else None
 
     def spent(self, now: float, seconds: int, *, high: bool) -> None:
         """A push of this priority was refused; nothing more for so many seconds."""
-        self._normal_until = max(self._normal_until, now + seconds)
+        self._normal_until = now + max(_left(self._normal_until, now), seconds)
         if high:
-            self._high_until = max(self._high_until, now + seconds)
+            self._high_until = now + max(_left(self._high_until, now), seconds)
+
+
+def _left(until: float, now: float) -> float:
+    left = until - now
+    # More than can have been asked for: the clock was put back.
+    return left if 0 < left <= LONGEST_WAIT else 0

@@ -113,7 +113,8 @@ class Credentials:
             self._reason, self._until = verdict.reason, now + self._COUNTS_SECONDS
 
     def trouble(self, now: float) -> str | None:
-        return self._reason if now < self._until else None
+        # More is left than there ever was where the clock was put back.
+        return self._reason if 0 < self._until - now <= self._COUNTS_SECONDS else None
 
 
 INTERNAL: Final = Verdict("retry", "internal")

@@ -10,6 +10,8 @@ from structlog.testing import capture_logs
 
 from relay.config import FcmClient
 from relay.http2 import Response
+from relay.providers.fcm_quota import Quota
+from relay.providers.provider import Verdict
 from relay.providers.signs import Signs
 from relay.providers.skew import Skew
 from simulator.providers import Providers
@@ -168,3 +170,26 @@ def test_an_answer_without_a_time_says_nothing(headers: tuple[tuple[bytes, bytes
     signs = new_signs()
     skew(lambda: 1_800_000_000, signs).look(Response(200, headers))
     assert shown(signs, "fcm") == 0
+
+
+async def test_a_clock_that_is_put_back_ends_a_refusal_that_it_caused(
+    providers: Providers, clock: SettableClock
+) -> None:
+    token, ahead = providers.token("fcm"), 86_400.0
+    providers.script("google", reason="invalid_grant", times=1)
+    async with fcm(providers, lambda: clock() / 1000 + ahead) as provider:
+        [verdict] = await send(provider, delivery(token))
+        assert verdict.reason == "credentials_refused"
+        ahead = 0.0
+        assert provider.trouble is None
+        [verdict] = await send(provider, delivery(token))
+        assert verdict.status == "accepted"
+
+
+def test_a_quota_is_held_although_the_clock_was_put_back() -> None:
+    quota = Quota()
+    quota.spent(90_000.0, 60, high=True)
+    assert quota.held(1_000.0, high=True) is None
+    quota.spent(1_000.0, 60, high=True)
+    assert quota.held(1_000.0, high=True) == Verdict("retry", "throttled", retry_after=60)
+    assert quota.held(1_000.0, high=False) == Verdict("retry", "throttled", retry_after=60)
