@@ -11,7 +11,7 @@ has its own, so that one that says nothing holds up nobody who goes to another.
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Final, TypeAlias
@@ -54,8 +54,6 @@ _HANDLE_EXPIRED: Final = Verdict("gone", "handle_expired")
 _HANDLE_INVALID: Final = Verdict("gone", "handle_invalid")
 
 AppKey = tuple[str, str, str]
-
-
 _Settled: TypeAlias = tuple[str | None, str, Verdict]
 """A push's id, its provider, and what became of it."""
 
@@ -97,7 +95,7 @@ class Forwarder:
 
     async def forward(self, server: str, items: Sequence[Item], rules: Rules) -> list[Outcome]:
         """The outcomes of one server's batch. `rules`: what each push counts against besides its token."""
-        batch = _Batch(self, server, len(items))
+        batch = _Batch(self, server, rules.holder, len(items))
         within = await self._take(batch, await batch.begin(items), rules)
         self._metrics.in_flight.inc(len(within))
         try:
@@ -115,11 +113,11 @@ class Forwarder:
             self._log.error("send_failed", provider=sending.app[0], error=origin(error))
             done(INTERNAL)
 
-    def prepare(self, server: str, push: Push, index: int, *, suspect: bool) -> _Sending | Verdict:
+    def prepare(self, batch: "_Batch", push: Push, index: int, *, suspect: bool) -> _Sending | Verdict:
         """What is decided without limits and provider."""
         now = int(self._clock() * 1000)
         try:
-            claims = open_handle(push.handle, epochs=self.epochs, server=server, now=now)
+            claims = open_handle(push.handle, epochs=self.epochs, server=batch.server, now=now)
         except Expired:
             return _HANDLE_EXPIRED
         except CryptoError:
@@ -132,11 +130,11 @@ class Forwarder:
         if provider is None:
             return NOT_CONFIGURED
         return _Sending(
-            index, app, provider, _delivery(push, claims, server, suspect=suspect), claims.issued_at
+            index, app, provider, _delivery(push, claims, batch.holder, suspect=suspect), claims.issued_at
         )
 
-    def is_suspect(self, server: str) -> bool:
-        return self._limits.bad_tokens.is_suspect(server)
+    def is_suspect(self, holder: str) -> bool:
+        return self._limits.bad_tokens.is_suspect(holder, self._clock())
 
     async def _take(self, batch: "_Batch", sendings: Sequence[_Sending], rules: Rules) -> list[_Sending]:
         """Those that are within every limit, the urgent first; the others have their outcome then."""
@@ -167,13 +165,14 @@ class Forwarder:
                 batch.settle(sending.index, sending.delivery.id, Verdict("retry", reason, None, wait))
         return within
 
-    def count(self, server: str, settled: Sequence["_Settled"]) -> None:
-        """Count outcomes, each of them in its order."""
+    def count(self, whose: Collection[str], settled: Sequence["_Settled"]) -> None:
+        """Count outcomes, each of them in its order. `whose`: server and holder, which may be the same."""
         now, bad_tokens = self._clock(), self._limits.bad_tokens
         for _, provider, verdict in settled:
             bad = verdict.reason in BAD_TOKENS
             if provider != _NO_PROVIDER and (bad or verdict.status == "accepted"):
-                bad_tokens.record(server, bad=bad, now=now)
+                for one in whose:
+                    bad_tokens.record(one, bad=bad, now=now)
         counted = Counter(
             (provider, verdict.status, verdict.reason or "") for _, provider, verdict in settled
         )
@@ -187,9 +186,10 @@ class Forwarder:
 class _Batch:
     """The outcomes of one request as they come in; a place that stays empty timed out."""
 
-    def __init__(self, forwarder: Forwarder, server: str, size: int) -> None:
+    def __init__(self, forwarder: Forwarder, server: str, holder: str, size: int) -> None:
         self._forwarder = forwarder
         self.server = server
+        self.holder = holder
         self._settled: list[_Settled | None] = [None] * size
         self._sent: list[_Sending] = []
         self._open = 0
@@ -199,7 +199,7 @@ class _Batch:
         """What goes on to limits and providers; the others are settled. Other requests get their turns meanwhile."""
         seen: set[str] = set()
         sendings = []
-        suspect = self._forwarder.is_suspect(self.server)
+        suspect = self._forwarder.is_suspect(self.holder)
         for index, item in enumerate(items):
             if index % TURN == TURN - 1:
                 await asyncio.sleep(0)
@@ -207,7 +207,7 @@ class _Batch:
             if isinstance(push, Outcome):
                 self.settle(index, push.id, Verdict(push.status, push.reason))
                 continue
-            prepared = self._forwarder.prepare(self.server, push, index, suspect=suspect)
+            prepared = self._forwarder.prepare(self, push, index, suspect=suspect)
             if isinstance(prepared, Verdict):
                 self.settle(index, push.id, prepared)
             else:
@@ -247,7 +247,7 @@ class _Batch:
             if self._settled[sending.index] is None:
                 self.settle(sending.index, sending.delivery.id, TIMEOUT, sending.app[0])
         settled = [one for one in self._settled if one is not None]
-        self._forwarder.count(self.server, settled)
+        self._forwarder.count({self.server, self.holder}, settled)
         return [_outcome(push_id, verdict) for push_id, _, verdict in settled]
 
 
@@ -284,7 +284,7 @@ def _unsuitable(push: Push, claims: HandleClaims) -> Verdict | None:
     return None
 
 
-def _delivery(push: Push, claims: HandleClaims, server: str, *, suspect: bool) -> Delivery:
+def _delivery(push: Push, claims: HandleClaims, holder: str, *, suspect: bool) -> Delivery:
     subscription = claims.subscription
     return Delivery(
         id=push.id,
@@ -294,7 +294,7 @@ def _delivery(push: Push, claims: HandleClaims, server: str, *, suspect: bool) -
         ttl=push.ttl,
         collapse=push.collapse,
         background=push.type == "background",
-        server=server,
+        server=holder,
         suspect=suspect,
         subscription=subscription,
     )

@@ -92,10 +92,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a caller's pushes count against: all of them, and those of normal priority besides."""
+    """What a caller's pushes count against: all of them, and those of normal priority besides.
+
+    holder: who has part of what there is only so much of. Where anybody is admitted that is the address, since keys can be made
+    at will, else the server.
+    """
 
     every: tuple[Rule, ...]
     normal: Rule
+    holder: str
 
     def of(self, *, high: bool) -> tuple[Rule, ...]:
         return self.every if high else (*self.every, self.normal)
@@ -123,9 +128,10 @@ class BadTokens:
         elif history:
             _put(self._history, server, history, self._capacity)
 
-    def is_suspect(self, server: str) -> bool:
+    def is_suspect(self, server: str, now: float) -> bool:
         """Whether so many were bad that its pushes should not go where others' do."""
-        return self._history.get(server, 0).bit_count() > SUSPECT
+        bad = self._history.get(server, 0).bit_count()
+        return bad > SUSPECT or self.waits_until(server, now) is not None
 
     def waits_until(self, server: str, now: float) -> float | None:
         until = self._until.get(server)
@@ -173,7 +179,8 @@ class Limits:
         every = [self._rule(self.server, key, limit)]
         if self._is_open:
             every += [self._rule(self.address, address), self._rule(self.total, _ALL)]
-        return Rules(tuple(every), self._rule(self.normal, key, self._for_normal(limit)))
+        holder = address.hex() if self._is_open else server
+        return Rules(tuple(every), self._rule(self.normal, key, self._for_normal(limit)), holder)
 
     def project_rules(self, project: str, quota: int, *, high: bool) -> tuple[Rule, ...]:
         """What a push to this FCM project is counted against: Google counts what it refuses too."""

@@ -92,7 +92,7 @@ class Routes:
 
     async def _push(self, request: web.Request, caller: Caller) -> bytes:
         length = body_length(request, MAX_BYTES)
-        with self._bodies.held(caller.server, length):
+        with self._bodies.held(caller.rules.holder, length):
             return await self._forward(request, caller, await read_body(request, length))
 
     async def _forward(self, request: web.Request, caller: Caller, body: bytes) -> bytes:

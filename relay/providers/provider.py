@@ -33,8 +33,8 @@ REFUSED_CREDENTIALS: Final = frozenset(
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """`data` is what rides in the payload: `hp`, or `hh` and `rq`, or nothing for a wake; `ttl` in seconds.
 
-    token: the device's, or `subscription` in its place. server: whose push it is, for fairness among them. suspect: that
-    server sends mostly to bad tokens.
+    token: the device's, or `subscription` in its place. server: whose push it is, for fairness among them (`Rules.holder`).
+    suspect: that server sends mostly to bad tokens.
     """
 
     id: str
