@@ -5,8 +5,8 @@ The words that its parts and its callers share. `relay.http2_pool` takes request
 None of them knows who the peer is or what an answer means.
 
 Every request ends exactly once: with the peer's answer or with a fault. It is sent a second time only where
-the first one was certainly not processed: it was never written, its stream lies beyond the last one that a
-GOAWAY names (section 6.8), or the stream was refused (section 8.7).
+the first one was certainly not processed: its stream lies beyond the last one that a GOAWAY names (section 6.8),
+or the stream was refused (section 8.7).
 """
 
 import asyncio
@@ -27,7 +27,7 @@ LARGEST_BLOCK: Final = 8_192
 
 
 class Fault(StrEnum):
-    """Why there is no answer. After the first four it is not known whether the peer acted on the request."""
+    """Why there is no answer. After the first four the peer may have acted on the request."""
 
     TIMEOUT = "timeout"
     CONNECTION_LOST = "connection_lost"

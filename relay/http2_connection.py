@@ -69,7 +69,6 @@ class Connection(asyncio.Protocol):
         self._session = Session(owner.again)
         self._streams = self._session.streams
         self._transport: asyncio.Transport | None = None
-        self._written = 1
         self._answers = 0
         self._heard_at = self._idle_at = self._asked_at = self._answered_at = self._loop.time()
         self._paused = False
@@ -100,7 +99,6 @@ class Connection(asyncio.Protocol):
         if self._ended or self._transport is None:
             return
         while data := self._session.take_out(held=self._paused):
-            self._written = self._streams.next
             self._transport.write(data)  # which may call `pause_writing`
 
     def tick(self, now: float) -> None:
@@ -188,7 +186,7 @@ class Connection(asyncio.Protocol):
         if now - self._answered_at > timing.barren:
             self._leave(Fault.TIMEOUT)
         silent = now - (max(self._heard_at, self._idle_at) if busy else self._heard_at)
-        due = self._streams.resets or self._paused or silent > (timing.silence if busy else timing.keepalive)
+        due = self._streams.resets or silent > (timing.silence if busy else timing.keepalive)
         if due and not session.asked:
             self._asked_at = now
             session.ask()
@@ -208,14 +206,14 @@ class Connection(asyncio.Protocol):
             self._owner.left(self, fault)
 
     def _end(self, fault: Fault) -> None:
-        """End at once: what was never written is given back, all else ends with the fault."""
+        """End at once, and with it all that is under way: what was begun has been written in the same turn."""
         if self._ended:
             return
         self._ended = True
         self._leave(fault)
         if not self.greeted.done():
             self.greeted.set_result(fault)
-        self._streams.end(fault, self._written)
+        self._streams.end(fault)
         if self._transport is None:
             return
         if fault == Fault.CONNECTION_LOST:

@@ -64,7 +64,7 @@ class Outflow:
             if left <= 0 or self.window <= 0:
                 break
         else:
-            self._may_send = False  # until a window widens
+            self._may_send = False  # each waits for its own window
         return b"".join(made)
 
     def _send(self, stream: int, body: _Body, most: int) -> bytes:
@@ -94,15 +94,14 @@ class Outflow:
 
     def reframe(self, largest: int) -> None:
         """Take MAX_FRAME_SIZE."""
-        self.largest_frame = largest
-        self.whole = min(self._initial, largest)
+        self.largest_frame = min(largest, AT_ONCE)
+        self.whole = min(self._initial, self.largest_frame)
 
     def widen(self, increment: int) -> None:
         """Take WINDOW_UPDATE of the connection."""
         if not increment:
             raise Broken(Code.PROTOCOL_ERROR)
         self.window += increment
-        self._may_send = True
         if self.window > LARGEST_NUMBER:
             raise Broken(Code.FLOW_CONTROL_ERROR)
 

@@ -86,17 +86,11 @@ class Streams:
         for stream in [stream for stream, request in self.open.items() if request.deadline <= now]:
             self.give_up(stream, Code.CANCEL, Fault.TIMEOUT)
 
-    def end(self, fault: Fault, written: int) -> None:
-        """End all: what is not below `written` never left and is given back."""
-        opened = list(self.open.items())
+    def end(self, fault: Fault) -> None:
+        opened = list(self.open.values())
         self.open.clear()
-        unwritten = [request for stream, request in opened if stream >= written]
-        for request in unwritten:
-            request.attempts -= 1
-        self._again(unwritten)
-        for stream, request in opened:
-            if stream < written:
-                finish(request, fault)
+        for request in opened:
+            finish(request, fault)
 
     def _reset(self, stream: int, code: Code) -> None:
         self._say(rst_stream(stream, code))

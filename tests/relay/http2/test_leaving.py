@@ -85,6 +85,18 @@ async def test_a_goaway_whose_last_stream_grows_brings_nothing_back(client: Clie
     assert await asked.status() == 201
 
 
+async def test_an_answer_to_what_a_goaway_gave_up_disturbs_nobody(client: Client, peer: Peer) -> None:
+    processed, given_up = client.ask(path=b"/1"), client.ask(path=b"/2")
+    first = await peer.greet()
+    await first.request()
+    await first.request()
+    first.send(goaway(1), answer(3), answer(1))
+    second = await peer.greet()
+    second.send(answer((await second.request()).stream, literal(b":status", b"201")))
+    assert await processed.status() == 200
+    assert await given_up.status() == 201
+
+
 async def test_a_goaway_before_a_close_tells_what_was_processed(client: Client, peer: Peer) -> None:
     processed, refused = client.ask(path=b"/1"), client.ask(path=b"/2")
     first = await peer.greet()
@@ -166,7 +178,7 @@ async def test_what_is_sent_away_again_and_again_is_given_up(client: Client, pee
 
 
 async def test_what_was_refused_ends_with_its_deadline_as_not_processed(client: Client, peer: Peer) -> None:
-    asked = client.ask(seconds=0.2)
+    asked = client.ask(seconds=0.5)
     wire = await peer.greet()
     await wire.request()
     wire.send(settings({STREAMS: 0}), rst_stream(1, REFUSED))
@@ -195,7 +207,7 @@ async def test_a_stream_that_is_refused_after_its_answer_began_is_not_sent_again
 
 
 async def test_late_frames_of_a_cancelled_stream_are_passed_over(client: Client, peer: Peer) -> None:
-    slow = client.ask(seconds=0.1)
+    slow = client.ask(seconds=0.5)
     wire = await peer.greet()
     await wire.request()
     assert await slow.end() == Fault.TIMEOUT
@@ -207,7 +219,7 @@ async def test_late_frames_of_a_cancelled_stream_are_passed_over(client: Client,
 
 async def test_a_cancelled_stream_counts_until_the_peer_knows_of_it(connect: Connect, peer: Peer) -> None:
     client = connect(peer.port, connections=1)
-    slow = client.ask(seconds=0.1)
+    slow = client.ask(seconds=0.5)
     wire = await peer.greet({STREAMS: 1})
     await wire.request()
     waiting = client.ask()
@@ -222,7 +234,7 @@ async def test_a_cancelled_stream_counts_until_the_peer_knows_of_it(connect: Con
 
 async def test_a_cancelled_stream_that_the_peer_ends_makes_room_at_once(connect: Connect, peer: Peer) -> None:
     client = connect(peer.port, connections=1)
-    slow = client.ask(seconds=0.1)
+    slow = client.ask(seconds=0.5)
     wire = await peer.greet({STREAMS: 1})
     await wire.request()
     waiting = client.ask()

@@ -32,7 +32,7 @@ async def test_a_request_without_an_answer_ends_at_its_deadline_and_is_cancelled
     client: Client, peer: Peer
 ) -> None:
     start = now()
-    asked = client.ask(seconds=0.2)
+    asked = client.ask(seconds=0.5)
     wire = await peer.greet()
     await wire.request()
     assert await asked.end() == Fault.TIMEOUT
@@ -41,7 +41,7 @@ async def test_a_request_without_an_answer_ends_at_its_deadline_and_is_cancelled
 
 
 async def test_an_answer_that_never_ends_ends_at_the_deadline(client: Client, peer: Peer) -> None:
-    asked = client.ask(seconds=0.2)
+    asked = client.ask(seconds=0.5)
     wire = await peer.greet()
     await wire.request()
     wire.send(frame(HEADERS, END_HEADERS, 1, OK))
@@ -49,7 +49,7 @@ async def test_an_answer_that_never_ends_ends_at_the_deadline(client: Client, pe
 
 
 async def test_deadlines_may_come_in_any_order(client: Client, peer: Peer) -> None:
-    late, early, middle = client.ask(seconds=0.3), client.ask(seconds=0.1), client.ask(seconds=0.2)
+    late, early, middle = client.ask(seconds=0.9), client.ask(seconds=0.5), client.ask(seconds=0.7)
     wire = await peer.greet()
     assert await early.end() == Fault.TIMEOUT
     assert (middle.results, late.results) == ([], [])
@@ -194,8 +194,8 @@ async def test_a_connection_that_answers_pings_and_nothing_else_is_replaced(
 async def test_a_connection_that_brings_one_answer_after_another_is_kept(
     connect: Connect, peer: Peer
 ) -> None:
-    client = connect(peer.port, timing=replace(QUICK, barren=0.2))
-    asked = [client.ask() for _ in range(6)]
+    client = connect(peer.port, timing=replace(QUICK, barren=0.6))
+    asked = [client.ask() for _ in range(8)]
     wire = await peer.greet()
     seen = [await wire.request() for _ in asked]
     for one, request in zip(asked, seen, strict=True):

@@ -3,13 +3,17 @@
 import asyncio
 from dataclasses import replace
 
-from relay.http2 import Fault
+import pytest
+
+from relay.http2 import Fault, Request
+from relay.http2_session import Session
 from tests.relay.http2.conftest import Connect
 from tests.relay.http2.peer import (
     ACK,
     DATA,
     END_HEADERS,
     END_STREAM,
+    FRAME,
     GOAWAY,
     HEADERS,
     LARGEST,
@@ -28,6 +32,7 @@ from tests.relay.http2.peer import (
     frame,
     number,
     settings,
+    until,
     window_update,
 )
 
@@ -97,7 +102,7 @@ async def test_a_stream_whose_window_is_closed_holds_up_no_other(client: Client,
 
 
 async def test_a_request_that_waits_for_a_window_ends_with_its_deadline(client: Client, peer: Peer) -> None:
-    asked = client.ask(body=b"x" * 100, seconds=0.1)
+    asked = client.ask(body=b"x" * 100, seconds=0.5)
     wire = await peer.greet({WINDOW: 60})
     assert await asked.end() == Fault.TIMEOUT
     assert await wire.until(RST_STREAM) == Frame(RST_STREAM, 0, 1, number(8))
@@ -169,7 +174,7 @@ async def test_data_beyond_the_window_of_its_stream_costs_that_request(client: C
 
 
 async def test_data_beyond_the_window_of_the_connection_ends_it(client: Client, peer: Peer) -> None:
-    asked = client.ask(seconds=0.1)
+    asked = client.ask(seconds=0.5)
     wire = await peer.greet()
     await wire.request()
     assert await asked.end() == Fault.TIMEOUT
@@ -202,3 +207,57 @@ async def test_a_peer_that_does_not_read_gets_no_more_requests(connect: Connect,
     for _ in asked:
         wire.send(answer((await wire.request()).stream))
     assert {await one.status() for one in asked} == {200}
+
+
+async def test_a_peer_that_does_not_read_and_is_owed_too_much_is_left(
+    connect: Connect, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.http2_connection._LARGEST_BACKLOG", 100_000)
+    timing = replace(QUICK, silence=60, doubt=60, patience=60)
+    client = connect(peer.port, in_flight=100_000, connections=1, timing=timing)
+    first = client.ask()
+    wire = await peer.greet({WINDOW: LARGEST})
+    wire.send(window_update(0, LARGEST - 65_535), answer((await wire.request()).stream))
+    await first.end()
+    wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    asked = [client.ask(body=b"x" * 16_000) for _ in range(800)]
+    await until(lambda: client.watched.faults)
+    assert client.watched.faults == [Fault.CONNECTION_LOST]
+    assert Fault.CONNECTION_LOST in {result for one in asked for result in one.results}
+
+
+def begun(window: int, count: int, body: bytes) -> Session:
+    """A session with requests whose bodies wait for the windows of their streams."""
+    session = Session(lambda _: None)
+    session.receive(settings({WINDOW: window}) + window_update(0, 10_000_000))
+    for _ in range(count):
+        session.start(Request(b"/", (), (), body, lambda _: None, 0.0))
+    session.take_out(held=False)
+    return session
+
+
+def test_bodies_that_a_window_lets_go_at_once_are_written_in_portions() -> None:
+    session = begun(0, 100, b"x" * 5_000)
+    session.receive(settings({WINDOW: 65_535}))
+    portions = []
+    while portion := session.take_out(held=False):
+        portions.append(len(portion))
+    assert max(portions) < 65_536 + 5_100
+    assert sum(portions) == 100 * (9 + 5_000) + len(frame(SETTINGS, ACK, 0))
+
+
+def test_one_long_body_is_written_in_portions_too() -> None:
+    session = begun(0, 1, b"x" * 500_000)
+    session.receive(settings({WINDOW: LARGEST, FRAME: 2**24 - 1}))
+    portions = []
+    while portion := session.take_out(held=False):
+        portions.append(len(portion))
+    assert max(portions) < 65_536 + 100
+    assert len(portions) == 8
+
+
+def test_no_body_goes_on_while_the_peer_does_not_read() -> None:
+    session = begun(10, 3, b"x" * 100)
+    session.receive(settings({WINDOW: 65_535}))
+    assert session.take_out(held=True) == frame(SETTINGS, ACK, 0)
+    assert len(session.take_out(held=False)) == 3 * (9 + 90)
