@@ -63,19 +63,19 @@ ANY: tuple[Script, ...] = (
     {"kind": "delay", "delay": 0.4, "times": 20},
     {"kind": "close"},
     {"kind": "lose"},
-    *({"wire": action} for action in ("cut", "restart", "hold", "corrupt")),
-)
-HTTP2: tuple[Script, ...] = (
     {"kind": "slow", "delay": 0.02, "times": 10},
     {"kind": "hang_up"},
-    {"kind": "mute", "delay": 2.0},
     {"kind": "unreachable", "delay": 1.0},
-    {"kind": "close", "on": "connect"},
-    {"kind": "mute", "on": "connect", "delay": 1.0},
     *(
         {"kind": "certificate", "on": "connect", "form": form, "reason": form}
         for form in ("name", "expired", "stranger", "none")
     ),
+    *({"wire": action} for action in ("cut", "restart", "hold", "corrupt")),
+)
+HTTP2: tuple[Script, ...] = (
+    {"kind": "mute", "delay": 2.0},
+    {"kind": "close", "on": "connect"},
+    {"kind": "mute", "on": "connect", "delay": 1.0},
     {"kind": "reset", "code": "INTERNAL_ERROR", "times": 5},
     {"kind": "refused", "times": 10},
     {"kind": "reset_after", "code": "CANCEL", "times": 5},
