@@ -7,7 +7,6 @@ between two constants.
 """
 
 import asyncio
-import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
@@ -30,7 +29,7 @@ from relay.providers.provider import (
 )
 from relay.providers.signs import Signs
 from relay.providers.skew import Skew
-from relay.providers.transport import FAULTS, Address, Lanes, Transport, header, http2_pool
+from relay.providers.transport import FAULTS, Address, Lanes, Transport, header, http2_pool, trusting
 from relay.wire import App
 
 _OK: Final = 200
@@ -98,8 +97,7 @@ class ApnsProvider:
     async def open(self) -> None:
         self._now = asyncio.get_running_loop().time
         if self._token.usable:
-            context = ssl.create_default_context(cadata=self._config.roots)
-            context.set_alpn_protocols(["h2"])
+            context = trusting(self._config.roots, "h2")
             self._lanes = Lanes(
                 partial(self._connect, Address(self._config.host, self._config.port, context))
             )

@@ -6,7 +6,6 @@ through the table in `fcm_reasons`, access tokens come from google-auth, and a q
 """
 
 import asyncio
-import ssl
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -30,7 +29,7 @@ from relay.providers.provider import (
 )
 from relay.providers.signs import Signs
 from relay.providers.skew import Skew
-from relay.providers.transport import FAULTS, Address, Lanes, header, http2_pool
+from relay.providers.transport import FAULTS, Address, Lanes, header, http2_pool, trusting
 from relay.wire import App
 
 if TYPE_CHECKING:
@@ -100,17 +99,17 @@ class FcmProvider:
         self._now = asyncio.get_running_loop().time
         self._access = _access(self._project, self._clock, self._skew.take)
         if self._access is not None:
-            self._lanes = self._connect(ssl.create_default_context(cadata=self._project.roots))
+            self._lanes = self._connect()
 
-    def _connect(self, context: ssl.SSLContext) -> Lanes:
+    def _connect(self) -> Lanes:
         if self._project.client is FcmClient.AIOHTTP:
             from relay.providers.fcm_pyfcm import AiohttpTransport, Messages  # noqa: PLC0415  memory that few relays need
 
             messages = Messages(self._project)
             self._write = messages.write
-            return Lanes(lambda _: AiohttpTransport(messages.fcm_end_point, context, self._in_flight))
-        context.set_alpn_protocols(["h2"])
-        address = Address(self._host, self._port, context)
+            http1 = trusting(self._project.roots)
+            return Lanes(lambda _: AiohttpTransport(messages.fcm_end_point, http1, self._in_flight))
+        address = Address(self._host, self._port, trusting(self._project.roots, "h2"))
         return Lanes(lambda connections: http2_pool(address, connections, self._in_flight, self._watch))
 
     async def close(self) -> None:
@@ -182,8 +181,8 @@ def _access(
     account = load_account(project)
     if account is None:
         return None
-    # A context of its own: urllib3 writes its own protocols into it.
-    context = ssl.create_default_context(cadata=project.roots)
+    # urllib3 writes its own protocols into its context, the same ones for everybody.
+    context = trusting(project.roots, "http/1.1")
     return AccessToken(account, context, clock=clock, saw_date=saw_date)
 
 

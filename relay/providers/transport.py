@@ -8,6 +8,7 @@ may answer such a connection by allowing it one request at a time, and then only
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -51,6 +52,18 @@ class Address:
     host: str
     port: int
     context: ssl.SSLContext
+
+
+@cache
+def trusting(roots: str | None, *protocols: str) -> ssl.SSLContext:
+    """A context that trusts these roots, or the system's, and offers these protocols.
+
+    One for all apps: the system's roots are nearly a megabyte, and read for a fortieth of a second.
+    """
+    context = ssl.create_default_context(cadata=roots)
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    return context
 
 
 def http2_pool(address: Address, connections: int, in_flight: int, watch: Watch) -> Pool:
