@@ -1,6 +1,7 @@
 """Limits: fixed windows of a minute, and the record of a server's bad tokens. No I/O; the time is an argument.
 
 Memory is bounded: each window keeps at most `capacity` keys and forgets the one whose window began first.
+A clock that is put back ends what it would have made last longer.
 Forgetting lets a key begin anew, so whoever can make keys at will (open admission) can escape the per-server
 limit; that is what the limits by address and in total are for, and those keys cannot be made.
 A push is counted only if every limit that it meets has room: what is refused costs nothing.
@@ -40,17 +41,17 @@ class Window:
 
     def remaining(self, key: bytes, now: float, limit: int) -> int:
         entry = self._keys.get(key)
-        if entry is None or now >= entry[1]:
+        if entry is None or _is_over(entry[1], now):
             return limit
         return max(0, limit - int(entry[0]))
 
     def resets_at(self, key: bytes, now: float) -> float:
         entry = self._keys.get(key)
-        return now + WINDOW_SECONDS if entry is None or now >= entry[1] else entry[1]
+        return now + WINDOW_SECONDS if entry is None or _is_over(entry[1], now) else entry[1]
 
     def take(self, key: bytes, now: float, count: int = 1) -> None:
         entry = self._keys.get(key)
-        if entry is not None and now < entry[1]:
+        if entry is not None and not _is_over(entry[1], now):
             entry[0] += count
             return
         if entry is not None:
@@ -69,10 +70,15 @@ class Window:
 
     def _oldest_is_over(self, now: float) -> bool:
         # All windows are equally long, so that the order of insertion is the order in which they end.
-        return next(iter(self._keys.values()))[1] <= now
+        return _is_over(next(iter(self._keys.values()))[1], now)
 
     def __len__(self) -> int:
         return len(self._keys)
+
+
+def _is_over(ends: float, now: float) -> bool:
+    """Also where it ends later than any that began by now: the clock was put back (seconds more or less are no such thing)."""
+    return not now < ends <= now + 2 * WINDOW_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +141,7 @@ class BadTokens:
 
     def waits_until(self, server: str, now: float) -> float | None:
         until = self._until.get(server)
-        return None if until is None or until <= now else until
+        return until if until is not None and now < until <= now + 2 * self._wait else None
 
 
 def _put(entries: OrderedDict[str, _Value], key: str, value: _Value, capacity: int) -> None:

@@ -17,6 +17,8 @@ from typing import Final
 from relay.errors import Problem
 
 _SHARES: Final = 16
+_PUT_BACK: Final = 120
+"""Seconds. What was signed by a clock that is so far ahead is not in time any more, and what is was not when this began."""
 
 
 class _Second:
@@ -40,6 +42,10 @@ class Nonces:
 
     def use(self, keyid: str, nonce: str, *, created: int, expires: int, now: float) -> None:
         """Remember this nonce. Raises the problems `starting`, `nonce_replayed` and `nonce_store_full`."""
+        if (
+            self._started > now + _PUT_BACK
+        ):  # the clock was wrong then, or is now: it must not be the start for hours
+            self._started = now
         # `created` is in whole seconds: one equal to the second of the start may still lie before it.
         if created < self._started:
             raise Problem(

@@ -9,6 +9,8 @@ from relay.errors import Problem
 from relay.limits import BadTokens, Limits, Window, headers, take
 from relay.nonces import Nonces
 
+HOUR = 3_600
+
 
 def test_a_window_gives_its_limit_once_a_minute() -> None:
     window = Window("server", 2, 10)
@@ -117,6 +119,22 @@ def test_a_server_waits_when_more_than_half_of_its_last_hundred_tokens_are_bad()
     assert bad.waits_until("server", 600) is None
 
 
+def test_a_clock_that_is_put_back_makes_nobody_wait_longer() -> None:
+    every = limits(server=1, bad_token_wait=10)
+    rules = every.rules("server", None, b"")
+    for rule in rules.every:
+        rule.window.take(rule.key, HOUR)
+    for _ in range(51):
+        every.bad_tokens.record("server", bad=True, now=HOUR)
+    with pytest.raises(Problem, match="bad"):
+        every.admit_batch("server", rules, HOUR)
+    every.admit_batch("server", rules, 1)
+    assert rules.every[0].resets_at(1) == 61
+    assert take(rules.every, [every.token_rule("server", "one")], 1) == [None]
+    with pytest.raises(Problem, match="used up"):
+        every.admit_batch("server", rules, 1)
+
+
 def test_a_server_that_has_waited_begins_anew() -> None:
     bad = BadTokens(wait=600, capacity=10)
     for _ in range(51):
@@ -173,3 +191,10 @@ def test_what_was_signed_before_the_start_is_not_served() -> None:
     with pytest.raises(Problem, match="starting"):
         _use(nonces, "a", 50.9)
     _use(nonces, "a", 51)
+
+
+def test_a_clock_that_was_ahead_at_the_start_and_is_put_back_refuses_only_what_was_signed_before() -> None:
+    nonces = Nonces(capacity=2, started=HOUR)
+    with pytest.raises(Problem, match="starting"):
+        nonces.use("k", "a", created=9, expires=60, now=10)
+    nonces.use("k", "b", created=10, expires=70, now=10)
