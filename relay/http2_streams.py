@@ -76,8 +76,11 @@ class Streams:
             finish(request, Fault.STREAM_RESET)
 
     def go_away(self, last: int) -> None:
-        """Give back what lies beyond the last stream that the peer will process (section 6.8)."""
-        gone = [stream for stream in self.open if stream > last]
+        """Give back what lies beyond the last stream that the peer will process (section 6.8).
+
+        Not what it has begun to answer: that was processed, whatever it says now.
+        """
+        gone = [stream for stream in self.open if stream > last and stream not in self.answers]
         if gone:
             self._highest_over = max(self._highest_over, gone[-1])
             self._again([self._forget(stream) for stream in gone])

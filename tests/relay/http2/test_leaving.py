@@ -9,6 +9,7 @@ from tests.relay.http2.conftest import Connect
 from tests.relay.http2.peer import (
     DATA,
     END_HEADERS,
+    END_STREAM,
     GOAWAY,
     HEADERS,
     LARGEST,
@@ -95,6 +96,23 @@ async def test_an_answer_to_what_a_goaway_gave_up_disturbs_nobody(client: Client
     second.send(answer((await second.request()).stream, literal(b":status", b"201")))
     assert await processed.status() == 200
     assert await given_up.status() == 201
+
+
+async def test_what_has_been_answered_in_part_is_not_sent_again_after_a_goaway(
+    client: Client, peer: Peer
+) -> None:
+    answered, silent = client.ask(path=b"/answered"), client.ask(path=b"/silent")
+    first = await peer.greet()
+    await first.request()
+    await first.request()
+    first.send(frame(HEADERS, END_HEADERS, 1, OK), goaway(0))
+    second = await peer.greet()
+    assert (await second.request()).path == b"/silent"
+    second.send(answer(1))
+    assert await silent.status() == 200
+    first.send(frame(DATA, END_STREAM, 1, b"whole"))
+    assert (await answered.response()).body == b"whole"
+    await second.quiet()
 
 
 async def test_a_goaway_before_a_close_tells_what_was_processed(client: Client, peer: Peer) -> None:
