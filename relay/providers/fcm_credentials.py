@@ -13,12 +13,11 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 import urllib3
-from google.auth.exceptions import GoogleAuthError, RefreshError
+from google.auth.exceptions import RefreshError
 from google.auth.transport.urllib3 import Request
 from google.oauth2.service_account import Credentials as ServiceAccount
 from urllib3.exceptions import (
     ConnectTimeoutError,
-    HTTPError,
     NameResolutionError,
     NewConnectionError,
     ProtocolError,
@@ -110,6 +109,7 @@ class AccessToken:
         if self._renewal is not None:
             self._renewal.cancel()
             await asyncio.gather(self._renewal, return_exceptions=True)
+            self._tell(FAULTS[Fault.CLOSED])  # it may have been cancelled before it began
         self._pool.clear()
 
     def _begin(self, now: float) -> None:
@@ -124,21 +124,23 @@ class AccessToken:
         try:
             answer = await self._fetch(asked_at)
         finally:
-            waiting, self._waiting = self._waiting, []
-            for then in waiting:
-                then(answer)
+            self._tell(answer)
+
+    def _tell(self, answer: bytes | Verdict) -> None:
+        waiting, self._waiting = self._waiting, []
+        for then in waiting:
+            then(answer)
 
     async def _fetch(self, asked_at: float) -> bytes | Verdict:
         self._date = None
         try:
             async with asyncio.timeout(RENEWAL_SECONDS):
                 await asyncio.to_thread(self._account.refresh, self._exchange)
+            return self._take(asked_at)
         except TimeoutError:
             found = FAULTS[Fault.TIMEOUT]
-        except (GoogleAuthError, HTTPError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001  google-auth reads whatever comes with a 200 as if it were a token
             found = _verdict(error)
-        else:
-            return self._take(asked_at)
         finally:
             self._saw_date(self._date)
         self._failure = found, self._clock() + FAILED_SECONDS
@@ -151,13 +153,12 @@ class AccessToken:
         return response
 
     def _take(self, asked_at: float) -> bytes:
-        self._failure = None
-        self._header = b"Bearer " + str(self._account.token).encode("ascii")
-        lifetime = self._lifetime()
+        header, lifetime = b"Bearer " + str(self._account.token).encode("ascii"), self._lifetime()
+        self._failure, self._header = None, header
         self._asked_at, self._ends_at = asked_at, asked_at + lifetime
         # One that is short must not be renewed by every push.
         self._renew_at = self._ends_at - min(EARLY_SECONDS, lifetime / 2)
-        return self._header
+        return header
 
     def _lifetime(self) -> float:
         # google-auth turns the answer's lifetime into a naive UTC time of its own clock; this turns it back.

@@ -162,6 +162,41 @@ async def test_every_way_not_to_reach_google_has_its_reason(
         assert await at(providers, clock, f"https://127.0.0.1:{port}/token") == "tls_failed"
 
 
+@pytest.mark.parametrize(
+    "body", ["[]", "7", '{"access_token": "é"}', '{"access_token": "a", "expires_in": 1e999}', "{}", "<p>"]
+)
+async def test_an_answer_that_is_no_token_is_not_asked_for_again_at_once(
+    providers: Providers, clock: SettableClock, tmp_path: Path, body: str
+) -> None:
+    asked = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        await reader.readuntil(b"\r\n\r\n")
+        asked += 1
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body.encode())
+        writer.close()
+
+    google = make_authority(tmp_path / "google.pem", now=datetime.now(UTC))
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=google.context("http/1.1")) as server:
+        text = account(providers, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/token")
+        async with fcm(
+            providers, lambda: clock() / 1000, service_account=text, roots=google.certificate
+        ) as provider:
+            verdicts = [await send(provider, delivery(providers.token("fcm"))) for _ in range(3)]
+    assert asked == 1
+    assert {one.reason for [one] in verdicts} <= {"protocol_error", "credentials_refused"}
+
+
+async def test_who_asks_for_a_token_just_before_the_provider_closes_is_answered(
+    providers: Providers, clock: SettableClock
+) -> None:
+    reasons: list[str | None] = []
+    async with fcm(providers, lambda: clock() / 1000) as provider:
+        provider.send(delivery(providers.token("fcm")), lambda verdict: reasons.append(verdict.reason))
+    assert reasons == ["connection_lost"]
+
+
 async def test_who_waits_for_a_token_when_the_provider_closes_is_answered(
     providers: Providers, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
