@@ -6,7 +6,7 @@ mounted. No database, no disk: what a process knows (nonces, counters, connectio
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
@@ -50,9 +50,9 @@ DRAIN: web.AppKey[Callable[[], None]] = web.AppKey("hushpost_relay_drain", Calla
 """From now on requests that are not under way are answered `draining`, and connections closed behind their answers."""
 
 RELOAD: web.AppKey["Reload"] = web.AppKey("hushpost_relay_reload")
-"""What takes another configuration over while requests are under way; see `RELOADED`."""
+"""What takes over of another configuration what is `RELOADED`, while requests are under way."""
 
-RELOADED: Final = ("allowlist", "denied", "pass_keys", "epochs")
+RELOADED: Final = ("allowlist", "denied", "pass_keys", "epochs", "seal_epoch")
 """What may change without a restart: who may push, and which handles hold."""
 
 Clock = Callable[[], float]
@@ -130,11 +130,6 @@ def build_relay(
         verifier.gate = Gate(taken)
         forwarder.epochs = taken.epochs
         routes.issuer = issuer(taken)
-        others = [one.name for one in fields(new) if one.name not in {*RELOADED, "redis_url"}]
-        left = [name for name in others if getattr(new, name) != getattr(config, name)]
-        log.info("reloaded", **{name: len(getattr(taken, name)) for name in RELOADED})
-        if left:
-            log.warning("these settings want a restart", settings=left)
 
     app[RELOAD] = reload
     app[DRAIN] = verifier.drain

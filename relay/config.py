@@ -168,6 +168,7 @@ class WebPushApp:
 class RelayConfig:
     """A relay's configuration, checked: built by `relay.settings.relay_config`, or directly in memory.
 
+    seal_epoch: the number of the epoch that seals new handles; 0 for the highest.
     issue_unconfigured: handles are issued for apps without credentials, whose pushes are then `rejected:
     not_configured`.
     webpush_connect: names of push services that lead to an address of the operator's choice; it may lie inside.
@@ -180,6 +181,7 @@ class RelayConfig:
     public_url: str
     identities: tuple[IdentityKey, ...]
     epochs: Mapping[int, EpochKey]
+    seal_epoch: int = 0
     admission: Admission = Admission.ALLOWLIST
     allowlist: frozenset[str] = frozenset()
     denied: frozenset[str] = frozenset()
@@ -206,6 +208,10 @@ class RelayConfig:
             raise ConfigError("relay.key_file: holds no identity key; `hushpost keys` makes one")
         if not self.epochs:
             raise ConfigError("relay.key_file: holds no epoch key; `hushpost keys` makes one")
+        if self.seal_epoch and self.seal_epoch not in self.epochs:
+            raise ConfigError(
+                f"relay.seal_epoch: the key file has no epoch {self.seal_epoch}; it has {', '.join(map(str, sorted(self.epochs)))}"
+            )
         if self.admission is Admission.PASS and not self.pass_keys:
             raise ConfigError(
                 "relay.pass_keys: admission is by pass, so name at least one key that signs passes"

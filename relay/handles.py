@@ -128,7 +128,7 @@ class HandleIssuer:
         self._clock = clock
         self._random = random
         self._under_way = 0
-        self._epoch = config.epochs[max(config.epochs)]
+        self._epoch = config.epochs[config.seal_epoch or max(config.epochs)]
 
     def issue(self, wanted: HandleRequest) -> tuple[str, int]:
         """The handle, and when it expires in milliseconds."""

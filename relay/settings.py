@@ -107,6 +107,7 @@ class RelaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     it.
     key_file: a key file with one or more identity keys (the first signs answers; all sign the directory) and
     one or more epoch keys (the highest number seals new handles; one taken out revokes its handles).
+    seal_epoch: the number of another epoch that seals new handles, until all machines have the highest; 0 for the highest.
     admission: who may push. allowlist, denied: key ids. pass_keys: b64u of the raw Ed25519 keys that sign
     passes.
     handle_days: how long a handle is valid. handle_delivery: "direct" answers with the handle, "push" sends
@@ -122,6 +123,7 @@ class RelaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     public_url: str
     key_file: str = "relay.keys"
+    seal_epoch: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)] = 0
     admission: Admission = Admission.ALLOWLIST
     allowlist: tuple[str, ...] = ()
     denied: tuple[str, ...] = ()
@@ -157,6 +159,7 @@ def relay_config(
         public_url=settings.public_url,
         identities=tuple(key for key in keys if isinstance(key, IdentityKey)),
         epochs=epochs_by_number(key for key in keys if isinstance(key, EpochKey)),
+        seal_epoch=settings.seal_epoch,
         admission=settings.admission,
         allowlist=frozenset(settings.allowlist),
         denied=frozenset(settings.denied),

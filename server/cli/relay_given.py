@@ -18,7 +18,7 @@ from server.cli.files import load_settings, relay_reader
 from server.cli.keyfiles import KeyFileError
 from server.config import Settings
 
-RELOADED: Final = ("allowlist", "denied", "pass_keys")
+RELOADED: Final = ("allowlist", "denied", "pass_keys", "seal_epoch")
 """The settings that a relay which runs takes over (`relay.app.RELOAD`), beside the epoch keys."""
 
 
@@ -123,6 +123,8 @@ def _changes(old: RelayConfig, new: RelayConfig) -> dict[str, str]:
             shown[name] = f"{len(now)} (+{len(now - before)} -{len(before - now)})"
     if old.epochs != new.epochs and "epochs" not in shown:
         shown["epochs"] = "another key under the same number"
+    if old.seal_epoch != new.seal_epoch:
+        shown["seal_epoch"] = str(new.seal_epoch)
     return shown or {"changed": "nothing"}
 
 
