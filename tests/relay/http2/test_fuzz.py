@@ -178,6 +178,8 @@ class Played:
             path = b"/%d" % index
             back = sum(request.path == path for request in self.given_back)
             assert sum(request.path == path for request in opened) + back + len(results) == 1
+        streams = self.connection._streams
+        assert streams.open.keys() >= {*streams.answers, *streams.outflow._waiting}
         assert len(self.lefts) <= 1
         assert len(self.connection._session._rest) <= 16_384 + 9
 

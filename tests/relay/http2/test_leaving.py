@@ -250,14 +250,24 @@ async def test_a_cancelled_stream_counts_until_the_peer_knows_of_it(connect: Con
     assert peer.accepted == 1
 
 
-async def test_a_cancelled_stream_that_the_peer_ends_makes_room_at_once(connect: Connect, peer: Peer) -> None:
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(rst_stream(1, 8), id="RST_STREAM"),
+        pytest.param(answer(1), id="HEADERS"),
+        pytest.param(frame(HEADERS, END_HEADERS, 1, OK) + frame(DATA, 1, 1, b"late"), id="DATA"),
+    ],
+)
+async def test_a_cancelled_stream_that_the_peer_ends_makes_room_at_once(
+    connect: Connect, peer: Peer, end: bytes
+) -> None:
     client = connect(peer.port, connections=1)
     slow = client.ask(seconds=0.5)
     wire = await peer.greet({STREAMS: 1})
     await wire.request()
     waiting = client.ask()
     assert await slow.end() == Fault.TIMEOUT
-    wire.send(rst_stream(1, 8))
+    wire.send(end)
     wire.send(answer((await wire.request()).stream))
     assert await waiting.status() == 200
 
