@@ -17,6 +17,8 @@ from relay.providers.provider import Verdict
 _GONE_STATUS: Final = 410
 _THROTTLED_STATUS: Final = 429
 _SERVER_FAULT: Final = 500
+_LATEST: Final = 2**53
+"""Milliseconds; no time is beyond, and nobody need store a longer number."""
 
 REASONS: Final[Mapping[str, Verdict]] = MappingProxyType(
     {
@@ -100,4 +102,4 @@ def _read(body: bytes) -> tuple[str, int | None]:
     if not isinstance(document, dict):
         return "", None
     reason, since = document.get("reason"), document.get("timestamp")
-    return reason if isinstance(reason, str) else "", since if type(since) is int and since >= 0 else None
+    return reason if isinstance(reason, str) else "", since if type(since) is int and 0 <= since <= _LATEST else None

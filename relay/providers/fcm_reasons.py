@@ -141,7 +141,7 @@ def _is_about_token(details: Sequence[Mapping[str, Any]]) -> bool:
         for violation in _list(detail.get("fieldViolations"))
         if isinstance(violation, dict)
     ]
-    return all(violation.get("field") in _TOKEN_FIELDS for violation in violations)
+    return all(str(violation.get("field")) in _TOKEN_FIELDS for violation in violations)
 
 
 def _error(body: bytes) -> Mapping[str, Any]:

@@ -84,7 +84,7 @@ def test_what_apns_does_not_explain_goes_by_its_status(
 
 
 def test_a_time_that_is_no_time_is_left_out() -> None:
-    for value in (b'"soon"', b"true", b"-1", b"1.5", b"null"):
+    for value in (b'"soon"', b"true", b"-1", b"1.5", b"null", b"9" * 40):
         assert apns_reasons.verdict(410, b'{"reason":"Unregistered","timestamp":%s}' % value).since is None
     assert apns_reasons.verdict(410, b'{"reason":"Unregistered","timestamp":5}').since == 5
 
@@ -105,6 +105,11 @@ ABOUT_TOKEN = b"""{"error":{"code":400,"status":"INVALID_ARGUMENT","details":[
         (
             400,
             ABOUT_TOKEN % b',{"fieldViolations":[{"field":"message.data"}]}',
+            ("rejected", "bad_provider_request"),
+        ),
+        (
+            400,
+            ABOUT_TOKEN % b',{"fieldViolations":[{"field":[{}]}]}',
             ("rejected", "bad_provider_request"),
         ),
         (400, b'{"error":{"status":"INVALID_ARGUMENT"}}', ("rejected", "bad_provider_request")),
