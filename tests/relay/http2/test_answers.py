@@ -113,12 +113,15 @@ async def test_trailers_end_an_answer(client: Client, peer: Peer) -> None:
     assert (response.status, response.headers, response.body) == (200, (), b"body")
 
 
-async def test_an_answer_before_the_request_is_sent_whole_ends_it(client: Client, peer: Peer) -> None:
+@pytest.mark.parametrize(("head", "status"), [(literal(b":status", b"413"), 413), (OK, 200)])
+async def test_an_answer_before_the_request_is_sent_whole_ends_it(
+    client: Client, peer: Peer, head: bytes, status: int
+) -> None:
     asked = client.ask(body=b"x" * 100)
     wire = await peer.greet({WINDOW: 60})
     await wire.until(DATA)
-    wire.send(answer(1, literal(b":status", b"413")), rst_stream(1, 0))
-    assert await asked.status() == 413
+    wire.send(answer(1, head), rst_stream(1, 0))
+    assert await asked.status() == status
     assert await wire.frame() == Frame(RST_STREAM, 0, 1, number(8))
     await wire.quiet()
 

@@ -2,7 +2,9 @@
 
 import pytest
 
-from relay.http2 import Fault
+from relay.http2 import Fault, Request
+from relay.http2_frames import Broken
+from relay.http2_session import Session
 from tests.relay.http2.peer import (
     ACK,
     CONTINUATION,
@@ -197,6 +199,19 @@ async def test_a_zero_window_update_of_a_stream_costs_that_request_alone(client:
     assert [(one.stream, one.payload) for one in resets] == [(1, number(1)), (3, number(3))]
     wire.send(answer(5))
     assert await right.status() == 200
+
+
+def test_patience_comes_back_with_time_and_with_requests() -> None:
+    session = Session(lambda _: None)
+    session.receive(settings({}) + frame(PING, 0, 0, bytes(8)) * 19_990)
+    for _ in range(3):
+        session.tick(0.0)
+        session.receive(frame(PING, 0, 0, bytes(8)) * 10)
+    session.start(Request(b"/", (), (), b"", lambda _: None, 1.0))
+    session.tick(0.0)
+    session.receive(frame(PING, 0, 0, bytes(8)) * 20)
+    with pytest.raises(Broken):
+        session.receive(frame(PING, 0, 0, bytes(8)) * 20)
 
 
 async def test_frames_may_come_in_pieces_of_any_size(client: Client, peer: Peer) -> None:

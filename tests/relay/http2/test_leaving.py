@@ -288,6 +288,27 @@ async def test_a_connection_whose_numbers_have_run_out_is_left(client: Client, p
     await wire.ended()
 
 
+async def test_a_peer_that_sends_every_connection_away_does_not_collect_them(
+    connect: Connect, peer: Peer
+) -> None:
+    client = connect(peer.port, connections=1)
+    held, wires = [], []
+    for _ in range(2):
+        held.append(client.ask())
+        wires.append(await peer.greet())
+        await wires[-1].request()
+        wires[-1].send(goaway(LARGEST))
+        await until(lambda: client.pool.connections == 0)
+    waiting = client.ask()
+    await client.ask(seconds=0.3).end()  # many ticks later
+    assert peer.accepted == 2
+    wires[0].send(answer(1))
+    third = await peer.greet()
+    third.send(answer((await third.request()).stream))
+    wires[1].send(answer(1))
+    assert [await one.status() for one in (*held, waiting)] == [200] * 3
+
+
 async def test_closing_says_goodbye_and_ends_everything(connect: Connect, peer: Peer) -> None:
     client = connect(peer.port)
     asked = [client.ask() for _ in range(3)]

@@ -115,6 +115,22 @@ async def test_an_idle_connection_is_kept_by_pings(connect: Connect, peer: Peer)
     assert client.pool.connections == 1
 
 
+async def test_silence_is_counted_only_while_an_answer_is_due(connect: Connect, peer: Peer) -> None:
+    client = connect(peer.port, timing=replace(QUICK, silence=0.5))
+    first = client.ask()
+    wire = await peer.greet()
+    wire.send(answer((await wire.request()).stream))
+    await first.end()
+    rested = now() + 0.6
+    await until(lambda: now() > rested)
+    client.ask()
+    await wire.request()
+    ticked = now() + 0.1
+    await until(lambda: now() > ticked)
+    await wire.quiet()  # no PING yet
+    assert (await wire.frame()).kind == PING
+
+
 async def test_an_idle_connection_that_answers_no_ping_is_left(connect: Connect, peer: Peer) -> None:
     client = connect(peer.port, timing=replace(QUICK, keepalive=0.05, patience=0.1))
     client.ask()

@@ -261,3 +261,12 @@ def test_no_body_goes_on_while_the_peer_does_not_read() -> None:
     session.receive(settings({WINDOW: 65_535}))
     assert session.take_out(held=True) == frame(SETTINGS, ACK, 0)
     assert len(session.take_out(held=False)) == 3 * (9 + 90)
+
+
+def test_padding_is_given_back_with_what_it_pads() -> None:
+    session = begun(65_535, 100, b"")
+    padded = frame(DATA, PADDED, 0, b"\xff" + b"x" + bytes(255))
+    for stream in range(1, 201, 2):
+        session.receive(frame(HEADERS, END_HEADERS, stream, OK))
+        session.receive((padded[:5] + number(stream) + padded[9:]) * 31)
+    assert window_update(0, 100 * 31 * 257) in session.take_out(held=False)
