@@ -1,7 +1,11 @@
-"""What is answered to bytes that are no HTTP request: that they are none, and not a byte of them.
+"""What becomes of bytes that are no HTTP request, and of a head that does not end.
 
+What is no HTTP is answered with that it is none, and not a byte of it.
 The library would quote the line that it could not read, which may hold a token in its clear form or half an envelope, to whoever
 is behind the connection. No application is asked: it never sees such a request.
+
+Of a head the library keeps up to 128 fields of 8 KiB, a MiB for each connection of anybody's. Nobody needs so much: where that
+much has come and no request yet, the connection is closed.
 """
 
 from http import HTTPStatus
@@ -12,6 +16,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 _PROBLEM = "application/problem+json"
+_LARGEST_HEAD = 32_768
 
 
 class NoQuotes(web.AppRunner):
@@ -34,7 +39,18 @@ class _Server(web.Server):
 
 
 class _Connection(RequestHandler):
-    __slots__ = ()
+    __slots__ = ("_head",)
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._head = 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        no_request_yet = self._waiter is not None and not self._waiter.done()
+        self._head = self._head + len(data) if no_request_yet else 0
+        if self._head > _LARGEST_HEAD:
+            self.force_close()
 
     def handle_error(self, *arguments: Any, **named: Any) -> web.StreamResponse:
         """Log as the library does, and answer with its status alone."""
