@@ -102,4 +102,5 @@ def _read(body: bytes) -> tuple[str, int | None]:
     if not isinstance(document, dict):
         return "", None
     reason, since = document.get("reason"), document.get("timestamp")
-    return reason if isinstance(reason, str) else "", since if type(since) is int and 0 <= since <= _LATEST else None
+    known = type(since) is int and 0 <= since <= _LATEST
+    return reason if isinstance(reason, str) else "", since if known else None
