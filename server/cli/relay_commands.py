@@ -29,7 +29,7 @@ WorkersOption = Annotated[
 def relay(context: typer.Context, config: ConfigOption = None, workers: WorkersOption = 1) -> None:
     """Run the relay: it passes ciphertext on to Apple, Google and Web Push services, and keeps nothing.
 
-    SIGHUP reads who may push, the limits and the epoch keys anew, without dropping a request.
+    SIGHUP reads who may push and the epoch keys anew, without dropping a request.
     """
     if context.invoked_subcommand is None:
         _become(workers, config)
