@@ -208,9 +208,10 @@ class Pool:
                 finish(request, fault)
 
     def _tick(self) -> None:
-        self._timer = None
         loop = asyncio.get_running_loop()
         now = loop.time()
+        # At once, so that who submits from within does not set another beside it.
+        self._timer = loop.call_later(self._timing.tick, self._tick)
         for connection in (*self._usable, *self._leaving):
             connection.tick(now)
         late = self._queue.overdue(now)
@@ -221,8 +222,9 @@ class Pool:
         if self.waiting:
             self._pump()
             self._widen(now)
-        if not self._closed and (self._usable or self._leaving or self._dialling or self.waiting):
-            self._timer = loop.call_later(self._timing.tick, self._tick)
+        if not (self._usable or self._leaving or self._dialling or self.waiting):
+            self._timer.cancel()
+            self._timer = None
 
     # How connections come to be.
 

@@ -3,7 +3,8 @@
 import asyncio
 from dataclasses import replace
 
-from relay.http2 import Fault
+from relay.http2 import Fault, Request
+from relay.http2_pool import Fifo
 from tests.relay.http2.conftest import Connect
 from tests.relay.http2.peer import (
     ACK,
@@ -220,3 +221,32 @@ async def test_a_connection_that_brings_one_answer_after_another_is_kept(
         wire.send(answer(request.stream))
         assert await one.status() == 200
     assert client.pool.connections == 1
+
+
+class Counted(Fifo):
+    """A queue that counts how often it is asked for what is late: once a tick."""
+
+    asked = 0
+
+    def overdue(self, now: float) -> list[Request]:
+        self.asked += 1
+        return super().overdue(now)
+
+
+async def test_requests_that_are_submitted_when_others_time_out_make_no_ticks(
+    connect: Connect, peer: Peer
+) -> None:
+    queue = Counted()
+    client = connect(peer.port, queue=queue)
+
+    def again() -> None:
+        if len(client.asked) < 20:
+            client.ask(seconds=0.02).then = again
+
+    again()
+    await peer.greet()
+    await until(lambda: len(client.asked) == 20)
+    await client.asked[-1].end()
+    before, end = queue.asked, now() + 0.5
+    await until(lambda: now() >= end)
+    assert queue.asked - before <= 50
