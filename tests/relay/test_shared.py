@@ -10,7 +10,12 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
+from relay.config import LimitSettings
+from relay.counts import Counts
+from relay.limits import Limits
+from relay.nonces import Nonces
 from relay.shared import ANSWER_SECONDS, Shared
+from relay.wire import MAX_PUSHES
 from tests.harness.redis import RedisServer, running_redis
 
 ADD = "return redis.call('INCRBY', KEYS[1], ARGV[1])"
@@ -68,6 +73,17 @@ async def test_what_is_asked_at_the_same_time_is_answered_each_for_itself(redis_
         assert len(connections) == 2  # ours, and the one that looks
         assert asker.shown == [1]
         assert asker.said == []
+
+
+async def test_many_full_batches_at_once_do_not_make_it_seem_dead(redis_server: RedisServer) -> None:
+    async with asking(redis_server.url) as asker:
+        limits = Limits(LimitSettings(server=1_000_000), is_open=False, alone=lambda: 1)
+        counts = Counts(limits, Nonces(capacity=1, started=0), asker.shared)
+        tokens = [limits.token_rule("server", str(number)) for number in range(MAX_PUSHES)]
+        rules = limits.rules("server", None, b"").every
+        await asyncio.gather(*(counts.take(rules, tokens, 0) for _ in range(100)))
+        assert asker.said == []
+        assert rules[0].remaining(0) == 1_000_000 - 100 * MAX_PUSHES
 
 
 async def test_names_tell_nothing_and_differ_by_kind_and_secret(redis_server: RedisServer) -> None:
