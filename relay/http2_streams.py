@@ -90,9 +90,8 @@ class Streams:
             self.give_up(stream, Code.CANCEL, Fault.TIMEOUT)
 
     def end(self, fault: Fault) -> None:
-        opened = list(self.open.values())
-        self.open.clear()
-        for request in opened:
+        # All are taken out before the first is told: who is told may ask how many are under way.
+        for request in [self._forget(stream) for stream in tuple(self.open)]:
             finish(request, fault)
 
     def _reset(self, stream: int, code: Code) -> None:
