@@ -309,6 +309,16 @@ async def test_a_peer_that_sends_every_connection_away_does_not_collect_them(
     assert [await one.status() for one in (*held, waiting)] == [200] * 3
 
 
+async def test_a_connection_that_is_sent_away_as_it_begins_is_never_used(client: Client, peer: Peer) -> None:
+    asked = client.ask()
+    wire = await peer.accept()
+    await wire.preface()
+    wire.send(settings({}) + goaway(0))
+    assert await asked.end() == Fault.GOAWAY
+    assert client.watched.up == client.pool.connections == 0
+    await wire.ended()
+
+
 async def test_closing_says_goodbye_and_ends_everything(connect: Connect, peer: Peer) -> None:
     client = connect(peer.port)
     asked = [client.ask() for _ in range(3)]
