@@ -86,6 +86,7 @@ class Pool:
         self._dialling: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._pumping = False
+        self._full = False
         self._closed = False
         self._emptied: asyncio.Future[None] | None = None
 
@@ -178,7 +179,9 @@ class Pool:
         free = self._most_in_flight - self.in_flight
         for connection in tuple(self._usable):
             free -= self._fill(connection, free, now)
-        if not self._usable and self.waiting:
+        if not self.waiting:
+            self._full = False
+        elif not self._usable:
             self._dial_or_refuse(now)
 
     def _fill(self, connection: Connection, free: int, now: float) -> int:
@@ -235,9 +238,14 @@ class Pool:
             self._end_waiting(self._refusal)
 
     def _widen(self, now: float) -> None:
-        """Dial one more where all are full; asked once a tick, since an answer may free a stream at any moment."""
+        """Dial one more where something has waited for a whole tick, and all are full.
+
+        A large batch fills a window for a moment again and again.
+        """
+        waited, self._full = self._full, self.waiting > 0
         if (
-            self.waiting
+            waited
+            and self._full
             and 0 < len(self._usable) < self._most_connections
             and self.in_flight < self._most_in_flight
             and not any(connection.has_room() for connection in self._usable)

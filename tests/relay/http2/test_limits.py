@@ -1,9 +1,11 @@
 """How much is under way: the peer's limit of streams, ours over all connections, and when another is dialled."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.relay.http2.conftest import Connect
-from tests.relay.http2.peer import STREAMS, Client, Peer, answer, settings
+from tests.relay.http2.peer import QUICK, STREAMS, Client, Peer, answer, settings
 
 
 async def test_no_more_streams_are_open_than_the_peer_allows(connect: Connect, peer: Peer) -> None:
@@ -108,3 +110,24 @@ async def test_full_connections_are_joined_by_others_up_to_a_number(
         wires[0].send(answer(seen.stream))
         assert seen.stream == 3 + 2 * number
     assert [await one.status() for one in asked] == [200] * 5
+
+
+async def test_what_waits_for_less_than_a_tick_is_no_reason_for_another_connection(
+    connect: Connect, peer: Peer
+) -> None:
+    client = connect(peer.port, timing=replace(QUICK, tick=60))  # whose ticks come from here
+    asked = [client.ask() for _ in range(3)]
+    wire = await peer.greet({STREAMS: 2})
+    await wire.request()
+    await wire.request()
+    client.pool._tick()
+    wire.send(answer(1))
+    await wire.request()  # now nothing waits
+    asked.append(client.ask())
+    client.pool._tick()
+    assert client.pool._dialling is None
+    client.pool._tick()
+    other = await peer.greet()
+    other.send(answer((await other.request()).stream))
+    wire.send(answer(3), answer(5))
+    assert [await one.status() for one in asked] == [200] * 4
