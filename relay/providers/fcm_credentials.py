@@ -9,6 +9,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
@@ -40,6 +41,8 @@ REQUEST_SECONDS: Final = 5.0
 RENEWAL_SECONDS: Final = 6.0
 """For all of it, so that a push that waited has time left to be sent; google-auth tries some answers three times."""
 _USUAL_LIFETIME: Final = 3_600
+# A name server that says nothing holds a thread longer than anybody waits: metrics and readiness have the loop's own.
+_THREADS: Final = ThreadPoolExecutor(16, thread_name_prefix="access-tokens")
 
 Then: TypeAlias = Callable[[bytes | Verdict], None]
 """Takes the value of `authorization`, or what becomes of the push without one."""
@@ -135,7 +138,9 @@ class AccessToken:
         self._date = None
         try:
             async with asyncio.timeout(RENEWAL_SECONDS):
-                await asyncio.to_thread(self._account.refresh, self._exchange)
+                await asyncio.get_running_loop().run_in_executor(
+                    _THREADS, self._account.refresh, self._exchange
+                )
             return self._take(asked_at)
         except TimeoutError:
             found = FAULTS[Fault.TIMEOUT]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -212,3 +213,19 @@ async def test_who_waits_for_a_token_when_the_provider_closes_is_answered(
 
 def test_a_project_shows_no_secret(providers: Providers) -> None:
     assert "PRIVATE" not in repr(fcm_project(providers))
+
+
+async def test_a_silent_google_takes_no_thread_from_others(
+    providers: Providers, clock: SettableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.providers.fcm_credentials.RENEWAL_SECONDS", 0.05)
+    monkeypatch.setattr("relay.providers.fcm_credentials.REQUEST_SECONDS", 3)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    providers.script("google", kind="hang")
+    async with fcm(providers, lambda: clock() / 1000) as provider:
+        for _ in range(3):
+            [verdict] = await send(provider, delivery(providers.token("fcm")))
+            assert verdict.reason == "timeout"
+            clock.advance(6_000)
+        async with asyncio.timeout(1):
+            await asyncio.to_thread(int)
