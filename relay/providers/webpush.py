@@ -132,7 +132,7 @@ class WebPushProvider:
             return CONNECTION_LOST
         body, headers = self._write(delivery, delivery.subscription, host)
         request = session.post(
-            URL(delivery.subscription.endpoint, encoded=True),
+            _url(delivery.subscription.endpoint, host),
             data=body,
             headers=headers,
             allow_redirects=False,
@@ -231,6 +231,12 @@ def _body(delivery: Delivery) -> bytes | None:
         return None
     envelope = delivery.data.get("hp")
     return msgspec.json.encode(delivery.data) if envelope is None else unb64u(envelope)
+
+
+def _url(endpoint: str, host: str) -> URL:
+    # Connections are kept by the name as it is spelt, and strangers spell it.
+    scheme = "https://"
+    return URL(scheme + host + endpoint[len(scheme) + len(host) :], encoded=True)
 
 
 def _fault(error: Exception) -> Verdict:

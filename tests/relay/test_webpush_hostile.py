@@ -252,6 +252,15 @@ async def test_a_connection_is_kept_where_pushes_were_accepted(opened: Any, peer
     assert peer.connections == 4
 
 
+async def test_a_name_has_one_connection_however_it_is_spelt(opened: Any, peer: Peer) -> None:
+    """There are more spellings than connections that a process may have."""
+    provider = await opened(Said(), **at(peer))
+    peer.answers = iter([CREATED] * 4)
+    for spelt in (NAMED, NAMED, NAMED.upper(), NAMED.capitalize()):
+        assert (await sent(provider, f"https://{spelt}/x")).status == "accepted"
+    assert peer.connections == 2  # the first is not kept
+
+
 async def test_a_path_is_sent_as_it_was_given(opened: Any, peer: Peer) -> None:
     provider = await opened(Said(), **at(peer))
     peer.answers = iter([CREATED])
