@@ -8,7 +8,7 @@ import structlog
 
 from relay.errors import origin
 from relay.fair import FairQueue
-from relay.http2 import Fault, Request, Response
+from relay.http2 import Fault, Request, Response, finish
 
 
 class Failed(Exception):
@@ -31,7 +31,7 @@ class Exchanges:
 
     def submit(self, request: Request) -> None:
         if self._closed:
-            request.done(Fault.CLOSED)
+            finish(request, Fault.CLOSED)
             return
         self._queue.put(request)
         if len(self._tasks) < self._in_flight:
@@ -56,7 +56,7 @@ class Exchanges:
             structlog.get_logger("relay").error("send_failed", error=origin(error))
             answer = Fault.PROTOCOL
         finally:
-            request.done(answer)
+            finish(request, answer)
 
     async def close(self) -> None:
         self._closed = True
@@ -64,4 +64,4 @@ class Exchanges:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         while (request := self._queue.pop()) is not None:
-            request.done(Fault.CLOSED)
+            finish(request, Fault.CLOSED)
