@@ -3,7 +3,7 @@
 This process's own `Nonces` and `Limits` are always filled. While Redis answers, it decides, in one round trip for the nonce
 (which also tells what the caller's limits have left) and one for a batch; what it says is noted here, so that `RateLimit`
 fields and refusals are true for all processes, and that little is lost when it goes. While it is away, each process
-counts by itself: of every limit it has its part, and a replay is refused by the process that was asked before. In Redis a
+counts by itself: it has its part of what was left, and a replay is refused by the process that was asked before. In Redis a
 window begins with the first that it counts, as here, and its keys go with it.
 
 Not shared: the count of unsigned requests, which protects one process's own time, and the record of bad tokens.

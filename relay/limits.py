@@ -29,7 +29,7 @@ _Value = TypeVar("_Value")
 
 
 class Window:
-    """How often each key was taken in its current minute."""
+    """How often each key was taken in its current minute: in all, until when, and how many of those by all processes together."""
 
     __slots__ = ("_capacity", "_keys", "limit", "name")
 
@@ -39,11 +39,13 @@ class Window:
         self._capacity = capacity
         self._keys: OrderedDict[bytes, list[float]] = OrderedDict()
 
-    def remaining(self, key: bytes, now: float, limit: int) -> int:
+    def remaining(self, key: bytes, now: float, limit: int, parts: int = 1) -> int:
+        """What is left here where so many processes count by themselves: each has its part of what all together have left."""
         entry = self._keys.get(key)
         if entry is None or _is_over(entry[1], now):
-            return limit
-        return max(0, limit - int(entry[0]))
+            return limit // parts
+        count, _, together = entry
+        return max(0, int((limit - together) // parts - (count - together)))
 
     def resets_at(self, key: bytes, now: float) -> float:
         entry = self._keys.get(key)
@@ -58,7 +60,7 @@ class Window:
             del self._keys[key]
         while self._keys and (len(self._keys) >= self._capacity or self._oldest_is_over(now)):
             self._keys.popitem(last=False)
-        self._keys[key] = [count, now + WINDOW_SECONDS]
+        self._keys[key] = [count, now + WINDOW_SECONDS, 0]
 
     def note(self, key: bytes, count: int, ends: float, now: float) -> None:
         """What all processes together have counted by now, where that is more than is known here."""
@@ -66,7 +68,7 @@ class Window:
             return
         self._keys.pop(key, None)
         self.take(key, now)
-        self._keys[key] = [count, ends]
+        self._keys[key] = [count, ends, count]
 
     def _oldest_is_over(self, now: float) -> bool:
         # All windows are equally long, so that the order of insertion is the order in which they end.
@@ -83,14 +85,19 @@ def _is_over(ends: float, now: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A window seen by one caller: whose count, and how much of it."""
+    """A window seen by one caller: whose count, how much of it, and in how many parts."""
 
     window: Window
     key: bytes
-    limit: int
+    whole: int
+    parts: int
+
+    @property
+    def limit(self) -> int:
+        return self.whole // self.parts
 
     def remaining(self, now: float) -> int:
-        return self.window.remaining(self.key, now, self.limit)
+        return self.window.remaining(self.key, now, self.whole, self.parts)
 
     def resets_at(self, now: float) -> float:
         return self.window.resets_at(self.key, now)
@@ -177,7 +184,8 @@ class Limits:
         return max(1, limit * self._normal_percent // 100)
 
     def _rule(self, window: Window, key: bytes, limit: int | None = None) -> Rule:
-        return Rule(window, key, max(1, (limit or window.limit) // self._alone()))
+        parts = self._alone()
+        return Rule(window, key, max(parts, limit or window.limit), parts)
 
     def rules(self, server: str, quota: int | None, address: bytes) -> Rules:
         """What the pushes of this caller are counted against, besides their tokens and projects."""

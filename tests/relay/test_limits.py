@@ -97,6 +97,24 @@ def test_processes_that_count_by_themselves_have_their_parts() -> None:
     assert every.token_rule("server", "token").limit == 1
 
 
+def test_processes_that_cannot_count_together_any_more_share_what_was_left() -> None:
+    """A busy server that had used more than one's part by then is not refused by all of them."""
+    alone = [1]
+    every = Limits(LimitSettings(server=100), is_open=False, alone=lambda: alone[0])
+    [together] = every.rules("server", None, b"").every
+    together.window.note(together.key, 40, 50, 0)
+    assert together.remaining(1) == 60
+    alone[0] = 4
+    [apart] = every.rules("server", None, b"").every
+    assert (apart.limit, apart.remaining(1)) == (25, 15)
+    apart.window.take(apart.key, 1, 15)
+    assert apart.remaining(1) == 0
+    assert apart.remaining(50) == 25
+    alone[0] = 1
+    [again] = every.rules("server", None, b"").every
+    assert again.remaining(1) == 45
+
+
 def test_the_fields_follow_the_draft() -> None:
     fields = headers(limits(is_open=True).rules("server", 7, b"address").shown, 0)
     assert fields == {
