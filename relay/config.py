@@ -84,7 +84,8 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     handles: handle requests of one address.
     bad_token_wait: seconds that a server waits after more than half of its last 100 tokens were bad.
     in_flight: pushes that one app's provider holds at any moment; others wait for their turn. body_bytes: of request bodies
-    in memory at once, from arrival to answer; one server may have a quarter of it.
+    in memory at once, from arrival to answer; one server (where anybody is admitted, one address) may have a quarter
+    of it.
     nonces: replay entries kept; a full store answers 503.
     known_servers, known_tokens, known_addresses: counters kept; the oldest is forgotten first.
     """
