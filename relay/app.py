@@ -130,6 +130,7 @@ def build_relay(
         verifier.gate = Gate(taken)
         forwarder.epochs = taken.epochs
         routes.issuer = issuer(taken)
+        log.info("reloaded")  # by each process; what has changed says who has read it
 
     app[RELOAD] = reload
     app[DRAIN] = verifier.drain
