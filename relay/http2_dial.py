@@ -16,9 +16,12 @@ _NEXT_ADDRESS: Final = 0.25
 
 
 async def dial(
-    owner: Owner, host: str, port: int, context: ssl.SSLContext, timing: Timing
+    owner: Owner, host: str, port: int, context: ssl.SSLContext, timing: Timing, failures: int = 0
 ) -> Connection | Fault:
-    """Give a connection that takes requests, or say what stands in the way. Takes `timing.dial` at most."""
+    """Give a connection that takes requests, or say what stands in the way. Takes `timing.dial` at most.
+
+    After each of `failures` in a row another of the host's addresses comes first: one may take connections and go no further.
+    """
     loop = asyncio.get_running_loop()
     connection = Connection(owner, timing)
     fault: Fault | None = Fault.DNS
@@ -26,6 +29,8 @@ async def dial(
         async with asyncio.timeout(timing.dial):
             addresses = await loop.getaddrinfo(host, port, type=SOCK_STREAM)
             fault = Fault.CONNECT
+            first = failures % len(addresses)
+            addresses = addresses[first:] + addresses[:first]
             sock = await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS)
             fault = Fault.TLS
             await loop.create_connection(
@@ -51,18 +56,18 @@ class Backoff:
     def __init__(self, timing: Timing, random: Callable[[], float]) -> None:
         self._timing = timing
         self._random = random
-        self._failures = 0
+        self.failures = 0
         self._until = float("-inf")
 
     def is_over(self, now: float) -> bool:
         return now >= self._until
 
     def succeeded(self) -> None:
-        self._failures = 0
+        self.failures = 0
         self._until = float("-inf")
 
     def failed(self, now: float) -> None:
         longest = self._timing.longest_backoff
-        wait = min(longest, self._timing.first_backoff * 2 ** min(self._failures, 30))
-        self._failures += 1
+        wait = min(longest, self._timing.first_backoff * 2 ** min(self.failures, 30))
+        self.failures += 1
         self._until = now + wait * (0.5 + self._random() / 2)

@@ -261,7 +261,8 @@ class Pool:
 
     async def _dial(self) -> None:
         try:
-            result = await dial(self, self._host, self._port, self._context, self._timing)
+            failures = self._backoff.failures
+            result = await dial(self, self._host, self._port, self._context, self._timing, failures)
         finally:
             self._dialling = None
         if isinstance(result, Connection) and not result.has_left:

@@ -5,6 +5,7 @@ import ssl
 from contextlib import closing
 from dataclasses import replace
 from socket import socket
+from typing import Any
 
 import pytest
 
@@ -105,6 +106,34 @@ async def test_a_peer_that_does_not_choose_http2_is_a_fault_of_protocol(
     assert await client.ask().end() == Fault.PROTOCOL
     await (await peer.accept()).ended()
     await peer.stop()
+
+
+async def test_an_address_that_takes_connections_and_goes_no_further_is_not_the_only_one_tried(
+    connect: Connect, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(socket()) as silent:
+        silent.bind(("127.0.0.2", peer.port))
+        silent.listen()
+        loop = asyncio.get_running_loop()
+        system = loop.getaddrinfo
+
+        async def resolve(host: str, port: int, **values: Any) -> list[Any]:
+            addresses = ("127.0.0.2", "127.0.0.1") if host == "localhost" else (host,)
+            return [one for address in addresses for one in await system(address, port, **values)]
+
+        monkeypatch.setattr(loop, "getaddrinfo", resolve)
+        client = connect(peer.port, host="localhost", timing=replace(QUICK, dial=0.5))
+
+        async def serve() -> None:
+            wire = await peer.greet()
+            wire.send(answer((await wire.request()).stream))
+
+        serving = asyncio.create_task(serve())
+        async with asyncio.timeout(10):
+            while (result := await client.ask().end()) == Fault.TLS:
+                pass
+        assert isinstance(result, Response)
+        await serving
 
 
 async def test_one_failed_dial_speaks_for_all_that_wait(client: Client, peer: Peer) -> None:
