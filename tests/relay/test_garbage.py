@@ -199,8 +199,8 @@ def test_a_key_repeated_in_another_spelling_is_found() -> None:
         decode_pushes(b'{"pushes":[],"pu\\u0073hes":[]}')
 
 
-@pytest.mark.parametrize("item", [b"1", b"{}", b'{"id":"x"}', b'"a","b":"c"'])
-@pytest.mark.parametrize("ends", [(b"", b""), (b'{"more":[', b"]}"), (b'{"more":{"a":', b"}}")])
+@pytest.mark.parametrize("item", [b"1", b"{}", b'{"id":"x"}', b"[[]]"])
+@pytest.mark.parametrize("ends", [(b"", b""), (b'{"more":[', b"]}")])
 def test_values_without_end_are_refused_before_they_are_read(item: bytes, ends: tuple[bytes, bytes]) -> None:
     """As many as a request can hold, one beside the other or within one push: they would be a hundred MiB, for half a second."""
     items = b",".join([item] * (MAX_BYTES // (len(item) + 2)))
@@ -211,6 +211,12 @@ def test_values_without_end_are_refused_before_they_are_read(item: bytes, ends: 
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < len(body)
+
+
+def test_values_without_end_that_are_no_json_are_said_to_be_none() -> None:
+    for end in (b"", b"]", b"]}}", b"NaN]}"):
+        with pytest.raises(Problem, match="bad_json"):
+            decode_pushes(b'{"pushes":[' + b"{}," * 100_000 + b"{}" + end)
 
 
 def test_a_full_batch_is_read_however_it_is_spelt() -> None:
