@@ -21,6 +21,8 @@ from relay.http2_connection import TIMING, Connection, Timing
 from relay.http2_dial import Backoff, dial
 
 ATTEMPTS: Final = 3
+LONG: Final = 1.0
+"""Seconds until the next dial for which nobody is kept waiting, when connections come to be and bring no answer."""
 
 
 class Watch(Protocol):
@@ -154,7 +156,10 @@ class Pool:
         if connection.served:
             self._backoff.succeeded()
         else:
-            self._backoff.failed(asyncio.get_running_loop().time())
+            now = asyncio.get_running_loop().time()
+            self._backoff.failed(now)
+            if not self._backoff.is_over(now + LONG):
+                self._refusal = fault
         self._tell_lost(fault)
 
     def closed(self, connection: Connection) -> None:

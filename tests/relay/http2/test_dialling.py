@@ -199,6 +199,17 @@ async def test_a_peer_that_hangs_up_on_every_connection_is_dialled_with_pauses(
     assert asyncio.get_running_loop().time() - start >= 0.35
 
 
+async def test_while_nothing_is_dialled_for_long_nobody_waits_for_it(connect: Connect, peer: Peer) -> None:
+    client = connect(peer.port, timing=replace(QUICK, first_backoff=60, longest_backoff=60))
+    asked = client.ask()
+    wire = await peer.greet()
+    await wire.request()
+    wire.abort()
+    assert await asked.end() == Fault.CONNECTION_LOST
+    assert await client.ask(seconds=5).end() == Fault.CONNECTION_LOST
+    assert peer.accepted == 1
+
+
 async def test_a_failed_dial_does_not_hurt_the_connections_that_there_are(
     connect: Connect, authority: Authority
 ) -> None:
