@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
         self._heard_at = self._idle_at = self._asked_at = self._answered_at = self._loop.time()
         self._paused = False
         self._ended = False
-        self.has_left = False
+        self.has_left = self.is_doubted = False
         self.greeted: asyncio.Future[Fault | None] = self._loop.create_future()
         self.has_room = self._session.has_room
 
@@ -101,12 +101,12 @@ class Connection(asyncio.Protocol):
         while data := self._session.take_out(held=self._paused):
             self._transport.write(data)  # which may call `pause_writing`
 
-    def tick(self, now: float) -> None:
-        """Do what time asks for: deadlines, PINGs, going when all has ended."""
+    def tick(self, now: float, *, worried: bool = False) -> None:
+        """Do what time asks for: deadlines, PINGs, going when all has ended. `worried`: another one is in doubt."""
         if self._ended:
             return
         self._session.tick(now)
-        self._look_after(now)
+        self._look_after(now, worried=worried)
         self._go_when_done()
         self.flush()
 
@@ -171,7 +171,7 @@ class Connection(asyncio.Protocol):
 
     # How it is looked after, and how it ends.
 
-    def _look_after(self, now: float) -> None:
+    def _look_after(self, now: float, *, worried: bool) -> None:
         """Ask a silent peer whether it is there, and one that was sent resets whether it knows of them; leave a barren one."""
         timing, session, busy = self._timing, self._session, bool(self._streams.open)
         if not busy:
@@ -179,7 +179,8 @@ class Connection(asyncio.Protocol):
         if not busy or self._answers != self._streams.served:
             self._answered_at, self._answers = now, self._streams.served
         unanswered = now - max(self._asked_at, self._heard_at) if session.asked else 0
-        session.halt(halted=unanswered > timing.doubt or self._paused or self.has_left)
+        self.is_doubted = unanswered > timing.doubt
+        session.halt(halted=self.is_doubted or self._paused or self.has_left)
         if unanswered > timing.patience or self._backlog() > _LARGEST_BACKLOG:
             self._end(Fault.CONNECTION_LOST)
             return
@@ -187,6 +188,8 @@ class Connection(asyncio.Protocol):
             self._leave(Fault.TIMEOUT)
         silent = now - (max(self._heard_at, self._idle_at) if busy else self._heard_at)
         due = self._streams.resets or silent > (timing.silence if busy else timing.keepalive)
+        # What one has died of, a NAT that forgot or a machine that slept, the others may have died of too.
+        due = due or (worried and now - self._heard_at > timing.doubt)
         if due and not session.asked:
             self._asked_at = now
             session.ask()

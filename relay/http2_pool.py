@@ -220,8 +220,9 @@ class Pool:
         now = loop.time()
         # At once, so that who submits from within does not set another beside it.
         self._timer = loop.call_later(self._timing.tick, self._tick)
+        worried = any(connection.is_doubted for connection in self._usable)
         for connection in (*self._usable, *self._leaving):
-            connection.tick(now)
+            connection.tick(now, worried=worried)
         late = self._queue.overdue(now)
         late += [request for request in self._again if request.deadline <= now]
         self._again = deque(request for request in self._again if request.deadline > now)

@@ -158,6 +158,24 @@ async def test_a_silent_connection_gets_no_new_requests_and_is_left_in_the_end(
     await dead.ended()
 
 
+async def test_when_one_connection_is_in_doubt_the_others_are_asked_too(connect: Connect, peer: Peer) -> None:
+    client = connect(peer.port, connections=3, timing=replace(QUICK, silence=0.2, doubt=0.1, patience=5))
+    asked = [client.ask() for _ in range(2)]
+    wires = [await peer.greet({STREAMS: 1}), await peer.greet({STREAMS: 1})]
+    for wire, one in zip(wires, asked, strict=True):
+        wire.send(answer((await wire.request()).stream))
+        assert await one.status() == 200
+    client.ask(path=b"/lost")
+    assert (await wires[0].request()).path == b"/lost"
+    await wires[0].until(PING)
+    assert (await wires[1].frame()).kind == PING  # though nothing is due from it
+    await until(lambda: not any(connection.has_room() for connection in client.pool._usable))
+    saved = client.ask()
+    third = await peer.greet()
+    third.send(answer((await third.request()).stream))
+    assert await saved.status() == 200
+
+
 async def test_a_connection_that_was_doubted_is_used_again_when_it_answers(
     connect: Connect, peer: Peer
 ) -> None:
