@@ -25,7 +25,7 @@ BAD_TOKENS: Final = frozenset({"unregistered", "token_expired", "bad_device_toke
 """Reasons that say the token is no good: they count towards a server's bad tokens."""
 
 REFUSED_CREDENTIALS: Final = frozenset(
-    {"credentials_refused", "credentials_unusable", "provider_token_expired"}
+    {"access_token_refused", "credentials_refused", "credentials_unusable", "provider_token_expired"}
 )
 """Reasons that say ours are no good: the relay is then not ready."""
 

@@ -4,7 +4,7 @@ import os
 import resource
 import signal
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -35,6 +35,9 @@ def relay(context: typer.Context, config: ConfigOption = None, workers: WorkersO
         _become(workers, config)
 
 
+_FILES: Final = 65_536
+
+
 def _become(workers: int, config: str | None) -> NoReturn:
     """Make room: what the commands have loaded is three quarters of what a relay's process needs.
 
@@ -44,6 +47,10 @@ def _become(workers: int, config: str | None) -> NoReturn:
         signal.SIGHUP, signal.SIG_IGN
     )  # one that comes before the relay can answer it does not end it
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would have keys and tokens in it
+    soft, hard = resource.getrlimit(
+        resource.RLIMIT_NOFILE
+    )  # the usual 1,024 is less than many servers and apps need
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, _FILES)), hard))
     os.environ |= {**_ALLOCATOR, **os.environ}
     arguments = [str(workers), *([] if config is None else [config])]
     os.execv(  # noqa: S606 - our own interpreter and module

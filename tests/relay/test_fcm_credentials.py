@@ -113,9 +113,14 @@ async def test_a_token_that_fcm_refuses_is_replaced_but_not_in_a_storm(
         verdicts = await send(provider, *(delivery(token, number) for number in range(10)))
         assert {(one.status, one.reason) for one in verdicts} == {("retry", "access_token_refused")}
     assert fetched(providers) == 1
+    assert provider.trouble == "access_token_refused"
     clock.advance(6_000)
     await send(provider, delivery(token))
     assert fetched(providers) == 2
+    providers.clear()
+    clock.advance(6_000)
+    await send(provider, delivery(token))
+    assert provider.trouble is None
 
 
 async def test_google_being_down_is_a_retry(provider: FcmProvider, providers: Providers) -> None:
