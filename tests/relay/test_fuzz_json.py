@@ -104,12 +104,9 @@ def _is_push(item: Any) -> bool:
         return False
     texts = all(isinstance(item[name], str) for name in TEXTS if name in item)
     words = all(item[name] in allowed for name, allowed in WORDS.items() if isinstance(item[name], str))
-    return texts and words and all(isinstance(item[name], str) for name in WORDS) and _whole(item["ttl"])
-
-
-def _whole(value: Any) -> bool:
-    """A whole number however it is written: JSON knows no other difference (RFC 8259, section 6)."""
-    return type(value) is int or (type(value) is float and value.is_integer())
+    # A number with a fraction or an exponent is none of the protocol's integers, though it may be whole.
+    whole = type(item["ttl"]) is int
+    return texts and words and all(isinstance(item[name], str) for name in WORDS) and whole
 
 
 def _fields(push: Push) -> dict[str, Any]:
