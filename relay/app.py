@@ -22,7 +22,7 @@ from relay.config import Admission, RelayConfig
 from relay.counts import Counts
 from relay.directory import Directory
 from relay.forward import AppKey, Forwarder
-from relay.frame import expected, frame
+from relay.frame import frame
 from relay.handles import HandleIssuer
 from relay.limits import Limits
 from relay.metrics import Metrics
@@ -159,9 +159,9 @@ def _providers(config: RelayConfig, clock: Clock, random: Random, signs: Signs) 
 
 def _add_routes(app: web.Application, routes: Routes) -> None:
     def add(method: str, path: str, handler: Handler, name: str | None = None) -> None:
-        app.router.add_route(method, path, handler, name=name, expect_handler=expected)
+        app.router.add_route(method, path, handler, name=name)
         if method == "GET":
-            app.router.add_route("HEAD", path, handler, name=name, expect_handler=expected)
+            app.router.add_route("HEAD", path, handler, name=name)
 
     add("POST", PUSH_PATH, routes.push, "push")
     add("GET", STATUS_PATH, routes.status, "status")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 import structlog
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from relay import limits as limiting
@@ -77,13 +77,3 @@ def _translate(error: web.HTTPException) -> Problem:
         return Problem("method_not_allowed", "this address does not take this method")
     known = next((code for code, status in ERROR_STATUS.items() if status == error.status), "bad_request")
     return Problem(known, "the request is not acceptable")
-
-
-async def expected(request: web.Request) -> None:
-    """Answer `Expect: 100-continue`, and ignore any other expectation (RFC 9110, section 10.1.1).
-
-    aiohttp's own way runs before every middleware, quotes what was sent, and fails where that is not text.
-    """
-    if request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # as aiohttp does: the answer proper has not begun

@@ -11,7 +11,7 @@ import segno
 from aiohttp import web
 
 from server.api.answers import JSON, nothing, show
-from server.api.reading import Fields, Query, decode_object, read_body
+from server.api.reading import Fields, Query, decode_object, media_type, read_body
 from server.commands.devices import (
     Paired,
     ServerAddress,
@@ -64,7 +64,7 @@ class Devices:
         uri = self.address.target_uri(request.raw_path)
         body = await read_body(request)
         check_digest(request.headers.get("Content-Digest"), body)
-        command = read_pairing(decode_object(body, request.content_type))
+        command = read_pairing(decode_object(body, media_type(request)))
         now = self.clock()
         paired = await pair(self.db, command, now=now, random=self.random)
         answer = orjson.dumps(show_paired(paired, self.address))

@@ -37,7 +37,12 @@ class TooSlow(Refusal):
 
 async def read_json(request: web.Request) -> dict[str, Any]:
     """Return the JSON object in a request's body; an empty body is an empty object."""
-    return decode_object(await read_body(request), request.content_type)
+    return decode_object(await read_body(request), media_type(request))
+
+
+def media_type(request: web.Request) -> str:
+    """Return the type without its parameters, at some of which the library's own parser fails."""
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 async def read_body(request: web.Request, *, seconds: float = BODY_SECONDS) -> bytes:

@@ -6,17 +6,23 @@ is behind the connection. No application is asked: it never sees such a request.
 
 Of a head the library keeps up to 128 fields of 8 KiB, a MiB for each connection of anybody's. Nobody needs so much: where that
 much has come and no request yet, the connection is closed.
+
+An expectation other than 100-continue is passed over (RFC 9110, section 10.1.1): the library refuses it before it asks the
+application, quotes it, and fails where it is no text.
 """
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
+from multidict import CIMultiDict, CIMultiDictProxy
 
 _PROBLEM = "application/problem+json"
 _LARGEST_HEAD = 32_768
+_CONTINUE = "100-continue"
 
 
 class NoQuotes(web.AppRunner):
@@ -26,11 +32,22 @@ class NoQuotes(web.AppRunner):
         made = await super()._make_server()
         return _Server(
             made.request_handler,
-            request_factory=made.request_factory,
+            request_factory=_without_odd_expectations(made.request_factory),
             handler_cancellation=made.handler_cancellation,
             loop=made._loop,  # noqa: SLF001 - the library has no other way to choose who speaks on a connection
             **made._kwargs,  # noqa: SLF001 - as above
         )
+
+
+def _without_odd_expectations(make: Callable[..., web.BaseRequest]) -> Callable[..., web.BaseRequest]:
+    def made(message: Any, *others: Any) -> web.BaseRequest:
+        if message.headers.get("Expect", _CONTINUE).lower() != _CONTINUE:
+            kept = CIMultiDict(message.headers)
+            del kept["Expect"]
+            message = message._replace(headers=CIMultiDictProxy(kept))
+        return make(message, *others)
+
+    return made
 
 
 class _Server(web.Server):
@@ -56,7 +73,8 @@ class _Connection(RequestHandler):
         """Log as the library does, and answer with its status alone."""
         theirs = super().handle_error(*arguments, **named)
         status = HTTPStatus(theirs.status)
-        document = {"type": "about:blank", "title": status.phrase, "status": status}
+        code = "bad_request" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "internal"
+        document = {"type": "about:blank", "title": status.phrase, "status": status, "code": code}
         response = web.Response(body=msgspec.json.encode(document), status=status, content_type=_PROBLEM)
         response.force_close()
         return response

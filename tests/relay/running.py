@@ -27,6 +27,7 @@ from crypto.keys import EpochKey, IdentityKey, Random
 from relay.app import build_relay
 from relay.config import Admission, RelayConfig
 from relay.wire import JSON_TYPE, PUSH_PATH, STATUS_PATH, Outcome, Push, decode_outcomes, encode_pushes
+from server.cli.no_http import NoQuotes
 from simulator.providers import Providers
 from tests.harness.clock import SettableClock
 
@@ -100,7 +101,7 @@ class Relay:
             outer = web.Application()
             outer.add_subapp(mount, app)
         relay = cls(config, clock, random, session, app)
-        relay._runner = web.AppRunner(outer, access_log=None, shutdown_timeout=1)
+        relay._runner = NoQuotes(outer, access_log=None, auto_decompress=False, shutdown_timeout=1)
         await relay._runner.setup()
         await web.TCPSite(relay._runner, "127.0.0.1", 0).start()
         host, port = relay._runner.addresses[0][:2]

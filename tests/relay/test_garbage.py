@@ -52,7 +52,7 @@ def _is_refusal(answer: bytes) -> bool:
     head, _, body = answer.partition(b"\r\n\r\n")
     status = int(head.split(b" ", 2)[1])
     if b"application/problem+json" not in head:
-        return status == 400  # aiohttp's own, for what is not HTTP
+        return False
     code = json.loads(body)["code"]
     return code != "internal" and ERROR_STATUS[code] == status
 
@@ -151,6 +151,11 @@ async def test_a_body_that_breaks_off_is_refused(relay: Relay) -> None:
     writer.close()
     await writer.wait_closed()
     assert answer.split(b" ", 2)[1] == b"400"
+
+
+async def test_parameters_of_a_content_type_are_nobodys_fault(relay: Relay) -> None:
+    answer = await relay.post(b'{"pushes":[]}', content_type=";0*")
+    assert (answer.status, answer.code) == (400, "bad_request")
 
 
 @pytest.mark.parametrize("path", [PUSH_PATH, "/v1/nothing"])
