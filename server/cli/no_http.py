@@ -73,8 +73,7 @@ class _Connection(RequestHandler):
         """Log as the library does, and answer with its status alone."""
         theirs = super().handle_error(*arguments, **named)
         status = HTTPStatus(theirs.status)
-        code = "bad_request" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "internal"
-        document = {"type": "about:blank", "title": status.phrase, "status": status, "code": code}
+        document = {"type": "about:blank", "title": status.phrase, "status": status}
         response = web.Response(body=msgspec.json.encode(document), status=status, content_type=_PROBLEM)
         response.force_close()
         return response

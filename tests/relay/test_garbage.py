@@ -53,7 +53,9 @@ def _is_refusal(answer: bytes) -> bool:
     status = int(head.split(b" ", 2)[1])
     if b"application/problem+json" not in head:
         return False
-    code = json.loads(body)["code"]
+    code = json.loads(body).get("code")
+    if code is None:
+        return status == 400  # what is no HTTP: no application was asked
     return code != "internal" and ERROR_STATUS[code] == status
 
 
