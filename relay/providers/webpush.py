@@ -125,6 +125,10 @@ class WebPushProvider:
             return failed.verdict
         except (aiohttp.ClientError, OSError) as error:
             return _fault(error)
+        except RuntimeError:
+            # uvloop, of a connection that cannot begin: its file's number is still held by one that was cancelled as it
+            # began (MagicStack/uvloop#738). Nothing was sent.
+            return FAULTS[Fault.CONNECT]
 
     async def _post(self, delivery: Delivery, host: str) -> Verdict:
         session = self._for_many if host in self._kept else self._for_one

@@ -142,11 +142,40 @@ async def _relay(
     keys.write_text(f"{identity.text}\n{epoch.text}\n")
     (directory / "empty.toml").touch()
     url = f"http://127.0.0.1:{free_port()}"
-    settings = {
+    settings = _settings(providers, fake) | {
         "PUBLIC_URL": url,
         "LISTEN": url.removeprefix("http://"),
         "KEY_FILE": str(keys),
         "ALLOWLIST": ",".join(server.public.id for server in servers),
+    }
+    process = Process(
+        "relay",
+        ("relay", "--workers", str(workers)),
+        directory / "empty.toml",
+        url,
+        directory / "relay.log",
+        {f"HUSHPOST_RELAY_{name}": value for name, value in settings.items()}
+        | {"HUSHPOST_LOG_FORMAT": "json", "HUSHPOST_SERVER_DATA_DIR": str(directory)},
+        RELAY_CPU if workers == 1 else frozenset(),
+    )
+    senders = {
+        provider: [_sender(server, epoch, provider, app, tokens) for server in servers]
+        for provider, app in (("apns", providers.app), ("fcm", providers.project))
+    }
+    async with AsyncExitStack() as ending:
+        session = await ending.enter_async_context(aiohttp.ClientSession())
+        ending.push_async_callback(process.stop)
+        await process.start(session)
+        began = time.time()
+        # Until then a relay answers `starting` to what was signed in its first second.
+        while time.time() < began + 1:
+            await _ready(session, process)
+        yield Setting(process, senders, load)
+
+
+def _settings(providers: Providers, fake: Fake) -> dict[str, str]:
+    """The provider that answers at once, and limits that nobody reaches."""
+    return {
         "LIMITS_SERVER": "1000000000",
         "LIMITS_TOKEN": "1000000000",
         "LIMITS_NONCES": "10000000",
@@ -162,29 +191,6 @@ async def _relay(
         "FCM_0_CA_FILE": str(fake.ca_file),
         "FCM_0_QUOTA": "1000000000",
     }
-    process = Process(
-        "relay",
-        ("relay", "--workers", str(workers)) if workers > 1 else ("relay",),
-        directory / "empty.toml",
-        url,
-        directory / "relay.log",
-        {f"HUSHPOST_RELAY_{name}": value for name, value in settings.items()}
-        | {"HUSHPOST_LOG_FORMAT": "json", "HUSHPOST_SERVER_DATA_DIR": str(directory)},
-        RELAY_CPU if workers == 1 else frozenset(),
-    )
-    senders = {
-        "apns": [_sender(server, epoch, "apns", providers.app, tokens) for server in servers],
-        "fcm": [_sender(server, epoch, "fcm", providers.project, tokens) for server in servers],
-    }
-    async with AsyncExitStack() as ending:
-        session = await ending.enter_async_context(aiohttp.ClientSession())
-        ending.push_async_callback(process.stop)
-        await process.start(session)
-        began = time.time()
-        # Until then a relay answers `starting` to what was signed in its first second.
-        while time.time() < began + 1:
-            await _ready(session, process)
-        yield Setting(process, senders, load)
 
 
 async def _ready(session: aiohttp.ClientSession, process: Process) -> None:
