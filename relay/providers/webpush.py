@@ -125,7 +125,9 @@ class WebPushProvider:
             return failed.verdict
         except (aiohttp.ClientError, OSError) as error:
             return _fault(error)
-        except RuntimeError:
+        except RuntimeError as error:
+            if "is used by transport" not in str(error):
+                raise
             # uvloop, of a connection that cannot begin: its file's number is still held by one that was cancelled as it
             # began (MagicStack/uvloop#738). Nothing was sent.
             return FAULTS[Fault.CONNECT]
