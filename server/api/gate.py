@@ -1,7 +1,9 @@
 """The gate: every route says who may pass, and nobody reaches a handler in another way.
 
 `Open` routes are for anyone. `ForUser` routes are for a person who is signed in or an access token, as far as their grant
-meets the route's need. `ForDevice` routes are for a paired device with its own token, and for nothing else.
+meets the route's need. `ForDevice` routes are for a paired device with its own token, and for nothing else. `ForEither` routes are
+for a user and, with the same handler, for a device of a user's. Where `when` names a parameter, a route is for requests whose
+query has it, and another of the same path for the others.
 """
 
 from collections.abc import Awaitable, Callable
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from server.commands.callers import Callers
+from server.commands.callers import DEVICE_TOKEN, Callers
 from server.domain.account import Caller, CallingDevice
 from server.domain.errors import Forbidden, Unauthenticated
 from server.domain.ports import Clock
@@ -32,6 +34,7 @@ class ForUser:
     path: str
     need: Need
     handler: Callable[[web.Request, Caller], Answer]
+    when: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,17 @@ class ForDevice:
     handler: Callable[[web.Request, CallingDevice], Answer]
 
 
-Route = Open | ForUser | ForDevice
+@dataclass(frozen=True)
+class ForEither:
+    """`need` is what a user's grant must meet; a device's token is enough by itself."""
+
+    method: str
+    path: str
+    need: Need
+    handler: Callable[[web.Request, Caller | CallingDevice], Answer]
+
+
+Route = Open | ForUser | ForDevice | ForEither
 
 
 @dataclass(frozen=True)
@@ -57,17 +70,31 @@ class Gate:
             return route.handler
         if isinstance(route, ForDevice):
             return self._for_device(route)
+        if isinstance(route, ForEither):
+            return self._for_either(route)
         return self._for_user(route)
 
     def _for_user(self, route: ForUser) -> Callable[[web.Request], Answer]:
         async def guarded(request: web.Request) -> web.StreamResponse:
-            caller = await self.callers.user(credential(request), self.clock())
-            if not caller.grant.meets(route.need):
-                raise Forbidden(_lacking(route.need, caller), code="scope_missing")
-            _refuse_acting_for_others(request)
-            return await route.handler(request, caller)
+            return await route.handler(request, await self._user(request, route.need))
 
         return guarded
+
+    def _for_either(self, route: ForEither) -> Callable[[web.Request], Answer]:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            token = credential(request)
+            if token.startswith(DEVICE_TOKEN):
+                return await route.handler(request, await self.callers.device(token, self.clock()))
+            return await route.handler(request, await self._user(request, route.need))
+
+        return guarded
+
+    async def _user(self, request: web.Request, need: Need) -> Caller:
+        caller = await self.callers.user(credential(request), self.clock())
+        if not caller.grant.meets(need):
+            raise Forbidden(_lacking(need, caller), code="scope_missing")
+        _refuse_acting_for_others(request)
+        return caller
 
     def _for_device(self, route: ForDevice) -> Callable[[web.Request], Answer]:
         async def guarded(request: web.Request) -> web.StreamResponse:

@@ -24,6 +24,9 @@ from server.domain.message import (
     LONGEST_TTL,
     LONGEST_URL,
     MOST_RECIPIENTS_NAMED,
+    NO_OPTIONS,
+    Action,
+    ActionType,
     Attachment,
     DeliveryType,
     MediaType,
@@ -139,8 +142,13 @@ def read_message(values: dict[str, Any], *, bucket_known: bool, now: int) -> Sen
         group_id=fields.optional("groupId", most=LONGEST_LABEL),
         sound=fields.optional("sound", most=LONGEST_LABEL),
         locale=fields.optional("locale", most=LONGEST_LABEL, rule=rules.language_tag),
-        navigate_to=fields.optional("tapUrl", most=LONGEST_URL, rule=rules.tap_url),
         attachments=_read_shortcuts(fields),
+        actions=(),
+        tap_action=_read_tap(fields),
+        snoozes=(),
+        postpones=(),
+        tags=(),
+        options=NO_OPTIONS,
         send_at=read_schedule(fields, now),
         ttl=LONGEST_TTL,
     )
@@ -154,7 +162,14 @@ def _read_shortcuts(fields: Fields) -> tuple[Attachment, ...]:
         media: fields.optional(name, most=LONGEST_URL, rule=rules.web_url)
         for name, media in _SHORTCUTS.items()
     }
-    return tuple(Attachment(media, url) for media, url in urls.items() if url is not None)
+    return tuple(
+        Attachment(media, None, url, None, save=False) for media, url in urls.items() if url is not None
+    )
+
+
+def _read_tap(fields: Fields) -> Action | None:
+    url = fields.optional("tapUrl", most=LONGEST_URL, rule=rules.tap_url)
+    return None if url is None else Action(ActionType.NAVIGATE, url, None, None, destructive=False)
 
 
 def _read_user_ids(fields: Fields) -> tuple[str, ...] | None:

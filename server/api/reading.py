@@ -80,11 +80,12 @@ def decode_object(body: bytes, content_type: str) -> dict[str, Any]:
 
 
 class Fields:
-    """The fields of one object of a request; `where` is its path in front of theirs."""
+    """The fields of one object of a request; `where` is its path in front of theirs, `now` when it is read."""
 
-    def __init__(self, values: Mapping[str, Any], where: str = "") -> None:
+    def __init__(self, values: Mapping[str, Any], where: str = "", *, now: int = 0) -> None:
         self._values = values
         self._where = where
+        self.now = now
         self.faults: list[Fault] = []
 
     def check(self) -> None:
@@ -126,7 +127,10 @@ class Fields:
 
     def choice(self, name: str, choices: type[Choice]) -> Choice:
         """Return one of a few words that must be there."""
-        value = self._values.get(name)
+        return self.choice_of(name, self._values.get(name), choices)
+
+    def choice_of(self, name: str, value: Any, choices: type[Choice]) -> Choice:
+        """Return one of a few words, which stands at `name`."""
         if isinstance(value, str):
             try:
                 return choices(value)
@@ -146,7 +150,10 @@ class Fields:
 
     def whole(self, name: str, *, least: int, most: int) -> int:
         """Return a whole number that must be there; 5.0 is one (JSON knows one kind of number)."""
-        value = self._values.get(name)
+        return self.number_in(name, self._values.get(name), least=least, most=most)
+
+    def number_in(self, name: str, value: Any, *, least: int, most: int) -> int:
+        """Check one whole number that stands at `name`."""
         fix = f"send a whole number from {least} to {most}"
         if value is None:
             self.fault(name, "is missing", fix)
@@ -173,6 +180,13 @@ class Fields:
             self.fault(name, "has passed", fix)
         return at
 
+    def inner(self, name: str, value: Any) -> "Fields | None":
+        """Return the fields of an object that stands at `name`; add its faults to these when it is read."""
+        if not isinstance(value, dict):
+            self.fault(name, f"is {_kind(value)}", "send an object")
+            return None
+        return Fields(value, f"{self._where}{name}.", now=self.now)
+
     def items(self, name: str, *, most: int) -> Sequence[Any] | None:
         """Return a list of at most `most` entries, None where it is left out or wrong."""
         value = self._values.get(name)
@@ -191,17 +205,35 @@ class Fields:
 class Query(Fields):
     """The query of a URL: every value is a text, and a repeated one is a fault."""
 
-    def __init__(self, request: web.Request) -> None:
-        super().__init__(dict(request.query), "?")
+    def __init__(self, request: web.Request, *, now: int = 0) -> None:
+        super().__init__(dict(request.query), "?", now=now)
         for name in set(request.query):
             if len(request.query.getall(name)) > 1:
                 self.fault(name, "is given more than once", "give it once")
 
+    def flag(self, name: str) -> bool:
+        """Return true or false, which are written so; false where it is left out."""
+        text = self.value(name)
+        if text not in (None, "true", "false"):
+            self.fault(name, "is neither true nor false", "give true or false")
+        return bool(text == "true")
+
+    def number_in(self, name: str, value: Any, *, least: int, most: int) -> int:
+        """Check one whole number that stands at `name`, written in digits."""
+        if value is None:
+            return super().number_in(name, value, least=least, most=most)
+        return self._number(name, value, least=least, most=most, otherwise=least)
+
     def number(self, name: str, *, least: int, most: int, otherwise: int) -> int:
         """Return a whole number, `otherwise` where it is left out."""
         text = self.value(name)
-        if text is None:
-            return otherwise
+        return (
+            otherwise
+            if text is None
+            else self._number(name, text, least=least, most=most, otherwise=otherwise)
+        )
+
+    def _number(self, name: str, text: str, *, least: int, most: int, otherwise: int) -> int:
         if not (text.isascii() and text.isdecimal() and len(text) < 20 and least <= int(text) <= most):  # noqa: PLR2004 - int() of a long text is slow
             self.fault(name, "is no such number", f"give a whole number from {least} to {most}")
             return otherwise

@@ -9,7 +9,7 @@ from server.domain.account import DEFAULT_BUCKET, User
 from server.domain.bucket import Bucket
 from server.domain.errors import NotFound
 from server.domain.ids import new_id
-from server.domain.message import DeliveryType, Message, SendMessage, content_of
+from server.domain.message import NO_OPTIONS, DeliveryType, Message, SendMessage, content_of
 from server.domain.ports import Database, Random, Transaction
 from server.domain.timeline import Track
 from server.store import buckets, devices, messages, outbox
@@ -78,8 +78,13 @@ def _test_message(user: User, bucket: Bucket, device_name: str, now: int, random
         group_id=None,
         sound=None,
         locale=None,
-        navigate_to=None,
         attachments=(),
+        actions=(),
+        tap_action=None,
+        snoozes=(),
+        postpones=(),
+        tags=(),
+        options=NO_OPTIONS,
         send_at=None,
         ttl=LIFETIME,
     )
@@ -91,10 +96,12 @@ def _test_message(user: User, bucket: Bucket, device_name: str, now: int, random
         delivery_type=command.delivery_type,
         collapse_id=None,
         content=content_of(command, bucket, now),
+        options=command.options,
         created_at=now,
         scheduled_at=None,
         sent_at=now,
         expires_at=now + command.ttl,
+        updated_at=None,
         retracted_at=None,
         notifications=0,
     )

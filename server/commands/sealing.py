@@ -33,6 +33,7 @@ from server.domain.claim import Claim, StoredClaim
 from server.domain.delivery import Address, Parcel
 from server.domain.errors import Unavailable
 from server.domain.ids import new_id
+from server.domain.message import DeliveryType
 from server.domain.ports import Clock, Database, Random
 from server.domain.times import show_time
 from server.store.claims import find_claims, keep_claims
@@ -108,8 +109,8 @@ async def seal_parcels(
 ) -> Sealed:
     """Seal for devices that have a key what has content that is still there."""
     open_ = [p for p in parcels if p.body is not None and addresses[p.device_id].public_key is not None]
-    bodies = {parcel.frame_id: body_of(parcel) for parcel in open_}
-    letters = {p.id: letter_for(p, addresses[p.device_id], bodies[p.frame_id]) for p in open_}
+    bodies = {(parcel.frame_id, parcel.quiet): body_of(parcel) for parcel in open_}
+    letters = {p.id: letter_for(p, addresses[p.device_id], bodies[p.frame_id, p.quiet]) for p in open_}
     done = await _seal(letters, sealer)
     large = [p for p in open_ if done[p.id] is Unsealed.TOO_LARGE and p.message_id is not None]
     if not large:
@@ -124,11 +125,16 @@ async def seal_parcels(
 
 
 def body_of(parcel: Parcel) -> bytes:
-    """Return a frame's whole body in JSON: the content as stored, and when it stops being news."""
+    """Return a frame's whole body in JSON: the content as stored, when it stops being news, and what it is about."""
     text = parcel.body or "{}"
     if parcel.message_id is None:
         return text.encode()
-    return write_json(json.loads(text) | {"expiresAt": show_time(parcel.expires_at)})
+    body = json.loads(text) | {"expiresAt": show_time(parcel.expires_at)}
+    if parcel.of is not None:
+        body["of"] = parcel.of
+    if parcel.quiet is not None:
+        body["deliveryType"] = DeliveryType.SILENT.value
+    return write_json(body)
 
 
 def letter_for(parcel: Parcel, address: Address, body: bytes) -> Letter:

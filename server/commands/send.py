@@ -157,10 +157,12 @@ def _new_message(
         delivery_type=command.delivery_type,
         collapse_id=command.collapse_id,
         content=content_of(command, bucket, sent_at),
+        options=command.options,
         created_at=now,
         scheduled_at=command.send_at,
         sent_at=now if command.send_at is None else None,
         expires_at=sent_at + command.ttl,
+        updated_at=None,
         retracted_at=None,
         notifications=notifications,
     )

@@ -96,12 +96,19 @@ def after(state: State, event: Event) -> State:
     return following
 
 
+class Quiet(StrEnum):
+    """Why a delivery goes without a sound, as if its message were SILENT: the phone's history is what it was sent."""
+
+    SNOOZED = "snoozed"
+    QUIET_TIME = "quiet_time"
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A delivery to be written. `id` is the push id (UUIDv4), `device_id` None for IN_APP.
 
     `message_id` is None for kinds 2 and 3, which bring their own `body` (JSON); `suppressed` is the reason where it
-    must not go out. `frame_id` is what the device knows it by: the message's id, or a new one for kinds 2 and 3.
+    must not go out. `frame_id` is what the device knows it by: the message's id the first time, else a new one.
     """
 
     id: str
@@ -116,6 +123,7 @@ class Draft:
     due_at: int
     turn: int  # of those that are due, the lowest goes first (`domain/turns.py`)
     expires_at: int
+    quiet: Quiet | None = None
 
     @property
     def numbered(self) -> bool:
@@ -167,6 +175,12 @@ class Parcel:
     delivery_type: str | None
     collapse_id: str | None = field(repr=False)
     body: str | None = field(repr=False)
+    quiet: Quiet | None
+
+    @property
+    def of(self) -> str | None:
+        """The message that this frame is about, where it is not the message itself: a reminder, a repeat, an update."""
+        return self.message_id if self.message_id != self.frame_id else None
 
     @property
     def is_withdrawn(self) -> bool:

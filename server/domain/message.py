@@ -2,7 +2,8 @@
 
 `SendMessage` has no default values: each API states its own. What is stored as `content` is the JSON that devices are
 given (PROTOCOL.md, section 2), with only what is set, after the shortcuts of the API that sent it; so a message reads the
-same wherever it is shown.
+same wherever it is shown. Two words in it are the server's own and no device sees them: an attachment's `attachmentUuid`,
+in whose place a device is given a claim, and `saveOnServer`.
 """
 
 from dataclasses import dataclass, field
@@ -17,9 +18,15 @@ LONGEST_BODY = 500
 LONGEST_LABEL = 100  # sound, groupId, collapseId
 LONGEST_URL = 2048
 MOST_RECIPIENTS_NAMED = 1000
+MOST_PARTS = 10  # attachments, actions, tags, snoozes, postpones
+LONGEST_MINUTES = 10_080  # a week: snoozes, postpones, the time between reminders
+MOST_REMINDERS = 100
+REMINDERS = 10  # where the sender does not say how many
+MINUTE = 60_000
 DAY = 86_400_000
 FURTHEST = 366 * DAY  # how far ahead a message may be scheduled
 LONGEST_TTL = 28 * DAY  # what a provider keeps, and the window in which a device refuses repeats
+EPHEMERAL_TTL = DAY  # what is left of an ephemeral message after that is nothing
 
 
 class DeliveryType(StrEnum):
@@ -33,12 +40,72 @@ class MediaType(StrEnum):
     IMAGE = "IMAGE"
     VIDEO = "VIDEO"
     GIF = "GIF"
+    AUDIO = "AUDIO"
+    ICON = "ICON"
+    FILE = "FILE"  # DOCUMENT is another word for it
+
+
+class ActionType(StrEnum):
+    """The device runs the first four, the server the others."""
+
+    NAVIGATE = "NAVIGATE"  # OPEN_URL is another word for it
+    BACKGROUND_CALL = "BACKGROUND_CALL"
+    OPEN_NOTIFICATION = "OPEN_NOTIFICATION"
+    DISMISS = "DISMISS"
+    WEBHOOK = "WEBHOOK"
+    MARK_AS_READ = "MARK_AS_READ"
+    DELETE = "DELETE"
+    SNOOZE = "SNOOZE"
+    POSTPONE = "POSTPONE"
+
+    @property
+    def is_device(self) -> bool:
+        """Whether it is run on the device."""
+        return self in _ON_DEVICE
+
+    @property
+    def needs_value(self) -> bool:
+        return self not in _WITHOUT_VALUE
+
+
+_ON_DEVICE = frozenset(
+    {ActionType.NAVIGATE, ActionType.BACKGROUND_CALL, ActionType.OPEN_NOTIFICATION, ActionType.DISMISS}
+)
+_WITHOUT_VALUE = frozenset(
+    {ActionType.MARK_AS_READ, ActionType.DELETE, ActionType.OPEN_NOTIFICATION, ActionType.DISMISS}
+)
 
 
 @dataclass(frozen=True)
 class Attachment:
+    """Exactly one of `url` and `attachment_id` is there; `save`: the server keeps a copy of what the URL leads to."""
+
     media_type: MediaType
-    url: str = field(repr=False)
+    name: str | None = field(repr=False)
+    url: str | None = field(repr=False)
+    attachment_id: str | None
+    save: bool
+
+
+@dataclass(frozen=True)
+class Action:
+    type: ActionType
+    value: str | None = field(repr=False)
+    title: str | None = field(repr=False)
+    icon: str | None
+    destructive: bool
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the server does with a message beside delivering it. `remind_every` in minutes, None for no reminders."""
+
+    ephemeral: bool
+    remind_every: int | None
+    max_reminders: int
+
+
+NO_OPTIONS = Options(ephemeral=False, remind_every=None, max_reminders=0)
 
 
 @dataclass(frozen=True)
@@ -55,8 +122,13 @@ class SendMessage:
     group_id: str | None = field(repr=False)
     sound: str | None
     locale: str | None
-    navigate_to: str | None = field(repr=False)  # where a tap leads
     attachments: tuple[Attachment, ...]
+    actions: tuple[Action, ...]
+    tap_action: Action | None
+    snoozes: tuple[int, ...]  # minutes
+    postpones: tuple[int, ...]  # minutes
+    tags: tuple[str, ...] = field(repr=False)
+    options: Options
     send_at: int | None  # None is now
     ttl: int  # milliseconds from then, at most LONGEST_TTL
 
@@ -72,10 +144,12 @@ class Message:
     delivery_type: DeliveryType
     collapse_id: str | None = field(repr=False)
     content: dict[str, Any] | None = field(repr=False)
+    options: Options
     created_at: int
     scheduled_at: int | None
     sent_at: int | None
     expires_at: int
+    updated_at: int | None
     retracted_at: int | None
     notifications: int  # how many users it goes to; 0 while it is scheduled
 
@@ -95,11 +169,40 @@ def content_of(command: SendMessage, bucket: Bucket, sent_at: int) -> dict[str, 
         "groupId": command.group_id,
         "collapseId": command.collapse_id,
         "locale": command.locale,
-        "attachments": [{"mediaType": a.media_type.value, "url": a.url} for a in command.attachments] or None,
-        "tapAction": {"type": "NAVIGATE", "value": command.navigate_to} if command.navigate_to else None,
+        "tags": list(command.tags) or None,
+        "attachments": [_attachment(attachment) for attachment in command.attachments] or None,
+        "actions": [action_content(action) for action in command.actions] or None,
+        "tapAction": None if command.tap_action is None else action_content(command.tap_action),
+        "snoozes": list(command.snoozes) or None,
+        "postpones": list(command.postpones) or None,
         "createdAt": show_time(sent_at),
     }
     return _set(everything)
+
+
+def action_content(action: Action) -> dict[str, Any]:
+    """Return an action as it is stored, shown and given to devices."""
+    return _set(
+        {
+            "type": action.type.value,
+            "value": action.value,
+            "title": action.title,
+            "icon": action.icon,
+            "destructive": True if action.destructive else None,
+        }
+    )
+
+
+def _attachment(attachment: Attachment) -> dict[str, Any]:
+    return _set(
+        {
+            "mediaType": attachment.media_type.value,
+            "name": attachment.name,
+            "url": attachment.url,
+            "attachmentUuid": attachment.attachment_id,
+            "saveOnServer": True if attachment.save else None,
+        }
+    )
 
 
 def _set(values: dict[str, Any]) -> dict[str, Any]:

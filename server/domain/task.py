@@ -14,8 +14,17 @@ COMPACT_EVERY = 10 * SECOND
 class Kind(StrEnum):
     SEND = "send"  # a scheduled message's time has come
     FANOUT = "fanout"  # the rest of a message's recipients
+    UPDATE = "update"  # tell the devices that have a message what it says now
+    REMIND = "remind"  # send a message again to those who have not read it
+    POSTPONE = "postpone"  # send it again to one who wanted it later
+    FORGET = "forget"  # the end of an ephemeral message
+    RETAIN = "retain"  # delete what a bucket does not keep
     PRUNE = "prune"  # delete what nobody can ask for any more
     COMPACT = "compact"  # add up the book of deliveries
+
+
+# These wait for a time that somebody has planned; the others only for a while, whatever the clock says.
+PLANNED = (Kind.SEND, Kind.REMIND, Kind.POSTPONE, Kind.FORGET)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ async def mark_read(tx: Transaction, user_id: str, message_ids: Sequence[str], n
     fresh: list[str] = []
     for chunk in chunks(sorted(set(message_ids))):
         rows = await tx.all(
-            "UPDATE inbox_items SET read_at = $2 WHERE user_id = $1 AND read_at IS NULL"
-            f" AND message_id IN ({holes(len(chunk), after=2)}) RETURNING message_id",
+            "UPDATE inbox_items SET read_at = $2, changed_at = $2 WHERE user_id = $1 AND read_at IS NULL"
+            f" AND deleted_at IS NULL AND message_id IN ({holes(len(chunk), after=2)}) RETURNING message_id",
             user_id,
             now,
             *chunk,

@@ -5,11 +5,12 @@ Deliveries are the outbox's (`server/store/outbox.py`).
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
-from server.domain.message import DeliveryType, Message
+from server.domain.message import DeliveryType, Message, Options
 from server.domain.ports import Row, Transaction
 
 _MESSAGE = "SELECT m.* FROM messages m"
@@ -37,9 +38,9 @@ NEWEST = "g"  # sorts after every id
 
 async def add_message(tx: Transaction, message: Message) -> None:
     await tx.run(
-        "INSERT INTO messages (id, tenant_id, bucket_id, sender_id, delivery_type, collapse_id, content,"
+        "INSERT INTO messages (id, tenant_id, bucket_id, sender_id, delivery_type, collapse_id, content, options,"
         " notifications, created_at, scheduled_at, sent_at, expires_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         message.id,
         message.tenant_id,
         message.bucket_id,
@@ -47,6 +48,7 @@ async def add_message(tx: Transaction, message: Message) -> None:
         message.delivery_type.value,
         message.collapse_id,
         orjson.dumps(message.content).decode(),
+        _options_text(message.options),
         message.notifications,
         message.created_at,
         message.scheduled_at,
@@ -73,7 +75,7 @@ async def add_inbox_items(
 ) -> None:
     """Store an inbox item (id, user id) for each recipient."""
     await tx.many(
-        "INSERT INTO inbox_items (id, message_id, user_id, created_at) VALUES ($1, $2, $3, $4)",
+        "INSERT INTO inbox_items (id, message_id, user_id, created_at, changed_at) VALUES ($1, $2, $3, $4, $4)",
         [(item_id, message_id, user_id, now) for item_id, user_id in items],
     )
 
@@ -110,6 +112,24 @@ async def blank(tx: Transaction, message_id: str, now: int) -> bool:
     return written == 1
 
 
+def _options_text(options: Options) -> str:
+    """Write options down, those that are set."""
+    words: dict[str, Any] = {"ephemeral": True} if options.ephemeral else {}
+    if options.remind_every is not None:
+        words |= {"remindEveryMinutes": options.remind_every, "maxReminders": options.max_reminders}
+    return orjson.dumps(words).decode()
+
+
+@lru_cache(maxsize=256)  # most messages have none
+def _options_of(text: str) -> Options:
+    words = orjson.loads(text)
+    return Options(
+        ephemeral=words.get("ephemeral", False),
+        remind_every=words.get("remindEveryMinutes"),
+        max_reminders=words.get("maxReminders", 0),
+    )
+
+
 def _message_of(row: Row) -> Message:
     content: dict[str, Any] | None = None if row["content"] is None else json.loads(row["content"])
     return Message(
@@ -120,10 +140,12 @@ def _message_of(row: Row) -> Message:
         delivery_type=DeliveryType(row["delivery_type"]),
         collapse_id=row["collapse_id"],
         content=content,
+        options=_options_of(row["options"]),
         created_at=row["created_at"],
         scheduled_at=row["scheduled_at"],
         sent_at=row["sent_at"],
         expires_at=row["expires_at"],
+        updated_at=row["updated_at"],
         retracted_at=row["retracted_at"],
         notifications=row["notifications"],
     )

@@ -33,8 +33,8 @@ _IDS_IN_A_NOTICE = 40  # 39 bytes each: fits the least room that the largest env
 _NOT_WEB = f" AND v.platform <> 'web' AND (v.handle IS NULL OR LENGTH(v.handle) < {WEB_HANDLE_LENGTH})"
 _INSERT = (
     "INSERT INTO deliveries (id, message_id, user_id, device_id, channel, kind, frame_id, body, sequence, state,"
-    " reason, attempts, created_at, due_at, turn, expires_at, settled_at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14, $15, $16)"
+    " reason, attempts, created_at, due_at, turn, expires_at, settled_at, quiet)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14, $15, $16, $17)"
 )
 
 
@@ -222,4 +222,5 @@ def _values(draft: Draft, delivery: Delivery) -> tuple[object, ...]:
         draft.turn,
         delivery.expires_at,
         delivery.settled_at,
+        None if draft.quiet is None else draft.quiet.value,
     )

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from server.domain.delivery import Kind, Parcel, State
+from server.domain.delivery import Kind, Parcel, Quiet, State
 from server.domain.ports import Row, Transaction
 from server.store.dialect import chunks, holes
 
 PARCEL = (
     "SELECT d.id, d.message_id, d.device_id, d.kind, d.frame_id, COALESCE(d.sequence, v.head) AS sequence,"
-    " d.state, d.attempts, d.created_at, d.expires_at, d.body, m.delivery_type, m.collapse_id,"
+    " d.state, d.attempts, d.created_at, d.expires_at, d.body, d.quiet, m.delivery_type, m.collapse_id,"
     " v.platform, v.suite, v.public_key, v.handle, v.last_woken_at"
     " FROM deliveries d JOIN devices v ON v.id = d.device_id LEFT JOIN messages m ON m.id = d.message_id"
 )
@@ -54,6 +54,7 @@ def parcel_of(row: Row, contents: Mapping[str, str]) -> Parcel:
         delivery_type=row["delivery_type"],
         collapse_id=row["collapse_id"],
         body=row["body"] if row["message_id"] is None else contents.get(row["message_id"]),
+        quiet=None if row["quiet"] is None else Quiet(row["quiet"]),
     )
 
 

@@ -109,6 +109,11 @@ buckets = Table(
     Column("color", Text),
     _time("protected_at", optional=True),
     _time("public_at", optional=True),
+    Column("retention_days", Integer),  # null: however old
+    Column("retention_count", Integer),  # null: however many
+    _time("swept_at", optional=True),  # when retention last removed something
+    Column("swept", BigInteger, nullable=False, server_default="0"),  # messages that it has removed so far
+    Column("webhook_epoch", Integer, nullable=False, server_default="0"),  # which signing key is in force
     _time("created_at"),
     UniqueConstraint("owner_id", "name"),
     Index(None, "tenant_id"),
@@ -120,8 +125,28 @@ bucket_members = Table(
     Column("bucket_id", Text, ForeignKey("buckets.id", ondelete="CASCADE"), primary_key=True),
     Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     Column("permissions", Text, nullable=False),  # JSON list of READ, WRITE, DELETE, ADMIN
+    _time("snoozed_until", optional=True),
+    Column("quiet_times", Text),  # JSON list of weekly times in the user's time zone; null for none
     _time("created_at"),
     Index(None, "user_id"),
+)
+
+invitations = Table(  # to a bucket, to the server, or both; accepted once
+    "invitations",
+    metadata,
+    _id(),
+    _ref("tenant_id", "tenants"),
+    Column("hash", LargeBinary, nullable=False, unique=True),  # of the code
+    _ref("bucket_id", "buckets", optional=True),  # null: to the server alone
+    Column("permissions", Text),  # JSON list, of the bucket
+    _ref("created_by", "users"),
+    _time("created_at"),
+    _time("expires_at"),
+    _time("accepted_at", optional=True),
+    _ref("accepted_by", "users", optional=True),
+    Index(None, "created_by", "id"),
+    Index(None, "bucket_id"),
+    Index(None, "accepted_by"),
 )
 
 devices = Table(
@@ -168,11 +193,13 @@ messages = Table(
     Column("delivery_type", Text, nullable=False),  # NORMAL | SILENT | CRITICAL | NO_PUSH
     Column("collapse_id", Text),
     Column("content", Text),  # JSON, the native API's names; null once retracted
+    Column("options", Text, nullable=False, server_default="{}"),  # JSON: what the server does with it
     Column("notifications", BigInteger, nullable=False),  # how many users it goes to
     _time("created_at"),
     _time("scheduled_at", optional=True),  # when it is to be sent, where that is later than created_at
     _time("sent_at", optional=True),  # when its deliveries began to be written; null while it is scheduled
     _time("expires_at"),  # sent + ttl: what is not delivered by then is not delivered
+    _time("updated_at", optional=True),
     _time("retracted_at", optional=True),
     Index(None, "bucket_id", "id"),
     Index(None, "sender_id", "id"),
@@ -186,9 +213,59 @@ inbox_items = Table(
     _ref("user_id", "users"),
     _time("created_at"),
     _time("read_at", optional=True),
+    _time("deleted_at", optional=True),  # the row stays for those who were away when it was deleted
+    _time("postponed_until", optional=True),
+    _time("changed_at"),  # the last change that its user sees: streams resume by it
     UniqueConstraint("message_id", "user_id"),
     Index(None, "user_id", "id"),
     Index(None, "user_id", "message_id"),  # a user's messages in the order of the messages
+    Index(None, "user_id", "changed_at"),
+)
+
+attachments = (
+    Table(  # files that were uploaded, or fetched for a message; the bytes lie in the data directory
+        "attachments",
+        metadata,
+        _id(),
+        _ref("owner_id", "users"),
+        Column("name", Text, nullable=False),
+        Column("content_type", Text, nullable=False),
+        Column("size", BigInteger, nullable=False),
+        Column("sha256", LargeBinary, nullable=False),
+        _time("created_at"),
+        Index(None, "owner_id", "id"),
+    )
+)
+
+message_attachments = Table(
+    "message_attachments",
+    metadata,
+    Column("message_id", Text, ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True),
+    Column("attachment_id", Text, ForeignKey("attachments.id", ondelete="CASCADE"), primary_key=True),
+    Index(None, "attachment_id"),
+)
+
+outgoing_requests = (
+    Table(  # what the server asks of others over HTTP: webhooks, and files that it keeps a copy of
+        "outgoing_requests",
+        metadata,
+        _id(),  # a webhook's id, the same at every attempt
+        Column("kind", Text, nullable=False),  # "webhook" | "save"
+        _ref("message_id", "messages", optional=True),
+        _ref("user_id", "users", optional=True),  # who pressed the button
+        Column("key", LargeBinary, unique=True),  # what must not be asked twice; null where it may
+        Column("payload", Text, nullable=False),  # JSON of its kind
+        Column("state", Text, nullable=False),  # "queued" | "leased" | "done" | "failed"
+        Column("reason", Text),  # of the last attempt, in snake case
+        Column("status", Integer),  # HTTP's, of the last answer
+        Column("attempts", Integer, nullable=False),
+        Column("lease", Text),
+        _time("created_at"),
+        _time("due_at"),  # of one that is leased, when its lease ends
+        _time("settled_at", optional=True),
+        Index(None, "message_id"),
+        Index(None, "user_id"),
+    )
 )
 
 deliveries = Table(  # the outbox: one row for each recipient and channel, for push one for each device
@@ -213,6 +290,7 @@ deliveries = Table(  # the outbox: one row for each recipient and channel, for p
     _time("due_at"),  # not claimed before; of one that is leased, when its lease ends
     _time("turn"),  # of those that are due, the lowest is claimed first
     _time("expires_at"),
+    Column("quiet", Text),  # why it goes without a sound: "snoozed" | "quiet_time"
     Column("lease", Text),  # a fresh id for each claim: an outcome settles only the lease that it belongs to
     _time("sealed_at", optional=True),  # of the last attempt
     _time("relayed_at", optional=True),  # when the relay was asked, of the last attempt
@@ -228,16 +306,24 @@ deliveries = Table(  # the outbox: one row for each recipient and channel, for p
 )
 
 
-def _of_deliveries(name: str, condition: ColumnElement[bool], *columns: str) -> None:
-    """Index the few rows that are in some state, so that what is settled costs the queue nothing."""
-    listed = [deliveries.c[column] for column in columns]
-    Index(f"ix_deliveries_{name}", *listed, postgresql_where=condition, sqlite_where=condition)
+def _of_some(table: Table, name: str, condition: ColumnElement[bool], *columns: str) -> None:
+    """Index the few rows that are in some state, so that what is settled costs the others nothing."""
+    listed = [table.c[column] for column in columns]
+    Index(f"ix_{table.name}_{name}", *listed, postgresql_where=condition, sqlite_where=condition)
 
 
-_of_deliveries("queued", deliveries.c.state == "queued", "turn", "due_at")
-_of_deliveries("leased", deliveries.c.state == "leased", "device_id", "due_at")
-_of_deliveries("lease", deliveries.c.lease.is_not(None), "lease")
-_of_deliveries("dead", deliveries.c.state.in_(("failed", "expired", "gone")), "settled_at", "id")
+_of_some(deliveries, "queued", deliveries.c.state == "queued", "turn", "due_at")
+_of_some(deliveries, "leased", deliveries.c.state == "leased", "device_id", "due_at")
+_of_some(deliveries, "lease", deliveries.c.lease.is_not(None), "lease")
+_of_some(
+    inbox_items,
+    "unread",
+    inbox_items.c.read_at.is_(None) & inbox_items.c.deleted_at.is_(None),
+    "user_id",
+    "id",
+)
+_of_some(outgoing_requests, "waiting", outgoing_requests.c.state.in_(("queued", "leased")), "due_at")
+_of_some(deliveries, "dead", deliveries.c.state.in_(("failed", "expired", "gone")), "settled_at", "id")
 
 # How deliveries were created and moved: one row of differences for each transaction.
 delivery_tallies = Table(
@@ -263,7 +349,7 @@ tasks = Table(  # what is to be done at some time: run, and rescheduled or delet
     "tasks",
     metadata,
     _id(),
-    Column("kind", Text, nullable=False),  # "send" | "fanout" | "prune" | "compact"
+    Column("kind", Text, nullable=False),  # server/domain/task.py
     _ref("message_id", "messages", optional=True),
     Column("payload", Text, nullable=False),  # JSON of its kind
     _time("due_at"),
@@ -304,6 +390,25 @@ claims = (
         Index(None, "message_id"),
         Index(None, "device_id"),
     )
+)
+
+attachment_claims = Table(  # what one device may fetch of an attachment: sealed while it is fetched, with the same key each time
+    "attachment_claims",
+    metadata,
+    _id(),
+    _ref("attachment_id", "attachments"),
+    _ref("message_id", "messages"),
+    _ref("device_id", "devices"),
+    Column("frame_id", Text, nullable=False),  # of the frame that names it: part of what is authenticated
+    Column("key", LargeBinary, nullable=False),
+    Column("nonce", LargeBinary, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),  # of the blob
+    Column("size", BigInteger, nullable=False),
+    _time("created_at"),
+    UniqueConstraint("frame_id", "device_id", "attachment_id"),
+    Index(None, "message_id"),
+    Index(None, "device_id"),
+    Index(None, "attachment_id"),
 )
 
 relays = Table(  # the keys of the relays that this server has trusted, by their URL

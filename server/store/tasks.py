@@ -8,10 +8,11 @@ import json
 from collections.abc import Sequence
 
 from server.domain.ports import Row, Transaction
-from server.domain.task import Kind, Task
+from server.domain.task import PLANNED, Kind, Task
 
 # A newer version may have left tasks of other kinds: they wait for one that knows them, and are in nobody's way.
 _KNOWN = ", ".join(f"'{kind.value}'" for kind in Kind)
+_PLANNED = ", ".join(f"'{kind.value}'" for kind in PLANNED)
 
 
 async def add_task(tx: Transaction, task: Task) -> None:
@@ -83,7 +84,7 @@ async def advance(tx: Transaction, now: int) -> int:
     A scheduled message that has failed once does not wait for its time any more.
     """
     return await tx.run(
-        "UPDATE tasks SET due_at = $1 WHERE due_at > $1 AND (kind <> 'send' OR attempts > 0)", now
+        f"UPDATE tasks SET due_at = $1 WHERE due_at > $1 AND (kind NOT IN ({_PLANNED}) OR attempts > 0)", now
     )
 
 

@@ -185,7 +185,7 @@ def _retry_at(parcel: Parcel, now: int, retry_after: int | None, jitter: float) 
 
 def _priority(parcel: Parcel) -> Priority:
     """Return what the provider is told: it wakes the phone at once unless there is nothing to show or to hear."""
-    silent = parcel.delivery_type == DeliveryType.SILENT
+    silent = parcel.delivery_type == DeliveryType.SILENT or parcel.quiet is not None
     return "normal" if silent or parcel.kind in (Kind.RETRACT, Kind.READ) else "high"
 
 

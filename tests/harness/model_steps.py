@@ -25,7 +25,7 @@ from server.domain.account import User
 from server.domain.bucket import Permission
 from server.domain.delivery import Receipt, ReceiptEvent
 from server.domain.errors import Refusal
-from server.domain.message import LONGEST_TTL, DeliveryType, SendMessage
+from server.domain.message import LONGEST_TTL, NO_OPTIONS, DeliveryType, SendMessage
 from server.domain.ports import Database, Transaction
 from server.store.buckets import add_member
 from tests.harness.model import Model, Refused
@@ -174,8 +174,13 @@ class PeopleSteps(RuleBasedStateMachine):
             group_id=None,
             sound=None,
             locale=None,
-            navigate_to=None,
             attachments=(),
+            actions=(),
+            tap_action=None,
+            snoozes=(),
+            postpones=(),
+            tags=(),
+            options=NO_OPTIONS,
             send_at=None if delay is None else self.now + delay,
             ttl=LONGEST_TTL if self.steps % 3 else 10 * SECOND,
         )

@@ -47,7 +47,9 @@ def noise(length: int) -> bytes:
 
 
 def letter(content: dict[str, Any], suite: Suite, platform: str) -> Letter:
-    parcel = Parcel(FRAME, FRAME, DEVICE, Kind.MESSAGE, FRAME, 7, State.LEASED, 1, 5, 9, "NORMAL", None, "{}")
+    parcel = Parcel(
+        FRAME, FRAME, DEVICE, Kind.MESSAGE, FRAME, 7, State.LEASED, 1, 5, 9, "NORMAL", None, "{}", None
+    )
     address = Address(DEVICE, platform, int(suite), KEYS[suite].public.raw, "handle", None)
     return letter_for(parcel, address, write_json(content))
 
@@ -122,7 +124,9 @@ def test_a_cut_does_not_tear_what_is_read_as_one_character(torn: str) -> None:
 
 
 def test_a_device_without_a_key_has_nothing_sealed_for_it() -> None:
-    parcel = Parcel(FRAME, FRAME, DEVICE, Kind.MESSAGE, FRAME, 7, State.LEASED, 1, 5, 9, "NORMAL", None, "{}")
+    parcel = Parcel(
+        FRAME, FRAME, DEVICE, Kind.MESSAGE, FRAME, 7, State.LEASED, 1, 5, 9, "NORMAL", None, "{}", None
+    )
     with pytest.raises(ValueError, match="without a key"):
         letter_for(parcel, Address(DEVICE, "ios", None, None, "handle", None), b"{}")
 

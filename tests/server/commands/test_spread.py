@@ -14,7 +14,7 @@ from server.commands.send import send
 from server.commands.spread import AHEAD, HELD
 from server.domain.delivery import LEASE
 from server.domain.ids import new_id
-from server.domain.message import DAY, DeliveryType, Message, SendMessage
+from server.domain.message import DAY, NO_OPTIONS, DeliveryType, Message, SendMessage
 from server.domain.ports import Database, Transaction
 from server.domain.task import Kind
 from server.domain.turns import BULK, SPREAD
@@ -85,8 +85,13 @@ class Crowd:
             group_id=None,
             sound=None,
             locale=None,
-            navigate_to=None,
             attachments=(),
+            actions=(),
+            tap_action=None,
+            snoozes=(),
+            postpones=(),
+            tags=(),
+            options=NO_OPTIONS,
             send_at=None,
             ttl=DAY,
         )

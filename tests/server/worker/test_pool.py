@@ -42,7 +42,9 @@ ADDRESSES = {DEVICE: Address(DEVICE, "ios", int(KEY.suite), KEY.raw, "handle", N
 
 def parcel(name: str) -> Parcel:
     frame = new_id(2, secrets.token_bytes)
-    return Parcel(name, frame, DEVICE, Kind.MESSAGE, frame, 1, State.LEASED, 1, 1, 9, "NORMAL", None, "{}")
+    return Parcel(
+        name, frame, DEVICE, Kind.MESSAGE, frame, 1, State.LEASED, 1, 1, 9, "NORMAL", None, "{}", None
+    )
 
 
 def sealer(pool: Executor) -> Sealer:

@@ -31,6 +31,7 @@ PARCEL = Parcel(
     delivery_type="NORMAL",
     collapse_id=None,
     body="{}",
+    quiet=None,
 )
 ADDRESS = Address(DEVICE, "ios", 1, bytes(32), "the handle", None)
 

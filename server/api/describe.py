@@ -1,0 +1,61 @@
+"""What a handler says of itself, beside it: the one source of the API's reference (`server/api/openapi.py`).
+
+@describes("Create a bucket", takes=BucketBody, gives=BucketView, status=201, errors=("bucket_exists",))
+async def create(self, request: web.Request, caller: Caller) -> web.Response: ...
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from server.api.bodies import Body
+
+F = TypeVar("F", bound=Callable[..., Any])
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Description:
+    """`errors` are codes beside those that every route may answer with; `media` what `takes` may be sent as.
+
+    `gives` is the type of the answer's body, None where there is none, `produces` its media type.
+    """
+
+    summary: str
+    detail: str
+    takes: type[Body] | None
+    media: Sequence[str]
+    query: type[Body] | None
+    gives: Any
+    produces: str
+    status: int
+    errors: Sequence[str]
+
+
+def describes(
+    summary: str,
+    *,
+    detail: str = "",
+    takes: type[Body] | None = None,
+    media: Sequence[str] = (JSON,),
+    query: type[Body] | None = None,
+    gives: Any = None,
+    produces: str = JSON,
+    status: int = 200,
+    errors: Sequence[str] = (),
+) -> Callable[[F], F]:
+    """Attach a description to a handler."""
+
+    def attach(handler: F) -> F:
+        handler.description = Description(  # type: ignore[attr-defined] # functions have attributes
+            summary, detail, takes, media, query, gives, produces, status, errors
+        )
+        return handler
+
+    return attach
+
+
+def description_of(handler: Callable[..., Any]) -> Description | None:
+    """Return what a handler says of itself."""
+    found: Description | None = getattr(handler, "description", None)
+    return found
