@@ -23,14 +23,14 @@ def is_local(text: str) -> bool:
 
 def is_zone(name: str) -> bool:
     """Say whether a text is the name of a time zone, such as Europe/Berlin."""
-    return _zone(name) is not None
+    return find_zone(name) is not None
 
 
 def read_moment(text: str, zone: str | None) -> int:
     """Return the milliseconds of an instant (RFC 3339), or of a local time in a zone; ValueError, OverflowError."""
     if not is_local(text):
         return read_time(text)
-    there = None if zone is None else _zone(zone)
+    there = None if zone is None else find_zone(zone)
     if there is None:
         raise ValueError("a time without an offset needs a time zone")
     local = datetime.fromisoformat(text).replace(tzinfo=there, fold=0)
@@ -38,7 +38,8 @@ def read_moment(text: str, zone: str | None) -> int:
 
 
 @lru_cache(maxsize=256)
-def _zone(name: str) -> ZoneInfo | None:
+def find_zone(name: str) -> ZoneInfo | None:
+    """Return the time zone of a name, None where there is none."""
     if _ZONE.fullmatch(name) is None:  # it becomes the path of a file
         return None
     try:
