@@ -52,6 +52,8 @@ def routes(to: Resources) -> list[Route]:
         ForUser("GET", "/api/v1/users/me", Need.ACCOUNT, to.auth.me),
         ForUser("POST", "/api/v1/access-tokens", Need.ACCOUNT, to.tokens.create),
         ForUser("GET", "/api/v1/access-tokens", Need.ACCOUNT, to.tokens.list),
+        ForUser("GET", f"/api/v1/access-tokens/{_ID}", Need.ACCOUNT, to.tokens.get),
+        ForUser("PATCH", f"/api/v1/access-tokens/{_ID}", Need.ACCOUNT, to.tokens.change),
         ForUser("DELETE", f"/api/v1/access-tokens/{_ID}", Need.ACCOUNT, to.tokens.delete),
         # buckets
         ForUser("POST", "/api/v1/buckets", Need.ACCOUNT, to.buckets.create),

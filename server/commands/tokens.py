@@ -1,6 +1,8 @@
-"""Access tokens: made, listed and deleted by their owner."""
+"""Access tokens: made, listed, changed and deleted by their owner."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from msgspec import UnsetType
 
 from crypto.encoding import b64u
 from server.commands.callers import ACCESS_TOKEN, token_hash
@@ -9,7 +11,7 @@ from server.domain.bucket import Permission
 from server.domain.errors import Fault, Forbidden, Invalid, NotFound
 from server.domain.ids import new_id
 from server.domain.ports import Database, Random, Transaction
-from server.domain.scopes import OPERATORS, bucket_of
+from server.domain.scopes import OPERATORS, bucket_of, covers
 from server.store import tokens
 from server.store.buckets import find_bucket
 
@@ -21,6 +23,24 @@ class CreateToken:
     name: str
     scopes: tuple[str, ...]  # known ones, as `server.domain.scopes.normal` returns them
     expires_at: int | None
+
+
+@dataclass(frozen=True)
+class ChangeToken:
+    """None and UNSET: as it is. `expires_at` None: never."""
+
+    name: str | None
+    scopes: tuple[str, ...] | None
+    expires_at: int | UnsetType | None
+
+    def of(self, token: AccessToken) -> AccessToken:
+        """Return the token as it is afterwards."""
+        return replace(
+            token,
+            name=token.name if self.name is None else self.name,
+            scopes=token.scopes if self.scopes is None else self.scopes,
+            expires_at=token.expires_at if isinstance(self.expires_at, UnsetType) else self.expires_at,
+        )
 
 
 @dataclass(frozen=True)
@@ -57,10 +77,49 @@ async def list_tokens(db: Database, user: User) -> list[AccessToken]:
     return await db.read(lambda tx: tokens.list_tokens(tx, user.id))
 
 
+async def get_token(db: Database, user: User, token_id: str) -> AccessToken:
+    """Return a token; NotFound where this user has none of that id."""
+    token = await db.read(lambda tx: tokens.load_token(tx, token_id, user.id))
+    if token is None:
+        raise _no_token()
+    return token
+
+
+async def change_token(db: Database, user: User, token_id: str, command: ChangeToken) -> AccessToken:
+    """Change a token's name or end, or take scopes from it; NotFound, and Invalid for scopes that it has not."""
+
+    async def job(tx: Transaction) -> AccessToken:
+        token = await tokens.lock_token(tx, token_id, user.id)
+        if token is None:
+            raise _no_token()
+        if command.scopes is not None:
+            _check_narrower(token, command.scopes)
+            await _check_buckets(tx, user, command.scopes)
+        changed = command.of(token)
+        await tokens.change_token(tx, changed)
+        return changed
+
+    return await db.write(job)
+
+
 async def delete_token(db: Database, user: User, token_id: str) -> None:
     """Make a token worthless; NotFound where this user has none of that id."""
     if not await db.write(lambda tx: tokens.delete_token(tx, token_id, user.id)):
-        raise NotFound("no such access token")
+        raise _no_token()
+
+
+def _no_token() -> NotFound:
+    return NotFound("no such access token")
+
+
+def _check_narrower(token: AccessToken, wanted: tuple[str, ...]) -> None:
+    faults = [
+        Fault(f"scopes[{index}]", "is none of the token's", "make another token for it")
+        for index, scope in enumerate(wanted)
+        if not covers(token.scopes, scope)
+    ]
+    if faults:
+        raise Invalid("a token can only lose scopes", code="scope_wider", faults=faults)
 
 
 def _check_operator(user: User, command: CreateToken) -> None:

@@ -14,7 +14,7 @@ who is signed in may do what their account may, which is every need but those of
 | `admin`                      | every need                                                                |
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from uuid import UUID
@@ -75,6 +75,11 @@ class Grant:
 def bucket_of(scope: str) -> str | None:
     """Return the bucket id that a scope names, None where it names none."""
     return scope.removeprefix(_SEND_TO) if scope.startswith(_SEND_TO) else None
+
+
+def covers(held: Collection[str], scope: str) -> bool:
+    """Say whether a token with these scopes may do all that the scope lets."""
+    return scope in held or (bucket_of(scope) is not None and "messages:create" in held)
 
 
 def known(scope: str) -> bool:

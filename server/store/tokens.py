@@ -7,6 +7,13 @@ from server.domain.account import AccessToken, User
 from server.domain.ports import Row, Transaction
 from server.store.accounts import user_of
 
+_FIND = (
+    "SELECT u.*, t.id AS token_id, t.name AS token_name, t.scopes, t.created_at AS token_created_at,"
+    " t.expires_at, t.last_used_at FROM access_tokens t JOIN users u ON u.id = t.user_id"
+    " WHERE t.hash = $1 AND (t.expires_at IS NULL OR t.expires_at > $2)"
+)
+_OF_USER = "SELECT * FROM access_tokens WHERE id = $1 AND user_id = $2"
+
 
 async def add_token(tx: Transaction, token: AccessToken, *, token_hash: bytes) -> None:
     await tx.run(
@@ -24,13 +31,7 @@ async def add_token(tx: Transaction, token: AccessToken, *, token_hash: bytes) -
 
 async def find_token(tx: Transaction, token_hash: bytes, now: int) -> tuple[AccessToken, User] | None:
     """Return a token that has not expired, and its owner, in one indexed read."""
-    row = await tx.one(
-        "SELECT u.*, t.id AS token_id, t.name AS token_name, t.scopes, t.created_at AS token_created_at,"
-        " t.expires_at, t.last_used_at FROM access_tokens t JOIN users u ON u.id = t.user_id"
-        " WHERE t.hash = $1 AND (t.expires_at IS NULL OR t.expires_at > $2)",
-        token_hash,
-        now,
-    )
+    row = await tx.one(_FIND, token_hash, now)
     if row is None:
         return None
     return _token_of(row, row["token_id"], row["id"], row["token_name"], row["token_created_at"]), user_of(
@@ -41,7 +42,30 @@ async def find_token(tx: Transaction, token_hash: bytes, now: int) -> tuple[Acce
 async def list_tokens(tx: Transaction, user_id: str) -> list[AccessToken]:
     """Return a user's tokens, the newest first."""
     rows = await tx.all("SELECT * FROM access_tokens WHERE user_id = $1 ORDER BY id DESC", user_id)
-    return [_token_of(row, row["id"], row["user_id"], row["name"], row["created_at"]) for row in rows]
+    return [_own_token_of(row) for row in rows]
+
+
+async def load_token(tx: Transaction, token_id: str, user_id: str) -> AccessToken | None:
+    """Return a token of this user, an expired one too."""
+    row = await tx.one(_OF_USER, token_id, user_id)
+    return None if row is None else _own_token_of(row)
+
+
+async def lock_token(tx: Transaction, token_id: str, user_id: str) -> AccessToken | None:
+    """Return a token of this user that nobody else changes until the end of the transaction."""
+    row = await tx.one(f"{_OF_USER} FOR UPDATE", token_id, user_id)
+    return None if row is None else _own_token_of(row)
+
+
+async def change_token(tx: Transaction, token: AccessToken) -> None:
+    """Write a token's name, scopes and end."""
+    await tx.run(
+        "UPDATE access_tokens SET name = $2, scopes = $3, expires_at = $4 WHERE id = $1",
+        token.id,
+        token.name,
+        json.dumps(token.scopes),
+        token.expires_at,
+    )
 
 
 async def delete_token(tx: Transaction, token_id: str, user_id: str) -> bool:
@@ -56,6 +80,10 @@ async def note_use(tx: Transaction, used: Sequence[tuple[str, int]]) -> None:
         " AND (last_used_at IS NULL OR last_used_at < $2)",
         used,
     )
+
+
+def _own_token_of(row: Row) -> AccessToken:
+    return _token_of(row, row["id"], row["user_id"], row["name"], row["created_at"])
 
 
 def _token_of(row: Row, token_id: str, user_id: str, name: str, created_at: int) -> AccessToken:

@@ -77,6 +77,9 @@ class Native:
     async def put(self, path: str, body: object = None) -> Reply:
         return await self.call("PUT", path, body)
 
+    async def patch(self, path: str, body: object = None) -> Reply:
+        return await self.call("PATCH", path, body)
+
     async def delete(self, path: str) -> Reply:
         return await self.call("DELETE", path)
 

@@ -36,6 +36,8 @@ EXPECTED: dict[tuple[str, str], set[str]] = {
     ("GET", "/api/v1/users/me"): PEOPLE,
     ("POST", "/api/v1/access-tokens"): PEOPLE,
     ("GET", "/api/v1/access-tokens"): PEOPLE,
+    ("GET", f"/api/v1/access-tokens/{ID}"): PEOPLE,
+    ("PATCH", f"/api/v1/access-tokens/{ID}"): PEOPLE,
     ("DELETE", f"/api/v1/access-tokens/{ID}"): PEOPLE,
     ("POST", "/api/v1/buckets"): PEOPLE,
     ("GET", "/api/v1/buckets"): PEOPLE,

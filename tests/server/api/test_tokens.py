@@ -107,3 +107,47 @@ async def test_the_last_use_is_written_down_when_there_is_time(house: House, adm
     await house.stop()
     rows = await house.pieces.db.read(lambda tx: tx.all("SELECT last_used_at FROM access_tokens"))
     assert [row["last_used_at"] for row in rows] == [house.clock.now]
+
+
+async def test_one_token_is_shown_as_the_list_shows_it(house: House, admin: Person) -> None:
+    """To its owner alone."""
+    made = await admin.api.post(TOKENS, {"name": "CI", "scopes": ["messages:read"]})
+    shown = await admin.api.get(f"{TOKENS}/{made['id']}")
+    assert [shown.json] == (await admin.api.get(TOKENS))["accessTokens"]
+    other = await house.register("other")
+    assert (await other.api.get(f"{TOKENS}/{made['id']}")).status == 404
+
+
+async def test_a_token_is_renamed_and_its_end_is_set_and_taken_away(house: House, admin: Person) -> None:
+    """What is left out stays as it is; null is never."""
+    made = await admin.api.post(TOKENS, {"name": "CI", "scopes": ["messages:read"]})
+    at, api = f"{TOKENS}/{made['id']}", house.api.with_token(made["token"])
+    assert (await admin.api.patch(at, {"name": "Nightly"}))["name"] == "Nightly"
+    ending = await admin.api.patch(at, {"expiresAt": "2027-01-15T08:10:00Z"})
+    assert (ending["name"], ending["expiresAt"]) == ("Nightly", "2027-01-15T08:10:00.000Z")
+    assert (await admin.api.patch(at, {"expiresAt": "2020-01-01T00:00:00Z"})).faults == {
+        "expiresAt": "has passed"
+    }
+    house.clock.advance(600_000)
+    assert (await api.get("/api/v1/messages")).code == "token_invalid"
+    assert (await admin.api.patch(at, {"expiresAt": None}))["expiresAt"] is None
+    assert (await api.get("/api/v1/messages")).status == 200
+    assert (await (await house.register("other")).api.patch(at, {"name": "mine"})).status == 404
+
+
+async def test_a_token_can_lose_scopes_and_gets_none(house: House, admin: Person) -> None:
+    """At once; one bucket is less than every bucket."""
+    bucket = await house.bucket(admin)
+    made = await admin.api.post(TOKENS, {"name": "CI", "scopes": ["messages:read", "messages:create"]})
+    at, api = f"{TOKENS}/{made['id']}", house.api.with_token(made["token"])
+    wider = await admin.api.patch(at, {"scopes": ["messages:read", "admin"]})
+    assert (wider.status, wider.code) == (400, "scope_wider")
+    assert wider.faults == {"scopes[1]": "is none of the token's"}
+    assert (await admin.api.patch(at, {"scopes": ["nonsense"]})).faults == {
+        "scopes[0]": "is not a known scope"
+    }
+    narrower = await admin.api.patch(at, {"scopes": [f"messages:create:{bucket}"]})
+    assert narrower["scopes"] == [f"messages:create:{bucket}"]
+    assert (await api.get("/api/v1/messages")).code == "scope_missing"
+    assert (await admin.api.patch(at, {"scopes": ["messages:create"]})).code == "scope_wider"
+    assert (await house.send(api, bucket)).status == 201
