@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+from server.commands.marks import mark_read
 from server.domain.account import CallingDevice
 from server.domain.delivery import Receipt
 from server.domain.ports import Database, Random, Transaction
-from server.store import inbox, outbox
 from server.store.receipts import acknowledge
 
 
@@ -25,11 +25,8 @@ async def report(
 
     async def job(tx: Transaction) -> tuple[list[int], bool]:
         done = await acknowledge(tx, device.id, receipts)
-        fresh = await inbox.mark_read(tx, device.user_id, done.read, now)
-        if not fresh:
-            return done.took, False
-        told = await outbox.tell_read(tx, device.user_id, fresh, but=device.id, now=now, random=random)
-        return done.took, bool(told)
+        is_work = await mark_read(tx, device.user_id, done.read, but_device=device.id, now=now, random=random)
+        return done.took, is_work
 
     took, is_work = await db.write(job)
     if is_work:

@@ -41,6 +41,18 @@ async def find_blob(tx: Transaction, claim_id: str, device_id: str) -> bytes | N
     return None if row is None else bytes(row["blob"])
 
 
+async def drop_of_user(tx: Transaction, user_id: str, message_ids: Sequence[str]) -> None:
+    """Delete what a user's devices could claim of messages."""
+    for chunk in chunks(sorted(set(message_ids))):
+        for table in ("claims", "attachment_claims"):
+            await tx.run(
+                f"DELETE FROM {table} WHERE message_id IN ({holes(len(chunk), after=1)})"
+                " AND device_id IN (SELECT id FROM devices WHERE user_id = $1)",
+                user_id,
+                *chunk,
+            )
+
+
 def _values(stored: StoredClaim) -> tuple[object, ...]:
     claim = stored.claim
     return (

@@ -31,6 +31,12 @@ from server.store.tallies import note
 _IDS_IN_A_NOTICE = 40  # 39 bytes each: fits the least room that the largest envelope has (1696)
 # As `Address.is_web` has it: Web Push has no background pushes.
 _NOT_WEB = f" AND v.platform <> 'web' AND (v.handle IS NULL OR LENGTH(v.handle) < {WEB_HANDLE_LENGTH})"
+_FRAMES = "SELECT d.device_id, d.user_id, d.frame_id FROM deliveries d JOIN devices v ON v.id = d.device_id"
+# It is on its way, or was tried, whatever came of that; or the device has fetched it.
+_MAY_HAVE = (
+    "d.channel = 'PUSH' AND (d.attempts > 0 OR d.relayed_at IS NOT NULL OR d.state IN ('leased', 'accepted')"
+    " OR d.received_at IS NOT NULL OR d.shown_at IS NOT NULL)"
+)
 _INSERT = (
     "INSERT INTO deliveries (id, message_id, user_id, device_id, channel, kind, frame_id, body, sequence, state,"
     " reason, attempts, created_at, due_at, turn, expires_at, settled_at, quiet)"
@@ -75,11 +81,34 @@ async def withdraw(tx: Transaction, message_id: str, *, now: int, random: Random
     )
     await note(tx, moved({State.QUEUED: cancelled}, {State.CANCELLED: cancelled}))
     reached = await tx.all(
-        "SELECT d.device_id, d.user_id, d.frame_id FROM deliveries d JOIN devices v ON v.id = d.device_id"
-        " WHERE d.message_id = $1 AND d.channel = 'PUSH' AND (d.attempts > 0 OR d.relayed_at IS NOT NULL"
-        f" OR d.state IN ('leased', 'accepted') OR d.received_at IS NOT NULL OR d.shown_at IS NOT NULL){_NOT_WEB} ORDER BY d.device_id",
-        message_id,
+        f"{_FRAMES} WHERE d.message_id = $1 AND {_MAY_HAVE}{_NOT_WEB} ORDER BY d.device_id", message_id
     )
+    return await enqueue(tx, list(_notices(Kind.RETRACT, reached, now, random)), now)
+
+
+async def withdraw_from(
+    tx: Transaction, user_id: str, message_ids: Sequence[str], *, but: str | None, now: int, random: Random
+) -> list[Delivery]:
+    """Withdraw messages from one user, who has deleted them: as `withdraw`, but not from `but`, which knows."""
+    reached: list[Row] = []
+    for chunk in chunks(sorted(set(message_ids))):
+        named = holes(len(chunk), after=2)
+        cancelled = await tx.run(
+            "UPDATE deliveries SET state = 'cancelled', settled_at = $2 WHERE user_id = $1 AND state = 'queued'"
+            f" AND message_id IN ({named})",
+            user_id,
+            now,
+            *chunk,
+        )
+        await note(tx, moved({State.QUEUED: cancelled}, {State.CANCELLED: cancelled}))
+        reached += await tx.all(
+            f"{_FRAMES} WHERE d.user_id = $1 AND d.device_id <> $2 AND {_MAY_HAVE}{_NOT_WEB}"
+            f" AND d.message_id IN ({named})",
+            user_id,
+            but or "",
+            *chunk,
+        )
+    reached.sort(key=lambda row: str(row["device_id"]))
     return await enqueue(tx, list(_notices(Kind.RETRACT, reached, now, random)), now)
 
 
@@ -93,8 +122,7 @@ async def tell_read(
     reached: list[Row] = []
     for chunk in chunks(sorted(set(message_ids))):
         reached += await tx.all(
-            "SELECT d.device_id, d.user_id, d.frame_id FROM deliveries d JOIN devices v ON v.id = d.device_id"
-            " WHERE d.user_id = $1 AND d.channel = 'PUSH' AND d.state IN ('queued', 'leased', 'accepted', 'gone')"
+            f"{_FRAMES} WHERE d.user_id = $1 AND d.channel = 'PUSH' AND d.state IN ('queued', 'leased', 'accepted', 'gone')"
             f"{_NOT_WEB} AND d.device_id <> $2 AND d.message_id IN ({holes(len(chunk), after=2)})",
             user_id,
             but or "",

@@ -9,8 +9,9 @@ from server.store.dialect import chunks, holes
 PARCEL = (
     "SELECT d.id, d.message_id, d.device_id, d.kind, d.frame_id, COALESCE(d.sequence, v.head) AS sequence,"
     " d.state, d.attempts, d.created_at, d.expires_at, d.body, d.quiet, m.delivery_type, m.collapse_id,"
-    " v.platform, v.suite, v.public_key, v.handle, v.last_woken_at"
+    " v.platform, v.suite, v.public_key, v.handle, v.last_woken_at, i.deleted_at"
     " FROM deliveries d JOIN devices v ON v.id = d.device_id LEFT JOIN messages m ON m.id = d.message_id"
+    " LEFT JOIN inbox_items i ON i.message_id = d.message_id AND i.user_id = d.user_id"
 )
 
 
@@ -39,7 +40,8 @@ async def contents_of(tx: Transaction, rows: Sequence[Row]) -> dict[str, str]:
 
 
 def parcel_of(row: Row, contents: Mapping[str, str]) -> Parcel:
-    """Join a row of PARCEL with its message's content."""
+    """Join a row of PARCEL with its message's content, which is gone for a user who has deleted it."""
+    content = contents.get(row["message_id"]) if row["deleted_at"] is None else None
     return Parcel(
         id=row["id"],
         message_id=row["message_id"],
@@ -53,7 +55,7 @@ def parcel_of(row: Row, contents: Mapping[str, str]) -> Parcel:
         expires_at=row["expires_at"],
         delivery_type=row["delivery_type"],
         collapse_id=row["collapse_id"],
-        body=row["body"] if row["message_id"] is None else contents.get(row["message_id"]),
+        body=row["body"] if row["message_id"] is None else content,
         quiet=None if row["quiet"] is None else Quiet(row["quiet"]),
     )
 
@@ -65,10 +67,12 @@ async def head_of(tx: Transaction, device_id: str) -> int:
 
 
 async def list_retracted(tx: Transaction, device_id: str, since: int) -> list[str]:
-    """Return the frame ids that a device was given and that were retracted since."""
+    """Return the frame ids that a device was given and that were retracted since, or deleted by its user."""
     rows = await tx.all(
         "SELECT d.frame_id FROM deliveries d JOIN messages m ON m.id = d.message_id"
-        " WHERE d.device_id = $1 AND d.sequence IS NOT NULL AND m.retracted_at >= $2 ORDER BY d.sequence",
+        " LEFT JOIN inbox_items i ON i.message_id = d.message_id AND i.user_id = d.user_id"
+        " WHERE d.device_id = $1 AND d.sequence IS NOT NULL AND (m.retracted_at >= $2 OR i.deleted_at >= $2)"
+        " ORDER BY d.sequence",
         device_id,
         since,
     )

@@ -7,8 +7,10 @@ transaction lasts, and no longer: there is no lease that could be stale, and nob
 import json
 from collections.abc import Sequence
 
+from server.domain.delivery import SECOND
 from server.domain.ports import Row, Transaction
 from server.domain.task import PLANNED, Kind, Task
+from server.store.dialect import chunks, holes
 
 # A newer version may have left tasks of other kinds: they wait for one that knows them, and are in nobody's way.
 _KNOWN = ", ".join(f"'{kind.value}'" for kind in Kind)
@@ -86,6 +88,23 @@ async def advance(tx: Transaction, now: int) -> int:
     return await tx.run(
         f"UPDATE tasks SET due_at = $1 WHERE due_at > $1 AND (kind NOT IN ({_PLANNED}) OR attempts > 0)", now
     )
+
+
+async def forget_sooner(tx: Transaction, message_ids: Sequence[str], now: int) -> set[str]:
+    """Have those of the messages looked at soon that are forgotten once nobody needs them; return which they are.
+
+    Not at once: of many who read a message in the same second, the last one matters.
+    """
+    found: set[str] = set()
+    for chunk in chunks(sorted(set(message_ids))):
+        rows = await tx.all(
+            "UPDATE tasks SET due_at = CASE WHEN due_at < $1 THEN due_at ELSE $1 END"
+            f" WHERE kind = 'forget' AND message_id IN ({holes(len(chunk), after=1)}) RETURNING message_id",
+            now + SECOND,
+            *chunk,
+        )
+        found.update(row["message_id"] for row in rows)
+    return found
 
 
 async def drop_tasks(tx: Transaction, message_id: str) -> int:

@@ -1,0 +1,70 @@
+"""What people do with what is in their inbox: read it, have it unread again, delete it; their devices follow.
+
+Each function is a step of a transaction that somebody has begun, and says whether there is something for the workers after it: a
+push, or a task that is due. Doing it again changes nothing. Of an ephemeral message nothing is left to who has read it.
+"""
+
+from collections.abc import Sequence
+
+from server.domain.ports import Random, Transaction
+from server.store import claims, inbox, outbox, tasks
+
+
+async def mark_read(
+    tx: Transaction,
+    user_id: str,
+    message_ids: Sequence[str],
+    *,
+    but_device: str | None,
+    now: int,
+    random: Random,
+) -> bool:
+    """Mark a user's items as read, here and on their devices (not on `but_device`, which knows)."""
+    fresh = await inbox.mark_read(tx, user_id, message_ids, now)
+    if not fresh:
+        return False
+    ephemeral = await tasks.forget_sooner(tx, fresh, now)
+    others = [message_id for message_id in fresh if message_id not in ephemeral]
+    told = await outbox.tell_read(tx, user_id, others, but=but_device, now=now, random=random)
+    await inbox.delete(tx, user_id, sorted(ephemeral), now)
+    await _take_away(tx, user_id, sorted(ephemeral), but_device=but_device, now=now, random=random)
+    return bool(told or ephemeral)
+
+
+async def mark_unread(tx: Transaction, user_id: str, message_ids: Sequence[str], *, now: int) -> bool:
+    """Mark a user's items as unread; what was postponed does not come again then. Devices keep what they show."""
+    await inbox.mark_unread(tx, user_id, message_ids, now)
+    return False
+
+
+async def delete_items(
+    tx: Transaction,
+    user_id: str,
+    message_ids: Sequence[str],
+    *,
+    but_device: str | None,
+    now: int,
+    random: Random,
+) -> bool:
+    """Delete a user's items: from the inbox, and from their devices (not from `but_device`, which knows)."""
+    deleted = await inbox.delete(tx, user_id, message_ids, now)
+    if not deleted:
+        return False
+    ephemeral = await tasks.forget_sooner(tx, deleted, now)
+    told = await _take_away(tx, user_id, deleted, but_device=but_device, now=now, random=random)
+    return told or bool(ephemeral)
+
+
+async def _take_away(
+    tx: Transaction,
+    user_id: str,
+    message_ids: Sequence[str],
+    *,
+    but_device: str | None,
+    now: int,
+    random: Random,
+) -> bool:
+    """Take messages away from one user's devices; say whether there is one to be told."""
+    await claims.drop_of_user(tx, user_id, message_ids)
+    told = await outbox.withdraw_from(tx, user_id, message_ids, but=but_device, now=now, random=random)
+    return bool(told)
