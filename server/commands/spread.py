@@ -100,7 +100,7 @@ async def _write(
     """Write a page's inbox items and deliveries; who was on the page before has an item already."""
     users = [user_id for user_id in dict.fromkeys(p.user_id for p in page) if user_id != after.user_id]
     items = [(new_id(now, random), user_id) for user_id in users]
-    await messages.add_inbox_items(tx, message.id, items, now)
+    await messages.add_inbox_items(tx, message, items, now)
     drafts = [draft_of(message, user_id, None, turn=turn, now=now, random=random) for user_id in users]
     drafts += [
         draft_of(message, place.user_id, place.device_id, turn=turn, now=now, random=random)

@@ -71,12 +71,13 @@ async def load_message(tx: Transaction, message_id: str) -> Message | None:
 
 
 async def add_inbox_items(
-    tx: Transaction, message_id: str, items: Sequence[tuple[str, str]], now: int
+    tx: Transaction, message: Message, items: Sequence[tuple[str, str]], now: int
 ) -> None:
     """Store an inbox item (id, user id) for each recipient."""
     await tx.many(
-        "INSERT INTO inbox_items (id, message_id, user_id, created_at, changed_at) VALUES ($1, $2, $3, $4, $4)",
-        [(item_id, message_id, user_id, now) for item_id, user_id in items],
+        "INSERT INTO inbox_items (id, message_id, user_id, bucket_id, created_at, changed_at)"
+        " VALUES ($1, $2, $3, $4, $5, $5)",
+        [(item_id, message.id, user_id, message.bucket_id, now) for item_id, user_id in items],
     )
 
 
@@ -101,10 +102,15 @@ async def list_messages(
 
 
 async def blank(tx: Transaction, message_id: str, now: int) -> bool:
-    """Forget a message's content; False where that was done before."""
+    """Forget a message's content and take it out of every inbox; False where that was done before."""
     written = await tx.run(
         "UPDATE messages SET content = NULL, collapse_id = NULL, retracted_at = $2"
         " WHERE id = $1 AND retracted_at IS NULL",
+        message_id,
+        now,
+    )
+    await tx.run(
+        "UPDATE inbox_items SET deleted_at = $2, changed_at = $2 WHERE message_id = $1 AND deleted_at IS NULL",
         message_id,
         now,
     )

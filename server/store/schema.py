@@ -211,15 +211,15 @@ inbox_items = Table(
     _id(),
     _ref("message_id", "messages"),
     _ref("user_id", "users"),
+    Column("bucket_id", Text, nullable=False),  # its message's: a user reads one bucket of a million items
     _time("created_at"),
     _time("read_at", optional=True),
     _time("deleted_at", optional=True),  # the row stays for those who were away when it was deleted
     _time("postponed_until", optional=True),
     _time("changed_at"),  # the last change that its user sees: streams resume by it
     UniqueConstraint("message_id", "user_id"),
-    Index(None, "user_id", "id"),
     Index(None, "user_id", "message_id"),  # a user's messages in the order of the messages
-    Index(None, "user_id", "changed_at"),
+    Index(None, "user_id", "changed_at", "id"),
 )
 
 attachments = (
@@ -315,13 +315,10 @@ def _of_some(table: Table, name: str, condition: ColumnElement[bool], *columns: 
 _of_some(deliveries, "queued", deliveries.c.state == "queued", "turn", "due_at")
 _of_some(deliveries, "leased", deliveries.c.state == "leased", "device_id", "due_at")
 _of_some(deliveries, "lease", deliveries.c.lease.is_not(None), "lease")
-_of_some(
-    inbox_items,
-    "unread",
-    inbox_items.c.read_at.is_(None) & inbox_items.c.deleted_at.is_(None),
-    "user_id",
-    "id",
-)
+_THERE = inbox_items.c.deleted_at.is_(None)
+_of_some(inbox_items, "there", _THERE, "user_id", "id")
+_of_some(inbox_items, "bucket", _THERE, "user_id", "bucket_id", "id")
+_of_some(inbox_items, "unread", inbox_items.c.read_at.is_(None) & _THERE, "user_id", "id", "bucket_id")
 _of_some(outgoing_requests, "waiting", outgoing_requests.c.state.in_(("queued", "leased")), "due_at")
 _of_some(deliveries, "dead", deliveries.c.state.in_(("failed", "expired", "gone")), "settled_at", "id")
 

@@ -177,18 +177,35 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("deleted_at", sa.BigInteger(), nullable=True))
         batch_op.add_column(sa.Column("postponed_until", sa.BigInteger(), nullable=True))
         batch_op.add_column(sa.Column("changed_at", sa.BigInteger(), nullable=True))
-    op.execute("UPDATE inbox_items SET changed_at = COALESCE(read_at, created_at)")
+        batch_op.add_column(sa.Column("bucket_id", sa.Text(), nullable=True))
+    op.execute(
+        "UPDATE inbox_items SET changed_at = COALESCE(read_at, created_at),"
+        " bucket_id = (SELECT m.bucket_id FROM messages m WHERE m.id = inbox_items.message_id)"
+    )
+    op.execute(
+        "UPDATE inbox_items SET deleted_at = m.retracted_at, changed_at = m.retracted_at"
+        " FROM messages m WHERE m.id = inbox_items.message_id AND m.retracted_at IS NOT NULL"
+    )
     with op.batch_alter_table("inbox_items", schema=None) as batch_op:
         batch_op.alter_column("changed_at", existing_type=sa.BigInteger(), nullable=False)
+        batch_op.alter_column("bucket_id", existing_type=sa.Text(), nullable=False)
+        batch_op.drop_index(batch_op.f("ix_inbox_items_user_id_id"))
+        for name, columns, some in (
+            ("ix_inbox_items_there", ["user_id", "id"], "deleted_at IS NULL"),
+            ("ix_inbox_items_bucket", ["user_id", "bucket_id", "id"], "deleted_at IS NULL"),
+            (
+                "ix_inbox_items_unread",
+                ["user_id", "id", "bucket_id"],
+                "read_at IS NULL AND deleted_at IS NULL",
+            ),
+        ):
+            batch_op.create_index(
+                name, columns, unique=False, postgresql_where=sa.text(some), sqlite_where=sa.text(some)
+            )
         batch_op.create_index(
-            "ix_inbox_items_unread",
-            ["user_id", "id"],
+            batch_op.f("ix_inbox_items_user_id_changed_at_id"),
+            ["user_id", "changed_at", "id"],
             unique=False,
-            postgresql_where=sa.text("read_at IS NULL AND deleted_at IS NULL"),
-            sqlite_where=sa.text("read_at IS NULL AND deleted_at IS NULL"),
-        )
-        batch_op.create_index(
-            batch_op.f("ix_inbox_items_user_id_changed_at"), ["user_id", "changed_at"], unique=False
         )
 
     with op.batch_alter_table("messages", schema=None) as batch_op:
