@@ -6,7 +6,7 @@ passed over. A field that is null counts as left out. Lengths are counted in cha
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -69,8 +69,7 @@ def decode_object(body: bytes, content_type: str) -> dict[str, Any]:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        what = error.msg.partition(": line ")[0]
-        place = f"line {error.lineno}, column {error.colno}"
+        place, what = _place(error)
         fault = Fault("", f"{place}: {what}", "send one JSON object in UTF-8")
         raise Invalid(f"the body is not JSON ({place}: {what})", code="bad_json", faults=[fault]) from None
     if not isinstance(value, dict):
@@ -108,13 +107,13 @@ class Fields:
 
     def required(self, name: str, *, most: int, least: int = 1, rule: Rule = label) -> str:
         """Return a text that must be there."""
-        if self._values.get(name) is None:
+        if self.value(name) is None:
             self.fault(name, "is missing", f"send a text of {least} to {most} characters")
         return self.optional(name, most=most, least=least, rule=rule) or ""
 
     def optional(self, name: str, *, most: int, least: int = 1, rule: Rule = label) -> str | None:
         """Return a text, or None where it is left out or wrong."""
-        value = self._values.get(name)
+        value = self.value(name)
         return None if value is None else self.text(name, value, most=most, least=least, rule=rule)
 
     def text(self, name: str, value: Any, *, most: int, least: int = 1, rule: Rule = label) -> str | None:
@@ -127,7 +126,7 @@ class Fields:
 
     def choice(self, name: str, choices: type[Choice]) -> Choice:
         """Return one of a few words that must be there."""
-        return self.choice_of(name, self._values.get(name), choices)
+        return self.choice_of(name, self.value(name), choices)
 
     def choice_of(self, name: str, value: Any, choices: type[Choice]) -> Choice:
         """Return one of a few words, which stands at `name`."""
@@ -143,14 +142,14 @@ class Fields:
 
     def flag(self, name: str) -> bool:
         """Return true or false; false where it is left out."""
-        value = self._values.get(name)
+        value = self.value(name)
         if value is not None and not isinstance(value, bool):
             self.fault(name, f"is {_kind(value)}", "send true or false")
         return value is True
 
     def whole(self, name: str, *, least: int, most: int) -> int:
         """Return a whole number that must be there; 5.0 is one (JSON knows one kind of number)."""
-        return self.number_in(name, self._values.get(name), least=least, most=most)
+        return self.number_in(name, self.value(name), least=least, most=most)
 
     def number_in(self, name: str, value: Any, *, least: int, most: int) -> int:
         """Check one whole number that stands at `name`."""
@@ -167,7 +166,7 @@ class Fields:
 
     def instant(self, name: str, *, after: int | None) -> int | None:
         """Return a time, None where it is left out; later than `after` where that is given."""
-        value = self._values.get(name)
+        value = self.value(name)
         if value is None:
             return None
         fix = "send a time like 2030-01-31T12:00:00Z" + ("" if after is None else ", in the future")
@@ -187,9 +186,14 @@ class Fields:
             return None
         return Fields(value, f"{self._where}{name}.", now=self.now)
 
-    def items(self, name: str, *, most: int) -> Sequence[Any] | None:
-        """Return a list of at most `most` entries, None where it is left out or wrong."""
+    def items(self, name: str, *, most: int, split: bool = False) -> Sequence[Any] | None:
+        """Return a list of at most `most` entries, None where it is left out or wrong.
+
+        With `split` a text is one too: JSON, or the entries with commas between them.
+        """
         value = self._values.get(name)
+        if split and isinstance(value, str):
+            value = self._split(name, value)
         if value is None:
             return None
         fix = f"send a list of at most {most}"
@@ -201,15 +205,54 @@ class Fields:
             return None
         return value
 
+    def _split(self, name: str, text: str) -> list[Any] | None:
+        if not text.lstrip().startswith(("[", "{")):
+            return [entry.strip() for entry in text.split(",") if entry.strip()]
+        value = self.decoded(name, text)
+        return value if value is None or isinstance(value, list) else [value]
 
-class Query(Fields):
-    """The query of a URL: every value is a text, and a repeated one is a fault."""
+    def decoded(self, name: str, text: str) -> Any:
+        """Return the value of a JSON text that stands at `name`, None where it is none."""
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            place, what = _place(error)
+            self.fault(name, f"is not JSON ({place}: {what})", "send JSON, or correct it there")
+            return None
 
-    def __init__(self, request: web.Request, *, now: int = 0) -> None:
-        super().__init__(dict(request.query), "?", now=now)
-        for name in set(request.query):
-            if len(request.query.getall(name)) > 1:
-                self.fault(name, "is given more than once", "give it once")
+
+class Texts(Fields):
+    """Fields that came as texts, as a form's and a query's do, each as often as it likes.
+
+    Numbers are written in digits, flags `true` or `false`, an object as JSON. A list is JSON, or its entries with commas between
+    them, or one entry for each time that it is given; what is no list is given once.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[str, str]], where: str = "", *, now: int = 0) -> None:
+        given: dict[str, list[str]] = {}
+        for name, text in pairs:
+            given.setdefault(name, []).append(text)
+        values = {name: texts if len(texts) > 1 else texts[0] for name, texts in given.items()}
+        super().__init__(values, where, now=now)
+        self._values: dict[str, Any] = values
+
+    def value(self, name: str) -> Any:
+        """Return a field as it came; of one that came more often the first, as that is a fault."""
+        value = self._values.get(name)
+        if isinstance(value, list):
+            self.fault(name, "is given more than once", "give it once")
+            self._values[name] = value = value[0]
+        return value
+
+    def items(self, name: str, *, most: int, split: bool = True) -> Sequence[Any] | None:
+        return super().items(name, most=most, split=split)
+
+    def inner(self, name: str, value: Any) -> "Fields | None":
+        if isinstance(value, str):
+            value = self.decoded(name, value)
+            if value is None:
+                return None
+        return super().inner(name, value)
 
     def flag(self, name: str) -> bool:
         """Return true or false, which are written so; false where it is left out."""
@@ -219,10 +262,23 @@ class Query(Fields):
         return bool(text == "true")
 
     def number_in(self, name: str, value: Any, *, least: int, most: int) -> int:
-        """Check one whole number that stands at `name`, written in digits."""
-        if value is None:
+        """Check one whole number that stands at `name`, written in digits; in JSON within a text it is one already."""
+        if not isinstance(value, str):
             return super().number_in(name, value, least=least, most=most)
         return self._number(name, value, least=least, most=most, otherwise=least)
+
+    def _number(self, name: str, text: str, *, least: int, most: int, otherwise: int) -> int:
+        if not (text.isascii() and text.isdecimal() and len(text) < 20 and least <= int(text) <= most):  # noqa: PLR2004 - int() of a long text is slow
+            self.fault(name, "is no such number", f"give a whole number from {least} to {most}")
+            return otherwise
+        return int(text)
+
+
+class Query(Texts):
+    """The query of a URL; its fields have a question mark in front where they are named."""
+
+    def __init__(self, request: web.Request, *, now: int = 0) -> None:
+        super().__init__(request.query.items(), "?", now=now)
 
     def number(self, name: str, *, least: int, most: int, otherwise: int) -> int:
         """Return a whole number, `otherwise` where it is left out."""
@@ -233,12 +289,6 @@ class Query(Fields):
             else self._number(name, text, least=least, most=most, otherwise=otherwise)
         )
 
-    def _number(self, name: str, text: str, *, least: int, most: int, otherwise: int) -> int:
-        if not (text.isascii() and text.isdecimal() and len(text) < 20 and least <= int(text) <= most):  # noqa: PLR2004 - int() of a long text is slow
-            self.fault(name, "is no such number", f"give a whole number from {least} to {most}")
-            return otherwise
-        return int(text)
-
     def id(self, name: str) -> str | None:
         """Return an id, None where it is left out or wrong."""
         text = self.value(name)
@@ -246,6 +296,11 @@ class Query(Fields):
             self.fault(name, "is not an id", "give a UUID as this server gave it")
             return None
         return None if text is None else str(text).lower()
+
+
+def _place(error: orjson.JSONDecodeError) -> tuple[str, str]:
+    """Return where a text is no JSON, and why."""
+    return f"line {error.lineno}, column {error.colno}", error.msg.partition(": line ")[0]
 
 
 def _wrong_text(value: Any, least: int, most: int, rule: Rule) -> Wrong | None:
