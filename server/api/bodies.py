@@ -10,7 +10,8 @@ decoded JSON with all faults at once, `read_query` of a query; `server/api/opena
         public: Annotated[bool, note("Whether any user may join.")] = False
 
 Field names are Python's here and camelCase in JSON. A field without a default must be there. A null counts as left out, so the
-default of an optional one is None. What no annotation can say has a reader of its own: `own(read, …)`.
+default of an optional one is None. In what changes something the default is UNSET: what is left out stays as it is, and a null
+clears what may be None. What no annotation can say has a reader of its own: `own(read, …)`.
 """
 
 from collections.abc import Callable
@@ -108,6 +109,28 @@ def _readers(kind: type[Body]) -> list[tuple[str, str, Reader]]:
 
 def _reader(field: inspect.Field) -> Reader:
     """Return what reads one field of a body."""
+    reader, factory = _value_reader(field), field.default_factory
+    stays = not field.required and field.default is msgspec.NODEFAULT and factory is msgspec.NODEFAULT
+    return _if_given(reader, cleared=_cleared(field.type)) if stays else reader
+
+
+def _if_given(reader: Reader, *, cleared: msgspec.UnsetType | None) -> Reader:
+    """Read a field that stays as it is where it is left out; `cleared` is what a null means."""
+
+    def one(fields: Fields, name: str) -> Any:
+        if not fields.among([name]):
+            return msgspec.UNSET
+        return cleared if fields.value(name) is None else reader(fields, name)
+
+    return one
+
+
+def _cleared(kind: inspect.Type) -> msgspec.UnsetType | None:
+    nullable = isinstance(kind, inspect.UnionType) and kind.includes_none
+    return None if nullable else msgspec.UNSET
+
+
+def _value_reader(field: inspect.Field) -> Reader:
     kind, extra = _core(field.type)
     if "read" in extra:
         found: Reader = extra["read"]
