@@ -20,6 +20,11 @@ def holes(count: int, *, after: int = 0) -> str:
     return ", ".join(f"${after + i}" for i in range(1, count + 1))
 
 
+def changed_now(hole: int) -> str:
+    """Return the new `changed_at` of an inbox item for the time in a hole: it rises with every change, whatever the clocks say."""
+    return f"CASE WHEN changed_at < ${hole} THEN ${hole} ELSE changed_at + 1 END"
+
+
 def chunks(items: Sequence[str]) -> Iterator[Sequence[str]]:
     """Cut a long list for IN; few different lengths keep the statement cache small."""
     for start in range(0, len(items), _CHUNK):
