@@ -3,38 +3,26 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import orjson
 from aiohttp import web
 
 from server.api.answers import nothing, show
-from server.api.reading import Fields, Query, read_json
-from server.api.schedule import read_schedule
+from server.api.bodies import Body, read_query, text, whole
+from server.api.describe import JSON, describes
+from server.api.forms import FORM, MULTIPART, read_urlencoded
+from server.api.message_fields import MessageBody, MessageForm
+from server.api.message_views import MessagesView, MessageView, show_message
+from server.api.reading import Fields, Query, Texts, media_type, read_json
+from server.api.sending import Given, read_message
 from server.commands.messages import ListMessages, get_message, list_messages, retract
 from server.commands.repeats import HEADER, LONGEST_KEY, KeyOfSend, key_of_send
 from server.commands.send import Sender, find_sent, send
 from server.domain import rules
-from server.domain.account import LONGEST_NAME, Caller
+from server.domain.account import Caller
 from server.domain.errors import Invalid, invalid
-from server.domain.message import (
-    LONGEST_BODY,
-    LONGEST_LABEL,
-    LONGEST_TITLE,
-    LONGEST_TTL,
-    LONGEST_URL,
-    MOST_RECIPIENTS_NAMED,
-    NO_OPTIONS,
-    Action,
-    ActionType,
-    Attachment,
-    DeliveryType,
-    MediaType,
-    Message,
-    SendMessage,
-)
 from server.domain.ports import Clock, Database, Random
-from server.domain.times import show_time
 
 PAGE = 20
 LONGEST_PAGE = 100
@@ -42,24 +30,30 @@ LONGEST_PAGE = 100
 REPEATED = "Idempotency-Replayed"
 """The header of an answer that was given before."""
 _KEY = re.compile(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}")
-_SHORTCUTS = {"imageUrl": MediaType.IMAGE, "videoUrl": MediaType.VIDEO, "gifUrl": MediaType.GIF}
-
-# Fields of the API that this server does not carry out. Passing over one would send something else than was asked for,
-# so it is refused, unless its value is what leaving it out means.
-_NOT_CARRIED_OUT = (
-    "attachments",
-    "actions",
-    "tapAction",
-    "addMarkAsReadAction",
-    "addOpenNotificationAction",
-    "addDeleteAction",
-    "snoozes",
-    "postpones",
-    "tags",
-    "ephemeral",
-    "remindEveryMinutes",
-    "maxReminders",
+_SENDING = (
+    "bad_json",
+    "bad_form",
+    "bucket_not_found",
+    "bucket_forbidden",
+    "bucket_ambiguous",
+    "user_not_found",
+    "idempotency_key_reused",
+    "idempotency_key_in_flight",
+    "message_retracted",
 )
+
+
+class MessagesQuery(Body, frozen=True, kw_only=True):
+    """Which messages to list."""
+
+    limit: Annotated[int, whole("How many at most.", least=1, most=LONGEST_PAGE)] = PAGE
+    cursor: (
+        Annotated[str, text("The `nextCursor` of the page before.", most=36, rule=rules.uuid, format="uuid")]
+        | None
+    ) = None
+    bucket_id: (
+        Annotated[str, text("Only those of this bucket.", most=36, rule=rules.uuid, format="uuid")] | None
+    ) = None
 
 
 @dataclass(frozen=True)
@@ -70,11 +64,46 @@ class Messages:
     wake: Callable[[], None]
     sender: Sender
 
+    @describes(
+        "Send a message",
+        detail="In JSON, or as a form with everything as text: lists as JSON, with commas or repeated, objects as JSON."
+        " With an Idempotency-Key it is sent once, however often it is asked for.",
+        takes=MessageBody,
+        media=(JSON, FORM, MULTIPART),
+        gives=MessageView,
+        status=201,
+        errors=_SENDING,
+    )
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
-        values, now = await read_json(request), self.clock()
-        key = read_key(request, caller, values)
+        given = await self._form(request) if media_type(request) == FORM else await self._json(request)
+        return await self._send(request, caller, given)
+
+    @describes(
+        "Send a message by its address",
+        detail="For what can only open a URL: all fields stand in the query. HEAD never sends.",
+        query=MessageForm,
+        gives=MessageView,
+        status=201,
+        errors=_SENDING,
+    )
+    async def create_by_get(self, request: web.Request, caller: Caller) -> web.Response:
+        meant = {"query": sorted(request.query.items())}
+        given = Given(MessageForm, Query(request, now=self.clock()), meant)
+        return await self._send(request, caller, given)
+
+    async def _json(self, request: web.Request) -> Given:
+        values = await read_json(request)
+        return Given(MessageBody, Fields(values, now=self.clock()), values)
+
+    async def _form(self, request: web.Request) -> Given:
+        pairs = await read_urlencoded(request)
+        return Given(MessageForm, Texts(pairs, now=self.clock()), {"form": sorted(pairs)})
+
+    async def _send(self, request: web.Request, caller: Caller, given: Given) -> web.Response:
+        now, bound = given.fields.now, caller.grant.only_bucket
+        key = read_key(request, caller, given)
         try:
-            command = read_message(values, bucket_known=caller.grant.only_bucket is not None, now=now)
+            command = read_message(given, bucket_known=bound is not None)
         except Invalid:  # a time that was still to come when the same was sent first may have passed
             sent = await find_sent(self.sender, key, now)
             if sent is None:
@@ -86,15 +115,25 @@ class Messages:
             headers[REPEATED] = "true"
         return show(show_message(sent.message), status=201, headers=headers)
 
+    @describes("List messages", query=MessagesQuery, gives=MessagesView)
     async def list(self, request: web.Request, caller: Caller) -> web.Response:
-        page = await list_messages(self.db, caller.user, read_list(Query(request)))
+        query = read_query(MessagesQuery, request)
+        page = await list_messages(self.db, caller.user, _list_command(query))
         cursor = page.messages[-1].id if page.more else None
-        return show({"messages": [show_message(message) for message in page.messages], "nextCursor": cursor})
+        shown: MessagesView = {
+            "messages": [show_message(message) for message in page.messages],
+            "nextCursor": cursor,
+        }
+        return show(shown)
 
+    @describes("Show a message", gives=MessageView, errors=("message_not_found", "message_retracted"))
     async def get(self, request: web.Request, caller: Caller) -> web.Response:
         message = await get_message(self.db, caller.user, request.match_info["id"].lower())
         return show(show_message(message))
 
+    @describes(
+        "Take a message back, from every device", status=204, errors=("message_not_found", "forbidden")
+    )
     async def delete(self, request: web.Request, caller: Caller) -> web.Response:
         await retract(
             self.db,
@@ -107,7 +146,7 @@ class Messages:
         return nothing()
 
 
-def read_key(request: web.Request, caller: Caller, values: dict[str, Any]) -> KeyOfSend | None:
+def read_key(request: web.Request, caller: Caller, sending: Given) -> KeyOfSend | None:
     """Read `Idempotency-Key`: any visible ASCII, with or without the quotes of a structured field (RFC 9651)."""
     given = request.headers.getall(HEADER, [])
     if not given:
@@ -122,124 +161,14 @@ def read_key(request: web.Request, caller: Caller, values: dict[str, Any]) -> Ke
             f"send one key of 1 to {LONGEST_KEY} visible ASCII characters, such as a UUID",
         )
     # Two tokens that are each bound to a bucket mean different things by leaving it out.
-    meant = {**values, "bucketId": values.get("bucketId") or caller.grant.only_bucket}
-    canonical = orjson.dumps(meant, option=orjson.OPT_SORT_KEYS)
-    return key_of_send(caller.user, "POST /api/v1/messages", key, canonical)
+    bucket = sending.meant.get("bucketId") or caller.grant.only_bucket
+    canonical = orjson.dumps({**sending.meant, "bucketId": bucket}, option=orjson.OPT_SORT_KEYS)
+    return key_of_send(caller.user, f"{request.method} /api/v1/messages", key, canonical)
 
 
-def read_message(values: dict[str, Any], *, bucket_known: bool, now: int) -> SendMessage:
-    """Read the body of a send; `bucket_known` lets a token that is bound to one bucket leave `bucketId` out."""
-    fields = Fields(values)
-    bucket = fields.optional if bucket_known else fields.required
-    command = SendMessage(
-        bucket=bucket("bucketId", most=LONGEST_NAME),
-        title=fields.required("title", most=LONGEST_TITLE, rule=rules.prose),
-        subtitle=fields.optional("subtitle", most=LONGEST_TITLE, least=0, rule=rules.prose) or None,
-        body=fields.optional("body", most=LONGEST_BODY, least=0, rule=rules.prose) or None,
-        delivery_type=fields.choice("deliveryType", DeliveryType),
-        user_ids=_read_user_ids(fields),
-        collapse_id=fields.optional("collapseId", most=LONGEST_LABEL),
-        group_id=fields.optional("groupId", most=LONGEST_LABEL),
-        sound=fields.optional("sound", most=LONGEST_LABEL),
-        locale=fields.optional("locale", most=LONGEST_LABEL, rule=rules.language_tag),
-        attachments=_read_shortcuts(fields),
-        actions=(),
-        tap_action=_read_tap(fields),
-        snoozes=(),
-        postpones=(),
-        tags=(),
-        options=NO_OPTIONS,
-        send_at=read_schedule(fields, now),
-        ttl=LONGEST_TTL,
+def _list_command(query: MessagesQuery) -> ListMessages:
+    return ListMessages(
+        before=None if query.cursor is None else query.cursor.lower(),
+        bucket_id=None if query.bucket_id is None else query.bucket_id.lower(),
+        limit=query.limit,
     )
-    _refuse_others(fields)
-    fields.check()
-    return command
-
-
-def _read_shortcuts(fields: Fields) -> tuple[Attachment, ...]:
-    urls = {
-        media: fields.optional(name, most=LONGEST_URL, rule=rules.web_url)
-        for name, media in _SHORTCUTS.items()
-    }
-    return tuple(
-        Attachment(media, None, url, None, save=False) for media, url in urls.items() if url is not None
-    )
-
-
-def _read_tap(fields: Fields) -> Action | None:
-    url = fields.optional("tapUrl", most=LONGEST_URL, rule=rules.tap_url)
-    return None if url is None else Action(ActionType.NAVIGATE, url, None, None, destructive=False)
-
-
-def _read_user_ids(fields: Fields) -> tuple[str, ...] | None:
-    """Read `userIds`: a list, the JSON text of one, or names with commas between them."""
-    value = fields.value("userIds")
-    if value is None:
-        return None
-    if isinstance(value, str):
-        value = _split(value)
-    given = Fields({"userIds": value})
-    named = given.items("userIds", most=MOST_RECIPIENTS_NAMED)
-    fields.faults += given.faults
-    if named is None:
-        return None
-    if not named:
-        fields.fault("userIds", "names nobody", "name someone, or leave it out to reach the whole bucket")
-    return tuple(
-        fields.text(f"userIds[{index}]", name, most=LONGEST_NAME, rule=rules.label) or ""
-        for index, name in enumerate(named)
-    )
-
-
-def _split(text: str) -> Any:
-    """Return the list in a text; what begins like JSON and is none stays a text, which is then refused."""
-    if not text.lstrip().startswith("["):
-        return [name.strip() for name in text.split(",") if name.strip()]
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
-
-
-def _refuse_others(fields: Fields) -> None:
-    for name in fields.among(_NOT_CARRIED_OUT):
-        if fields.value(name) not in (None, False, [], ""):
-            fields.fault(name, "is not supported by this server yet", "leave it out")
-
-
-def read_list(query: Query) -> ListMessages:
-    """Read `limit`, `cursor` and `bucketId`; a `title` is a send in the wrong method."""
-    command = ListMessages(
-        before=query.id("cursor"),
-        bucket_id=query.id("bucketId"),
-        limit=query.number("limit", least=1, most=LONGEST_PAGE, otherwise=PAGE),
-    )
-    if query.value("title") is not None:
-        query.fault("title", "would send, which GET does not do here", "send with POST /api/v1/messages")
-    query.check()
-    return command
-
-
-def show_message(message: Message) -> dict[str, Any]:
-    """Return the flat message, with every field as it stands after the shortcuts."""
-    content = message.content or {}
-    return {
-        "id": message.id,
-        "title": content.get("title"),
-        "subtitle": content.get("subtitle"),
-        "body": content.get("body"),
-        "bucketId": message.bucket_id,
-        "deliveryType": message.delivery_type.value,
-        "attachments": content.get("attachments", []),
-        "tapAction": content.get("tapAction"),
-        "sound": content.get("sound"),
-        "locale": content.get("locale"),
-        "groupId": content.get("groupId", message.bucket_id),
-        "collapseId": content.get("collapseId"),
-        "senderId": message.sender_id,
-        "createdAt": show_time(message.created_at),
-        "scheduledSendAt": None if message.scheduled_at is None else show_time(message.scheduled_at),
-        "expiresAt": show_time(message.expires_at),
-        "notificationsCount": message.notifications,
-    }

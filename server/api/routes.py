@@ -22,6 +22,7 @@ from server.api.relay import Relay
 from server.api.tokens import Tokens
 from server.domain.scopes import Need
 
+TABLE = web.AppKey("table", list[Route])  # of an application: its routes, as they were installed
 _ID = "{id:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}}"
 
 
@@ -62,6 +63,7 @@ def routes(to: Resources) -> list[Route]:
         # messages
         ForUser("POST", "/api/v1/messages", Need.SEND, to.messages.create),
         ForUser("GET", "/api/v1/messages", Need.READ, to.messages.list),
+        ForUser("GET", "/api/v1/messages", Need.SEND, to.messages.create_by_get, when="title"),
         ForUser("GET", f"/api/v1/messages/{_ID}", Need.READ, to.messages.get),
         ForUser("DELETE", f"/api/v1/messages/{_ID}", Need.ACCOUNT, to.messages.delete),
         ForUser("GET", f"/api/v1/messages/{_ID}/deliveries", Need.READ, to.deliveries.timeline),
@@ -101,6 +103,7 @@ def operators_routes(health: Health) -> list[Route]:
 
 def install(app: web.Application, gate: Gate, table: list[Route]) -> None:
     """Give the routes to the router, each behind the gate. HEAD answers where GET does, and never does what a `when` asks for."""
+    app[TABLE] = table
     special = {
         (route.method, route.path): route for route in table if isinstance(route, ForUser) and route.when
     }

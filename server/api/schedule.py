@@ -1,7 +1,11 @@
-"""Reading when a message is to be sent: at an instant, at a local time in a time zone, or after some seconds."""
+"""When a message is to be sent: at an instant, at a local time in a time zone, or after some seconds."""
 
+from typing import Annotated
+
+from server.api.bodies import own, text, whole
 from server.api.reading import Fields
 from server.domain.message import FURTHEST
+from server.domain.rules import Wrong
 from server.domain.schedule import is_local, is_zone, read_moment
 
 LONGEST_DELAY = 86_400  # seconds
@@ -9,34 +13,63 @@ _LONGEST_ZONE = 100
 _TIME = "send a time like 2030-01-31T12:00:00Z, or 2030-01-31T12:00:00 with a timezone"
 
 
-def read_schedule(fields: Fields, now: int) -> int | None:
-    """Read `scheduledSendAt` with `timezone`, or `delaySeconds`; None where neither is there: at once."""
-    zone = fields.optional("timezone", most=_LONGEST_ZONE)
-    if zone is not None and not is_zone(zone):
-        fields.fault("timezone", "is no time zone", "send the name of one, such as Europe/Berlin")
-        zone = None
-    text, delay = fields.value("scheduledSendAt"), fields.value("delaySeconds")
-    if text is not None and delay is not None:
-        fields.fault("delaySeconds", "is given beside scheduledSendAt", "send one of the two")
-    if delay is not None:
-        return now + 1000 * fields.whole("delaySeconds", least=1, most=LONGEST_DELAY)
-    return None if text is None else _read_moment(fields, text, zone, now)
+def zone(name: str) -> Wrong | None:
+    """Check the name of a time zone."""
+    return None if is_zone(name) else ("is no time zone", "send the name of one, such as Europe/Berlin")
 
 
-def _read_moment(fields: Fields, text: object, zone: str | None, now: int) -> int | None:
-    if isinstance(text, str) and is_local(text) and zone is None:
-        fields.fault("scheduledSendAt", "has no offset", "add Z or an offset like +01:00, or send a timezone")
+def _read_send_at(fields: Fields, name: str) -> int | None:
+    """Read `scheduledSendAt`, by the clock on the wall of `timezone` where it has no offset of its own."""
+    given, where = fields.value(name), fields.value("timezone")
+    if given is None:
         return None
+    if fields.value("delaySeconds") is not None:
+        fields.fault("delaySeconds", f"is given beside {name}", "send one of the two")
+    place = where if isinstance(where, str) and is_zone(where) else None
+    if isinstance(given, str) and is_local(given) and place is None:
+        fields.fault(name, "has no offset", "add Z or an offset like +01:00, or send a timezone")
+        return None
+    return _read_moment(fields, name, given, place)
+
+
+def _read_moment(fields: Fields, name: str, given: object, place: str | None) -> int | None:
     try:
-        at = read_moment(text, zone) if isinstance(text, str) else None
+        at = read_moment(given, place) if isinstance(given, str) else None
     except (ValueError, OverflowError):
         at = None
     if at is None:
-        fields.fault("scheduledSendAt", "is not a time (RFC 3339)", _TIME)
-    elif at <= now:
-        fields.fault(
-            "scheduledSendAt", "has passed", "send a time in the future, or leave it out to send at once"
-        )
-    elif at > now + FURTHEST:
-        fields.fault("scheduledSendAt", "is more than a year ahead", "send a time within a year")
+        fields.fault(name, "is not a time (RFC 3339)", _TIME)
+    elif at <= fields.now:
+        fields.fault(name, "has passed", "send a time in the future, or leave it out to send at once")
+    elif at > fields.now + FURTHEST:
+        fields.fault(name, "is more than a year ahead", "send a time within a year")
     return at
+
+
+SendAt = Annotated[
+    int | None,
+    own(
+        _read_send_at,
+        "When to send it: an instant (RFC 3339), or a local time without an offset in `timezone`. At most a year ahead.",
+        type="string",
+        examples=["2030-01-31T12:00:00Z"],
+    ),
+]
+ZoneName = Annotated[
+    str,
+    text(
+        "The time zone of a `scheduledSendAt` that has no offset.",
+        most=_LONGEST_ZONE,
+        rule=zone,
+        examples=["Europe/Berlin"],
+    ),
+]
+Delay = Annotated[
+    int,
+    whole("Send it after so many seconds, instead of `scheduledSendAt`.", least=1, most=LONGEST_DELAY),
+]
+
+
+def moment(send_at: int | None, delay: int | None, now: int) -> int | None:
+    """Return when a message is to be sent that was read with `SendAt` and `Delay`; None is at once."""
+    return send_at if delay is None else now + 1000 * delay

@@ -23,6 +23,8 @@ _RUNNABLE = frozenset(
     {"javascript", "data", "file", "vbscript", "blob", "about", "filesystem", "view-source"}
 )
 
+_CALL_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+
 # RFC 5646, section 2.1: language, script, region, variants, extensions, private use; or private use alone
 _LANGUAGE_TAG = re.compile(
     r"(?:[a-z]{2,3}(?:-[a-z]{3}){0,3}|[a-z]{4,8})(?:-[a-z]{4})?(?:-(?:[a-z]{2}|[0-9]{3}))?"
@@ -38,6 +40,11 @@ def is_id(text: str) -> bool:
         return str(UUID(text)) == text.lower()
     except ValueError:
         return False
+
+
+def uuid(text: str) -> Wrong | None:
+    """Check an id of this server's."""
+    return None if is_id(text) else ("is not an id", "give a UUID as this server gave it")
 
 
 def prose(text: str) -> Wrong | None:
@@ -125,3 +132,11 @@ def tap_url(text: str) -> Wrong | None:
     if scheme.lower() in _RUNNABLE or not rest:
         return "has a scheme that a tap must not open", fix
     return None
+
+
+def background_call(text: str) -> Wrong | None:
+    """Check a call that a device makes: `METHOD::url`."""
+    method, separator, url = text.partition("::")
+    if not separator or method not in _CALL_METHODS:
+        return "does not begin with a method and ::", "write it like POST::https://example.com/done"
+    return web_url(url)

@@ -42,10 +42,18 @@ async def test_a_message_is_answered_flat_after_its_shortcuts(house: House, admi
             {"mediaType": "VIDEO", "url": urls["videoUrl"]},
             {"mediaType": "GIF", "url": urls["gifUrl"]},
         ],
+        "actions": [],
         "tapAction": {"type": "NAVIGATE", "value": urls["tapUrl"]},
+        "snoozes": [],
+        "postpones": [],
+        "tags": [],
+        "ephemeral": False,
+        "remindEveryMinutes": None,
+        "maxReminders": None,
         "senderId": admin.id,
         "createdAt": "2027-01-15T08:00:00.000Z",
         "scheduledSendAt": None,
+        "updatedAt": None,
         "expiresAt": "2027-02-12T08:00:00.000Z",
         "notificationsCount": 1,
     }
@@ -65,7 +73,10 @@ async def test_what_is_left_out_has_its_documented_default(house: House, admin: 
         "sound",
         "locale",
         "collapseId",
+        "remindEveryMinutes",
+        "maxReminders",
         "scheduledSendAt",
+        "updatedAt",
     ]
 
 

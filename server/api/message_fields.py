@@ -1,0 +1,310 @@
+"""What a message may say: the fields of a send, which forms, queries and changes of a message share.
+
+The limits and defaults are those of the documented API (docs/publish-to-it.md); what it calls by two words is one here.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+
+from server.api.bodies import Body, Reader, items, note, own, text, whole
+from server.api.reading import Fields
+from server.api.schedule import Delay, SendAt, ZoneName
+from server.domain import rules
+from server.domain.account import LONGEST_NAME
+from server.domain.message import (
+    LONGEST_BODY,
+    LONGEST_LABEL,
+    LONGEST_MINUTES,
+    LONGEST_TITLE,
+    LONGEST_URL,
+    MOST_PARTS,
+    MOST_RECIPIENTS_NAMED,
+    MOST_REMINDERS,
+    ActionType,
+    DeliveryType,
+    MediaType,
+)
+
+_MINUTES = frozenset({ActionType.SNOOZE, ActionType.POSTPONE})
+_RULES: Mapping[ActionType, rules.Rule] = {
+    ActionType.NAVIGATE: rules.tap_url,
+    ActionType.BACKGROUND_CALL: rules.background_call,
+    ActionType.WEBHOOK: rules.web_url,
+}
+_SAME_MEDIA = {"DOCUMENT": MediaType.FILE}
+_SAME_ACTION = {"OPEN_URL": ActionType.NAVIGATE}
+
+
+def _word(choices: type[StrEnum], same: Mapping[str, StrEnum]) -> Reader:
+    """Return what reads one of a few words, some of which are called by another one too."""
+
+    def one(fields: Fields, name: str) -> StrEnum:
+        value = fields.value(name)
+        found = same.get(value) if isinstance(value, str) else None
+        return found or fields.choice_of(name, value, choices)
+
+    return one
+
+
+def _words(choices: type[StrEnum], same: Mapping[str, StrEnum]) -> list[str]:
+    return [*(choice.value for choice in choices), *same]
+
+
+def _read_url(fields: Fields, name: str) -> str | None:
+    """Read an attachment's `url`: there is either one or a reference to what is stored here."""
+    url, stored = fields.value(name), fields.value("attachmentUuid")
+    if url is None and stored is None:
+        fields.fault(name, "is missing", "send a url or an attachmentUuid")
+    elif url is not None and stored is not None:
+        fields.fault(name, "is given beside attachmentUuid", "send one of the two")
+    return fields.optional(name, most=LONGEST_URL, rule=rules.web_url)
+
+
+def _read_value(fields: Fields, name: str) -> str | None:
+    """Read an action's `value`, by what its `type` makes of it; of a type that is none only the length is looked at."""
+    given, kind = fields.value(name), _type_of(fields.value("type"))
+    if kind in _MINUTES:
+        return _read_minutes(fields, name, given)
+    if kind is not None and not kind.needs_value:
+        return fields.optional(name, most=LONGEST_URL, least=0) or None
+    rule = rules.label if kind is None else _RULES[kind]
+    return fields.required(name, most=LONGEST_URL, rule=rule)
+
+
+def _type_of(word: object) -> ActionType | None:
+    if not isinstance(word, str):
+        return None
+    return _SAME_ACTION.get(word) or ActionType.__members__.get(word)
+
+
+def _read_minutes(fields: Fields, name: str, given: Any) -> str | None:
+    if isinstance(given, str) and given.isascii() and given.isdecimal():
+        given = int(given[: len(str(LONGEST_MINUTES)) + 1])  # a longer one is out of range anyway
+    return str(fields.number_in(name, given, least=1, most=LONGEST_MINUTES))
+
+
+def _read_user_ids(fields: Fields, name: str) -> tuple[str, ...] | None:
+    """Read `userIds`: a list, the JSON text of one, or names with commas between them."""
+    named = fields.items(name, most=MOST_RECIPIENTS_NAMED, split=True)
+    if named is None:
+        return None
+    if not named:
+        fields.fault(name, "names nobody", "name someone, or leave it out to reach the whole bucket")
+    return tuple(
+        fields.text(f"{name}[{index}]", one, most=LONGEST_NAME, rule=rules.label) or ""
+        for index, one in enumerate(named)
+    )
+
+
+class AttachmentBody(Body, frozen=True, kw_only=True):
+    """A picture, sound, video or file that comes with a message: by its URL, or one that is stored on this server."""
+
+    media_type: Annotated[
+        MediaType,
+        own(
+            _word(MediaType, _SAME_MEDIA),
+            "What it is; DOCUMENT is another word for FILE.",
+            enum=_words(MediaType, _SAME_MEDIA),
+        ),
+    ]
+    name: Annotated[str, text("What it is called.", most=LONGEST_LABEL, examples=["invoice.pdf"])] | None = (
+        None
+    )
+    url: Annotated[
+        str | None,
+        own(_read_url, "Where devices find it: http(s). Either this or `attachmentUuid`.", format="uri"),
+    ] = None
+    attachment_uuid: (
+        Annotated[
+            str, text("The id of an attachment that is stored on this server.", most=36, rule=rules.uuid)
+        ]
+        | None
+    ) = None
+    save_on_server: Annotated[
+        bool, note("Whether the server fetches what `url` leads to and keeps a copy for the devices.")
+    ] = False
+
+
+class ActionBody(Body, frozen=True, kw_only=True):
+    """Something that a person can do with a message: a button, or what a tap on it does."""
+
+    type: Annotated[
+        ActionType,
+        own(
+            _word(ActionType, _SAME_ACTION),
+            "What happens; OPEN_URL is another word for NAVIGATE.",
+            enum=_words(ActionType, _SAME_ACTION),
+        ),
+    ]
+    value: Annotated[
+        str | None,
+        own(
+            _read_value,
+            "NAVIGATE: an http(s) URL, a path or an app's URL. BACKGROUND_CALL: `METHOD::url`. WEBHOOK: an http(s) URL. SNOOZE and"
+            " POSTPONE: minutes, 1 to 10080. Needless for the others.",
+        ),
+    ] = None
+    destructive: Annotated[bool, note("Whether it is shown as one that destroys something.")] = False
+    icon: Annotated[str, text("The name of its icon.", most=LONGEST_LABEL)] | None = None
+    title: Annotated[str, text("What the button says.", most=LONGEST_LABEL)] | None = None
+
+
+Title = Annotated[
+    str,
+    text("The title that is shown.", most=LONGEST_TITLE, rule=rules.prose, examples=["Order Confirmed"]),
+]
+Subtitle = Annotated[
+    str,
+    text(
+        "A line below the title; an empty one is none.",
+        most=LONGEST_TITLE,
+        least=0,
+        rule=rules.prose,
+        examples=["Payment received"],
+    ),
+]
+Text = Annotated[
+    str,
+    text(
+        "What there is to say; an empty one is none.",
+        most=LONGEST_BODY,
+        least=0,
+        rule=rules.prose,
+        examples=["Your order #12345 has been confirmed"],
+    ),
+]
+Sound = Annotated[
+    str, text("The sound that a device plays, by its name.", most=LONGEST_LABEL, examples=["ping.aiff"])
+]
+Locale = Annotated[
+    str,
+    text(
+        "The language tag (BCP 47) of the text.",
+        most=LONGEST_LABEL,
+        rule=rules.language_tag,
+        examples=["en-EN"],
+    ),
+]
+Tags = Annotated[
+    tuple[Annotated[str, text("A tag.", most=LONGEST_LABEL)], ...],
+    items("Words to sort and find messages by.", most=MOST_PARTS),
+]
+Actions = Annotated[tuple[ActionBody, ...], items("What can be done with it.", most=MOST_PARTS)]
+TapAction = Annotated[ActionBody, note("What a tap on the message does.")]
+TapUrl = Annotated[
+    str,
+    text(
+        "Sets a `tapAction` that navigates there, unless there is a `tapAction`.",
+        most=LONGEST_URL,
+        rule=rules.tap_url,
+        examples=["https://app.zentik.app/orders/123"],
+    ),
+]
+Minutes = Annotated[
+    tuple[Annotated[int, whole("Minutes.", least=1, most=LONGEST_MINUTES)], ...],
+    items("Minutes that a person may choose from.", most=MOST_PARTS),
+]
+_Url = Annotated[
+    str,
+    text("Adds an attachment of that kind.", most=LONGEST_URL, rule=rules.web_url, format="uri"),
+]
+_Flag = Annotated[bool, note("Adds that action, unless it is among `actions`.")]
+
+
+class MessageBody(Body, frozen=True, kw_only=True):
+    """A message to send."""
+
+    title: Title
+    subtitle: Subtitle | None = None
+    body: Text | None = None
+    bucket_id: (
+        Annotated[
+            str,
+            text(
+                "The bucket's id or name. Only a token that is bound to one bucket may leave it out.",
+                most=LONGEST_NAME,
+                examples=["Marketing"],
+            ),
+        ]
+        | None
+    ) = None
+    delivery_type: Annotated[
+        DeliveryType,
+        note(
+            "NORMAL; SILENT, shown without a sound; CRITICAL, first and through quiet times; NO_PUSH, for the inbox only. In a form or a"
+            " query NORMAL where it is left out."
+        ),
+    ]
+    attachments: Annotated[tuple[AttachmentBody, ...], items("What is shown with it.", most=MOST_PARTS)] = ()
+    actions: Actions = ()
+    tap_action: TapAction | None = None
+    sound: Sound | None = None
+    add_mark_as_read_action: _Flag = False
+    add_open_notification_action: _Flag = False
+    add_delete_action: _Flag = False
+    snoozes: Minutes = ()
+    postpones: Minutes = ()
+    locale: Locale | None = None
+    group_id: (
+        Annotated[
+            str,
+            text(
+                "What devices stack together; the bucket's id where it is left out.",
+                most=LONGEST_LABEL,
+                examples=["orders"],
+            ),
+        ]
+        | None
+    ) = None
+    collapse_id: (
+        Annotated[
+            str,
+            text(
+                "A later message with the same one takes this one's place.",
+                most=LONGEST_LABEL,
+                examples=["order-update-123"],
+            ),
+        ]
+        | None
+    ) = None
+    user_ids: Annotated[
+        tuple[str, ...] | None,
+        own(
+            _read_user_ids,
+            "Only these members of the bucket, by id or username: a list, the JSON text of one, or names with commas between them.",
+        ),
+    ] = None
+    image_url: _Url | None = None
+    video_url: _Url | None = None
+    gif_url: _Url | None = None
+    tap_url: TapUrl | None = None
+    tags: Tags = ()
+    ephemeral: Annotated[
+        bool,
+        note("Whether it lives for a day at most, and is deleted from everywhere once it was read."),
+    ] = False
+    remind_every_minutes: (
+        Annotated[
+            int, whole("Pushes it again so often, as long as it is unread.", least=1, most=LONGEST_MINUTES)
+        ]
+        | None
+    ) = None
+    max_reminders: (
+        Annotated[int, whole("How often at most, 10 where it is left out.", least=1, most=MOST_REMINDERS)]
+        | None
+    ) = None
+    scheduled_send_at: SendAt = None
+    timezone: ZoneName | None = None
+    delay_seconds: Delay | None = None
+
+
+class MessageForm(MessageBody, frozen=True, kw_only=True):
+    """A message to send, as a form or a query has it: everything as text."""
+
+    delivery_type: Annotated[
+        DeliveryType,
+        note(
+            "NORMAL; SILENT, shown without a sound; CRITICAL, first and through quiet times; NO_PUSH, for the inbox only."
+        ),
+    ] = DeliveryType.NORMAL
