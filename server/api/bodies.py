@@ -109,9 +109,13 @@ def _readers(kind: type[Body]) -> list[tuple[str, str, Reader]]:
 
 def _reader(field: inspect.Field) -> Reader:
     """Return what reads one field of a body."""
-    reader, factory = _value_reader(field), field.default_factory
-    stays = not field.required and field.default is msgspec.NODEFAULT and factory is msgspec.NODEFAULT
-    return _if_given(reader, cleared=_cleared(field.type)) if stays else reader
+    kind, extra = _core(field.type)
+    if "read" in extra:
+        found: Reader = extra["read"]
+        return found
+    reader = _value_reader(kind, extra, required=field.required, default=field.default)
+    is_unset = field.default is field.default_factory is msgspec.NODEFAULT and not field.required
+    return _if_given(reader, cleared=_cleared(field.type)) if is_unset else reader
 
 
 def _if_given(reader: Reader, *, cleared: msgspec.UnsetType | None) -> Reader:
@@ -126,18 +130,15 @@ def _if_given(reader: Reader, *, cleared: msgspec.UnsetType | None) -> Reader:
 
 
 def _cleared(kind: inspect.Type) -> msgspec.UnsetType | None:
-    nullable = isinstance(kind, inspect.UnionType) and kind.includes_none
-    return None if nullable else msgspec.UNSET
+    while isinstance(kind, inspect.Metadata):
+        kind = kind.type
+    return None if isinstance(kind, inspect.UnionType) and kind.includes_none else msgspec.UNSET
 
 
-def _value_reader(field: inspect.Field) -> Reader:
-    kind, extra = _core(field.type)
-    if "read" in extra:
-        found: Reader = extra["read"]
-        return found
+def _value_reader(kind: Any, extra: dict[str, Any], *, required: bool, default: Any) -> Reader:
     if "instant" in extra:
-        return _instant(required=field.required, future=extra["instant"])
-    return _plain(kind, extra.get("rule", label), required=field.required, default=field.default)
+        return _instant(required=required, future=extra["instant"])
+    return _plain(kind, extra.get("rule", label), required=required, default=default)
 
 
 def _plain(kind: Any, rule: Rule, *, required: bool, default: Any) -> Reader:
