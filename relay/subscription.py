@@ -3,7 +3,7 @@
 The endpoint is an address that this relay will one day connect to, so it must be https on port 443 at a configured
 service, by name: an IP address, a user name or another port is an attempt to make the relay call something else. It is
 held to a grammar narrower than that of a URL, so that there is one spelling of everything and no two readers could see
-two hosts in it. The name's address is checked at the connection (`providers.webpush_guard`), since whoever owns a name
+two hosts in it. The name's address is checked at the connection (`relay.guard`), since whoever owns a name
 decides what it resolves to.
 """
 

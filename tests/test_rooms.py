@@ -19,7 +19,14 @@ ROOMS: dict[str, set[str]] = {
     "server.commands": {"server.domain", "server.store", "crypto"},
     "server.api": {"server.domain", "server.commands"},
     "server.live": {"server.domain", "server.commands", "relay.shared"},
-    "server.worker": {"server.domain", "server.store", "server.commands", "crypto", "relay.wire"},
+    "server.worker": {
+        "server.domain",
+        "server.store",
+        "server.commands",
+        "crypto",
+        "relay.guard",
+        "relay.wire",
+    },
     "server.config": {"server.domain", "relay.config", "relay.settings", "crypto"},
     "server.app": {"server", "relay.app", "relay.config", "relay.shared", "crypto"},
     "server.cli": {
@@ -27,6 +34,7 @@ ROOMS: dict[str, set[str]] = {
         "relay.app",
         "relay.config",
         "relay.conformance",
+        "relay.guard",
         "relay.passes",
         "relay.settings",
         "relay.shared",
@@ -150,6 +158,7 @@ def test_an_arrow_that_the_table_does_not_have_is_caught(module: str, source: st
     [
         ("server.worker.outbox", "from relay.wire import Push"),
         ("server.worker.outbox", "from relay import wire"),
+        ("server.worker.outgoing", "from relay.guard import is_open"),
         ("server.api.messages", "from .reading import Fields"),
         ("server.cli.processes", "from relay.app import build_relay"),
         ("crypto.frame", "from crypto.errors import Malformed"),

@@ -23,6 +23,7 @@ from crypto.keys import Random
 from crypto.vapid import VapidKey
 from crypto.webpush import encrypt
 from relay.config import RelayConfig, WebPushApp
+from relay.guard import GuardedResolver, Inside, Resolver, SystemResolver
 from relay.http2 import Fault
 from relay.providers.provider import (
     CONNECTION_LOST,
@@ -33,7 +34,6 @@ from relay.providers.provider import (
     read_retry_after,
 )
 from relay.providers.transport import FAULTS
-from relay.providers.webpush_guard import GuardedResolver, Inside, Resolver, SystemResolver
 from relay.providers.webpush_reasons import BAD_ENDPOINT, verdict
 from relay.providers.webpush_stranger import Failed, Stranger
 from relay.providers.webpush_turns import Attempt, Bounds, Turns

@@ -14,10 +14,10 @@ from typing import Final
 
 from aiohttp.abc import ResolveResult
 
+from relay.guard import GuardedResolver, Inside
 from relay.http2 import Fault
 from relay.providers.provider import Verdict
 from relay.providers.transport import FAULTS
-from relay.providers.webpush_guard import GuardedResolver, Inside
 from relay.providers.webpush_reasons import BAD_ENDPOINT
 
 LARGEST_HEAD: Final = 8_192

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from yarl import URL
 
-from relay.providers.webpush_guard import GuardedResolver, Inside, SystemResolver, is_public
+from relay.guard import GuardedResolver, Inside, SystemResolver, is_public
 from relay.subscription import LONGEST_ENDPOINT, host_of, is_known, is_served
 
 INSIDE = [
@@ -331,7 +331,7 @@ async def test_names_that_strangers_chose_hold_up_no_others_and_end_in_time(
         return [(0, 0, 0, "", ("8.8.8.8", 0))]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    monkeypatch.setattr("relay.providers.webpush_guard.LOOKUP_SECONDS", 0.05)
+    monkeypatch.setattr("relay.guard.LOOKUP_SECONDS", 0.05)
     resolver = SystemResolver(lambda name: name == "known.example", known=1, others=1)
     names = ("slow.example", "other.example", "known.example.")
     try:

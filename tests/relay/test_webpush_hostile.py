@@ -14,9 +14,9 @@ import pytest
 from crypto.encoding import unb64u
 from crypto.webpush import decrypt
 from relay.config import LimitSettings
+from relay.guard import GuardedResolver
 from relay.providers.provider import Delivery, Verdict
 from relay.providers.webpush import KEPT_NAMES, WebPushProvider
-from relay.providers.webpush_guard import GuardedResolver
 from relay.providers.webpush_stranger import Stranger
 from tests.relay.peers import CREATED, Peer
 from tests.relay.running import COLLAPSE, ENVELOPE, config, push_id

@@ -7,7 +7,7 @@ from itertools import repeat
 
 import pytest
 
-from relay.providers.webpush_guard import GuardedResolver
+from relay.guard import GuardedResolver
 from relay.providers.webpush_stranger import INTERIM, Answer, Failed, Stranger
 from tests.relay.peers import CREATED, WITHOUT_END, Peer
 

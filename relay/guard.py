@@ -1,9 +1,9 @@
-"""Where a push service's name may lead: to the public Internet, and nowhere else.
+"""Where a name that a stranger chose may lead: to the public Internet, and nowhere else.
 
 Who owns a name decides what it resolves to, and may say something else the next time. So names are resolved here alone,
 by the resolver that aiohttp asks; a name with a single address inside is refused with all of them; and what aiohttp is
-given is addresses, to which it connects without asking again. Names that the operator leads somewhere himself
-(`relay.webpush_connect`) go there, wherever that is.
+given is addresses, to which it connects without asking again. Where the operator leads somewhere himself goes there: by
+names (the relay's `relay.webpush_connect`) or by networks (the server's `outgoing.allowed_networks`).
 
 Resolving blocks a thread for as long as a stranger's name server likes: names that the operator did not choose have
 threads of their own.
@@ -11,19 +11,21 @@ threads of their own.
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, Protocol
 
 from aiohttp.abc import AbstractResolver, ResolveResult
+
+Network = IPv4Network | IPv6Network
 
 ADDRESSES: Final = 4
 """How many of a name's addresses are tried: more would be connections that somebody else decides on."""
 
 LOOKUP_SECONDS: Final = 5.0
 
-# IANA's registry of special-purpose addresses (RFC 6890), all of it: nothing in it is a push service.
+# IANA's registry of special-purpose addresses (RFC 6890), all of it: nothing in it is anybody's public service.
 _CLOSED: Final = tuple(
     ip_network(network)
     for network in (
@@ -58,18 +60,21 @@ _GLOBAL_UNICAST: Final = ip_network("2000::/3")
 
 
 class Inside(OSError):
-    """A name leads where nobody but the operator may send the relay."""
+    """It leads where nobody but the operator may send this process."""
 
 
 def is_public(address: str) -> bool:
     """Whether an address in its textual form is one of the public Internet."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(parsed, IPv6Address) and (parsed.scope_id is not None or parsed not in _GLOBAL_UNICAST):
+    parsed = _parse(address)
+    if parsed is None or (isinstance(parsed, IPv6Address) and parsed not in _GLOBAL_UNICAST):
         return False
     return not any(parsed in network for network in _CLOSED)
+
+
+def is_open(address: str, allowed: Iterable[Network]) -> bool:
+    """Whether an address may be connected to: a public one, or one in a network that the operator allows."""
+    parsed = _parse(address)
+    return parsed is not None and (is_public(address) or any(parsed in network for network in allowed))
 
 
 class Resolver(Protocol):
@@ -106,11 +111,17 @@ def _getaddrinfo(name: str) -> list[str]:
 
 
 class GuardedResolver(AbstractResolver):
-    """What aiohttp is given in the place of a resolver. `connect`: names that the operator leads elsewhere."""
+    """What aiohttp is given in the place of a resolver.
 
-    def __init__(self, resolver: Resolver, connect: Mapping[str, tuple[str, int]]) -> None:
+    `connect`: names that the operator leads elsewhere. `allowed`: networks inside that names may lead to.
+    """
+
+    def __init__(
+        self, resolver: Resolver, connect: Mapping[str, tuple[str, int]], allowed: Sequence[Network] = ()
+    ) -> None:
         self._resolver = resolver
         self._connect = connect
+        self._allowed = allowed
 
     async def resolve(
         self,
@@ -125,24 +136,25 @@ class GuardedResolver(AbstractResolver):
             return await self._lead(host, *elsewhere)
         # The dot says that the name is whole: no domain of this network is tried behind it.
         addresses = await self._resolver.lookup(f"{name}.")
-        if not all(map(is_public, addresses)):
-            raise Inside("a push service's name leads inside")
+        if not all(is_open(address, self._allowed) for address in addresses):
+            raise Inside("the name leads inside")
         return [_result(host, address, port) for address in addresses[:ADDRESSES]]
 
     async def _lead(self, host: str, target: str, port: int) -> list[ResolveResult]:
-        addresses = [target] if _is_address(target) else await self._resolver.lookup(target)
+        addresses = [target] if _parse(target) else await self._resolver.lookup(target)
         return [_result(host, address, port) for address in addresses]
 
     async def close(self) -> None:
         self._resolver.close()
 
 
-def _is_address(text: str) -> bool:
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    """The address that a text is; None for another text, and for one that means another machine on each interface."""
     try:
-        ip_address(text)
+        parsed = ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
+    return None if isinstance(parsed, IPv6Address) and parsed.scope_id is not None else parsed
 
 
 def _result(name: str, address: str, port: int) -> ResolveResult:
