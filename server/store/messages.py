@@ -16,7 +16,7 @@ from server.domain.ports import Row, Transaction
 _MESSAGE = "SELECT m.* FROM messages m"
 # Permissions are JSON lists of four plain words, so a quoted word is found by its text.
 _OVERSEES = "(b.permissions LIKE '%\"ADMIN\"%' OR b.permissions LIKE '%\"DELETE\"%')"
-_VISIBLE = (
+VISIBLE = (
     "(m.sender_id = $1"
     " OR EXISTS (SELECT 1 FROM inbox_items i WHERE i.message_id = m.id AND i.user_id = $1)"
     f" OR EXISTS (SELECT 1 FROM bucket_members b WHERE b.bucket_id = m.bucket_id AND b.user_id = $1 AND {_OVERSEES}))"
@@ -83,7 +83,7 @@ async def add_inbox_items(
 
 async def find_message(tx: Transaction, user_id: str, message_id: str) -> Message | None:
     """Return a message that this user may see, a retracted one too."""
-    row = await tx.one(f"{_MESSAGE} WHERE m.id = $2 AND {_VISIBLE}", user_id, message_id)
+    row = await tx.one(f"{_MESSAGE} WHERE m.id = $2 AND {VISIBLE}", user_id, message_id)
     return None if row is None else _message_of(row)
 
 
