@@ -149,7 +149,7 @@ def _plain(kind: Any, rule: Rule, *, required: bool, default: Any) -> Reader:
         case inspect.IntType(ge=least, le=most):
             reader = _whole(required=required, least=least or 0, most=most or 0, default=default)
         case inspect.BoolType():
-            reader = Fields.flag
+            reader = lambda fields, name: fields.flag(name)  # noqa: E731 - of whatever kind of fields
         case inspect.EnumType(cls=choices):
             reader = _choice(choices, required=required, default=default)
         case inspect.StructType(cls=struct):

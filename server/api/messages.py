@@ -11,7 +11,7 @@ from aiohttp import web
 from server.api.answers import nothing, show
 from server.api.bodies import Body, read_query, text, whole
 from server.api.describe import JSON, describes
-from server.api.forms import FORM, MULTIPART, read_urlencoded
+from server.api.forms import FORM, MULTIPART, FilePart, read_multipart, read_urlencoded
 from server.api.message_fields import MessageBody, MessageForm
 from server.api.message_views import MessagesView, MessageView, show_message
 from server.api.reading import Fields, Query, Texts, media_type, read_json
@@ -75,7 +75,8 @@ class Messages:
         errors=_SENDING,
     )
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
-        given = await self._form(request) if media_type(request) == FORM else await self._json(request)
+        kind = media_type(request)
+        given = await (self._form(request, kind) if kind in (FORM, MULTIPART) else self._json(request))
         return await self._send(request, caller, given)
 
     @describes(
@@ -95,8 +96,8 @@ class Messages:
         values = await read_json(request)
         return Given(MessageBody, Fields(values, now=self.clock()), values)
 
-    async def _form(self, request: web.Request) -> Given:
-        pairs = await read_urlencoded(request)
+    async def _form(self, request: web.Request, kind: str) -> Given:
+        pairs = await (read_urlencoded(request) if kind == FORM else read_multipart(request, _refuse))
         return Given(MessageForm, Texts(pairs, now=self.clock()), {"form": sorted(pairs)})
 
     async def _send(self, request: web.Request, caller: Caller, given: Given) -> web.Response:
@@ -144,6 +145,12 @@ class Messages:
             wake=self.wake,
         )
         return nothing()
+
+
+async def _refuse(part: FilePart) -> None:
+    raise invalid(
+        part.part, "is a file", "send it as text; with curl, < instead of @ in front of a file's name"
+    )
 
 
 def read_key(request: web.Request, caller: Caller, sending: Given) -> KeyOfSend | None:

@@ -47,17 +47,26 @@ def media_type(request: web.Request) -> str:
 
 async def read_body(request: web.Request, *, seconds: float = BODY_SECONDS) -> bytes:
     """Return a request's body as it was sent; TooLarge, TooSlow, UnsupportedMedia."""
-    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-        raise UnsupportedMedia("send the body without a Content-Encoding", code="encoding_unsupported")
+    refuse_encoding(request)
     try:
         if request.content.is_eof():  # all of it came with the head: nothing to wait for
             return await request.read()
         async with asyncio.timeout(seconds):
             return await request.read()
     except TimeoutError:
-        raise TooSlow(f"the body was not complete after {seconds:g} seconds") from None
+        raise too_slow(seconds) from None
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(f"the body is larger than {MAX_BODY} bytes") from None
+
+
+def refuse_encoding(request: web.Request) -> None:
+    """Refuse a body that would have to be unpacked; UnsupportedMedia."""
+    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMedia("send the body without a Content-Encoding", code="encoding_unsupported")
+
+
+def too_slow(seconds: float) -> TooSlow:
+    return TooSlow(f"the body was not complete after {seconds:g} seconds")
 
 
 def decode_object(body: bytes, content_type: str) -> dict[str, Any]:
