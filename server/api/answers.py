@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import orjson
 from aiohttp import web
 from multidict import CIMultiDict
 
+from server.api.bodies import note
 from server.api.reading import TooSlow, UnsupportedMedia
+from server.domain import errors
 from server.domain.errors import (
     Allowance,
     Conflict,
-    Fault,
     Forbidden,
     Gone,
     InFlight,
@@ -62,6 +63,25 @@ SECURITY_HEADERS = CIMultiDict(
 )
 
 
+class Fault(TypedDict):
+    """One thing that is wrong in a request."""
+
+    path: Annotated[str, note("Where: like `userIds[2]`, `?limit` or `Content-Digest`.")]
+    reason: Annotated[str, note("Why it is refused.")]
+    fix: Annotated[str, note("What would be right.")]
+
+
+class Problem(TypedDict):
+    """Why a request is refused (RFC 9457)."""
+
+    type: Annotated[str, note("Always about:blank: `code` says what it is.")]
+    title: Annotated[str, note("The status in words.")]
+    status: Annotated[int, note("The HTTP status.")]
+    code: Annotated[str, note("What is wrong, for programs.")]
+    detail: Annotated[str, note("What is wrong, for people.")]
+    errors: NotRequired[Annotated[list[Fault], note("Every fault of the request.")]]
+
+
 def show(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Answer with JSON."""
     return web.Response(body=orjson.dumps(value), status=status, content_type=JSON, headers=headers)
@@ -96,19 +116,13 @@ def problem(
     code: str,
     detail: str,
     *,
-    faults: tuple[Fault, ...] = (),
+    faults: tuple[errors.Fault, ...] = (),
     headers: Mapping[str, str] | None = None,
 ) -> web.Response:
     """Answer with a problem document."""
-    document: dict[str, Any] = {
-        "type": "about:blank",
-        "title": status.phrase,
-        "status": status.value,
-        "code": code,
-        "detail": detail,
-    }
+    document = Problem(type="about:blank", title=status.phrase, status=status.value, code=code, detail=detail)
     if faults:
-        document["errors"] = [{"path": f.path, "reason": f.reason, "fix": f.fix} for f in faults]
+        document["errors"] = [Fault(path=f.path, reason=f.reason, fix=f.fix) for f in faults]
     return web.Response(
         body=orjson.dumps(document), status=status, content_type=PROBLEM, headers=headers or {}
     )

@@ -4,7 +4,7 @@
 async def create(self, request: web.Request, caller: Caller) -> web.Response: ...
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,7 +18,8 @@ JSON = "application/json"
 class Description:
     """`errors` are codes beside those that every route may answer with; `media` what `takes` may be sent as.
 
-    `gives` is the type of the answer's body, None where there is none, `produces` its media type.
+    `gives` is the type of the answer's body, None where there is none, `produces` its media type. `headers` says of each header
+    that is read beside the usual ones what it is for.
     """
 
     summary: str
@@ -30,6 +31,7 @@ class Description:
     produces: str
     status: int
     errors: Sequence[str]
+    headers: Mapping[str, str]
 
 
 def describes(
@@ -43,12 +45,13 @@ def describes(
     produces: str = JSON,
     status: int = 200,
     errors: Sequence[str] = (),
+    headers: Mapping[str, str] | None = None,
 ) -> Callable[[F], F]:
     """Attach a description to a handler."""
 
     def attach(handler: F) -> F:
         handler.description = Description(  # type: ignore[attr-defined] # functions have attributes
-            summary, detail, takes, media, query, gives, produces, status, errors
+            summary, detail, takes, media, query, gives, produces, status, errors, headers or {}
         )
         return handler
 

@@ -1,0 +1,78 @@
+"""Every code that a problem document may have, with its status and what it means to whoever gets it."""
+
+from http import HTTPStatus
+
+CODES: dict[HTTPStatus, dict[str, str]] = {
+    HTTPStatus.BAD_REQUEST: {
+        "invalid": "Something in the request is wrong; `errors` names every fault, with the reason and what would be right.",
+        "bad_json": "The body is not JSON; the detail says at which line and column.",
+        "bad_request": "The request is no HTTP that this server reads.",
+        "bucket_required": "This credential may send to more than one bucket, and the request names none.",
+        "digest_mismatch": "`Content-Digest` is not the digest of the body.",
+        "scope_wider": "A token can only lose scopes; make another one.",
+    },
+    HTTPStatus.UNAUTHORIZED: {
+        "unauthenticated": "The request has no credential: send one header `Authorization: Bearer <token>`.",
+        "credentials_invalid": "The email address, the username or the password is wrong.",
+        "token_invalid": "The token is unknown, deleted, expired or of another kind.",
+        "token_expired": "The access token of the session has expired; refresh it.",
+        "session_ended": "The session was ended, or its refresh token was used a second time; sign in again.",
+        "device_token_invalid": "No device has this token; pair it again.",
+    },
+    HTTPStatus.FORBIDDEN: {
+        "forbidden": "The caller may not do this.",
+        "acting_forbidden": "`X-User-ID` and `X-Tenant-ID` are not honoured for this credential.",
+        "bucket_forbidden": "The caller may not write to this bucket.",
+        "first_account_code_invalid": "That is not the code in the server's log.",
+        "first_account_code_required": "The first account needs the code that the server's log shows.",
+        "no_session": "An access token has no session that could be ended.",
+        "pairing_code_invalid": "The pairing code is wrong, used or expired; make a new one.",
+        "registration_closed": "Nobody can register here; ask the operator for an account.",
+        "registration_invite": "Registration is by invitation; ask the operator for one.",
+        "scope_forbidden": "Only an admin can make a token with this scope.",
+        "scope_missing": "The credential's scopes, or the account's role, are not enough for this.",
+    },
+    HTTPStatus.NOT_FOUND: {
+        "not_found": "It does not exist, or not for this caller: the two look the same.",
+        "bucket_not_found": "The caller has no such bucket.",
+        "claim_not_found": "The device has no such claim.",
+        "message_not_found": "There is no such message, or not for this caller.",
+        "user_not_found": "`errors` names the users that nobody has.",
+    },
+    HTTPStatus.METHOD_NOT_ALLOWED: {
+        "method_not_allowed": "This path takes other methods: see the `Allow` header.",
+    },
+    HTTPStatus.REQUEST_TIMEOUT: {
+        "body_timeout": "The body did not come to its end in time.",
+    },
+    HTTPStatus.CONFLICT: {
+        "conflict": "What this refers to was changed or deleted meanwhile.",
+        "bucket_ambiguous": "More than one bucket has this name; give the id.",
+        "bucket_exists": "The caller has a bucket of this name.",
+        "idempotency_key_in_flight": "The same request is being carried out; its answer is there after `Retry-After` seconds.",
+        "idempotency_key_reused": "The key was used for another request.",
+    },
+    HTTPStatus.GONE: {
+        "gone": "It existed, and does no longer.",
+        "message_retracted": "The message was retracted.",
+    },
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: {
+        "body_too_large": "The body is larger than this path takes.",
+    },
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: {
+        "media_type_unsupported": "The body's `Content-Type` is not one that this path reads.",
+        "encoding_unsupported": "The body has a `Content-Encoding`; send it without.",
+    },
+    HTTPStatus.TOO_MANY_REQUESTS: {
+        "limited": "Too many requests; the same one works again after `Retry-After` seconds.",
+    },
+    HTTPStatus.INTERNAL_SERVER_ERROR: {
+        "internal": "The server failed; its log says where.",
+    },
+    HTTPStatus.SERVICE_UNAVAILABLE: {
+        "unavailable": "Not now: the database, the relay or something else that is needed is away; try again after `Retry-After` seconds.",
+        "not_ready": "A part of the server does not work; the detail names it.",
+    },
+}
+
+STATUS_OF: dict[str, HTTPStatus] = {code: status for status, codes in CODES.items() for code in codes}
