@@ -1,0 +1,105 @@
+"""Attachments: files that people upload or that come with a message, who may have them, and their end.
+
+A file is received before any transaction: `receive` has it on disk, whole, when it returns. In the transaction of what it came
+for, `keep` writes its row and `attach` has a message name it; a request that is refused discards it. It lives as long as a message
+names it, and a day without one. What was left behind by a crash is swept.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+
+from server.domain.errors import TooLarge
+from server.domain.file import ORPHAN_AFTER, UNNAMED_FOR, ReceivedFile, StoredFile, clean_name, clean_type
+from server.domain.ids import new_id
+from server.domain.ports import Database, Random, Transaction
+from server.store import attachments
+from server.store.files import Files
+
+_SWEPT_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Where files lie, and how much there may be: bytes of one file, and of all of one user's."""
+
+    files: Files
+    largest: int
+    per_user: int
+
+
+@dataclass(frozen=True)
+class Swept:
+    """How many were deleted: files that no message named for a day, files without a row, and what was never whole."""
+
+    unnamed: int
+    orphans: int
+    unfinished: int
+
+
+async def receive(
+    files: Files,
+    chunks: AsyncIterator[bytes],
+    *,
+    name: str | None,
+    content_type: str | None,
+    largest: int,
+    now: int,
+    random: Random,
+) -> ReceivedFile:
+    """Put a file onto the disk; TooLarge, Unavailable, or what `chunks` raises: then nothing is left of it.
+
+    `name` and `content_type` are as the sender gave them, and are cleaned here.
+    """
+    file_id = new_id(now, random)
+    written = await files.write(file_id, chunks, largest=largest)
+    return ReceivedFile(file_id, clean_name(name), clean_type(content_type), written.size, written.sha256)
+
+
+async def discard(files: Files, received: Iterable[ReceivedFile]) -> None:
+    """Delete files whose rows are not written."""
+    await files.remove([file.id for file in received])
+
+
+async def keep(
+    tx: Transaction, owner_id: str, received: ReceivedFile, now: int, *, per_user: int
+) -> StoredFile:
+    """Write a file's row; TooLarge where its owner would have more than `per_user` bytes."""
+    if await attachments.bytes_of(tx, owner_id) + received.size > per_user:
+        raise TooLarge(
+            f"your attachments would have more than {per_user} bytes; delete some", code="attachments_full"
+        )
+    file = StoredFile(
+        received.id, owner_id, received.name, received.content_type, received.size, received.sha256, now
+    )
+    await attachments.add_attachment(tx, file)
+    return file
+
+
+async def attach(tx: Transaction, message_id: str, attachment_id: str) -> None:
+    """Have a message name a file; both have rows already."""
+    await attachments.link(tx, message_id, attachment_id)
+
+
+async def drop_unused(tx: Transaction, message_ids: Sequence[str]) -> list[str]:
+    """Take their attachments from messages that end, and delete the rows of those that no other message names.
+
+    Return the ids of the files, which may be removed after the commit; the sweep removes them otherwise.
+    """
+    named = await attachments.unlink_messages(tx, message_ids)
+    return await attachments.drop_unnamed(tx, named) if named else []
+
+
+async def sweep(db: Database, files: Files, *, now: int) -> Swept:
+    """Delete what nobody needs any more: a part of it where there is much."""
+
+    async def unnamed(tx: Transaction) -> list[str]:
+        old = await attachments.list_unnamed(tx, now - UNNAMED_FOR, _SWEPT_AT_ONCE)
+        return await attachments.drop_unnamed(tx, old)
+
+    dropped = await db.write(unnamed)
+    await files.remove(dropped)
+    there = await files.list_older(now - ORPHAN_AFTER)
+    rows = await db.read(lambda tx: attachments.load_files(tx, there))
+    orphans = [file_id for file_id in there if file_id not in rows]
+    await files.remove(orphans)
+    return Swept(len(dropped), len(orphans), await files.remove_unfinished(now - ORPHAN_AFTER))
