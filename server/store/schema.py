@@ -253,8 +253,9 @@ outgoing_requests = (
         Column("kind", Text, nullable=False),  # "webhook" | "save"
         _ref("message_id", "messages", optional=True),
         _ref("user_id", "users", optional=True),  # who pressed the button
+        Column("host", Text, nullable=False),  # that is asked: one that is slow holds up no other
         Column("key", LargeBinary, unique=True),  # what must not be asked twice; null where it may
-        Column("payload", Text, nullable=False),  # JSON of its kind
+        Column("payload", Text, nullable=False),  # JSON of its kind; once settled, without what was asked
         Column("state", Text, nullable=False),  # "queued" | "leased" | "done" | "failed"
         Column("reason", Text),  # of the last attempt, in snake case
         Column("status", Integer),  # HTTP's, of the last answer
@@ -265,6 +266,7 @@ outgoing_requests = (
         _time("settled_at", optional=True),
         Index(None, "message_id"),
         Index(None, "user_id"),
+        Index(None, "settled_at"),
     )
 )
 

@@ -129,6 +129,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("message_id", sa.Text(), nullable=True),
         sa.Column("user_id", sa.Text(), nullable=True),
+        sa.Column("host", sa.Text(), nullable=False),
         sa.Column("key", sa.LargeBinary(), nullable=True),
         sa.Column("payload", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
@@ -150,6 +151,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("outgoing_requests", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_outgoing_requests_message_id"), ["message_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_outgoing_requests_settled_at"), ["settled_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_outgoing_requests_user_id"), ["user_id"], unique=False)
         batch_op.create_index(
             "ix_outgoing_requests_waiting",
