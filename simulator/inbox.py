@@ -150,8 +150,9 @@ def _log(inbox: Inbox, arrival: Arrival, card: Card, *, replaces: str | None, no
     message_id = str(arrival.frame.message_id)
     shown = Shown(
         message_id=message_id,
-        title=text_of(card.content, "title"),
-        text=text_of(card.content, "body"),
+        title=card.title,
+        text=card.text,
+        manner=card.manner,
         replaces=replaces,
         sent_at=arrival.frame.sent_at,
         received_at=arrival.received_at,
@@ -222,8 +223,14 @@ def complete(inbox: Inbox, preview: Card, content: Content, now: int) -> Inbox:
         return inbox
     card = replace(card, content=content)
     last = next(one for one in reversed(inbox.log) if one.message_id == card.source)
-    text, title = text_of(content, "body"), text_of(content, "title")
-    shown = replace(last, title=title, text=text, replaces=card.message_id, shown_at=now)
+    shown = replace(
+        last,
+        title=card.title,
+        text=card.text,
+        manner=card.manner,
+        replaces=card.message_id,
+        shown_at=now,
+    )
     return replace(_put(inbox, card), log=(*inbox.log, shown))
 
 

@@ -67,6 +67,7 @@ def show(shown: Shown) -> Event:
         "messageId": shown.message_id,
         "title": shown.title,
         "text": shown.text,
+        "manner": shown.manner,
         "replaces": shown.replaces,
         "sentAt": shown.sent_at,
         "receivedAt": shown.received_at,

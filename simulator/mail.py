@@ -15,6 +15,11 @@ WAKE_PAUSE = 30_000
 
 Content = Mapping[str, Any]
 State = Literal["shown", "read", "history"]
+Manner = Literal["normal", "silent", "critical"]
+"""How something is shown: as usual, without a sound, or with all that the platform allows."""
+
+
+_MANNERS: Mapping[str, Manner] = {"SILENT": "silent", "CRITICAL": "critical"}
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class Shown:
     message_id: str
     title: str = field(repr=False)
     text: str = field(repr=False)
+    manner: Manner
     replaces: str | None
     sent_at: int
     received_at: int
@@ -46,7 +52,51 @@ class Card:
 
     @property
     def of(self) -> str | None:
+        """The message that this one is about: a reminder's."""
         return text_of(self.content, "of") or None
+
+    @property
+    def title(self) -> str:
+        return text_of(self.content, "title")
+
+    @property
+    def subtitle(self) -> str:
+        return text_of(self.content, "subtitle")
+
+    @property
+    def text(self) -> str:
+        return text_of(self.content, "body")
+
+    @property
+    def manner(self) -> Manner:
+        return _MANNERS.get(text_of(self.content, "deliveryType"), "normal")
+
+    @property
+    def sound(self) -> str | None:
+        """What is played; None is the platform's own sound, or no sound at all where it is shown without one."""
+        return None if self.manner == "silent" else text_of(self.content, "sound") or None
+
+    @property
+    def group(self) -> str:
+        """What it is stacked with."""
+        bucket = self.content.get("bucket")
+        return text_of(self.content, "groupId") or text_of(
+            bucket if isinstance(bucket, Mapping) else {}, "id"
+        )
+
+    @property
+    def attachments(self) -> tuple[Content, ...]:
+        """What is shown beside the text or offered with it, in its order."""
+        return _objects(self.content, "attachments")
+
+    @property
+    def actions(self) -> tuple[Content, ...]:
+        return _objects(self.content, "actions")
+
+    @property
+    def tap_action(self) -> Content | None:
+        value = self.content.get("tapAction")
+        return value if isinstance(value, Mapping) else None
 
 
 @dataclass(frozen=True)
@@ -118,3 +168,9 @@ class Inbox:
 def text_of(content: Content, name: str) -> str:
     value = content.get(name)
     return value if isinstance(value, str) else ""
+
+
+def _objects(content: Content, name: str) -> tuple[Content, ...]:
+    """Give the objects of a list; what a newer server puts there besides is passed over."""
+    value = content.get(name)
+    return tuple(one for one in value if isinstance(one, Mapping)) if isinstance(value, list) else ()

@@ -28,7 +28,7 @@ from simulator.handles import Random
 from simulator.home import Refused
 from simulator.keeper import Event, Keeper, OnEvent
 from simulator.link import read_link
-from simulator.mail import Inbox, Shown
+from simulator.mail import Card, Inbox, Shown
 from simulator.mailbox import Mailbox, Milliseconds, Push
 from simulator.opening import open_text
 from simulator.pairing import PairingSteps, Surroundings, Wanted
@@ -167,6 +167,10 @@ class Phone:
         """Wait until a message with exactly this text was shown."""
         await self.until(lambda inbox: any(one.text == text for one in inbox.log))
         return next(one for one in self.inbox.log if one.text == text)
+
+    def card(self, message_id: str) -> Card:
+        """Give a message as it stands; KeyError where there is none."""
+        return self.inbox.cards[message_id]
 
     async def done(self) -> None:
         """Wait until the phone stops by itself: `Unpaired`, or whatever went wrong."""

@@ -358,3 +358,26 @@ def test_a_claim_that_comes_after_an_update_changes_nothing() -> None:
     (preview,) = rules.previews(inbox)
     inbox = pushed(inbox, update(2, 1, "edited"))
     assert visible(rules.complete(inbox, preview, {"body": "begin and end"}, NOW)) == ["edited"]
+
+
+@pytest.mark.parametrize(
+    ("content", "manner", "sound"),
+    [
+        ({"deliveryType": "NORMAL", "sound": "ping.aiff"}, "normal", "ping.aiff"),
+        ({"deliveryType": "SILENT", "sound": "ping.aiff"}, "silent", None),
+        ({"deliveryType": "CRITICAL"}, "critical", None),
+        ({"deliveryType": "what a newer server says"}, "normal", None),
+        ({"deliveryType": 5, "actions": "none", "attachments": [7], "tapAction": []}, "normal", None),
+    ],
+)
+def test_a_message_is_shown_as_it_asks_for(content: dict[str, Any], manner: str, sound: str | None) -> None:
+    inbox = pushed(EMPTY, Made(1, content=content))
+    [card] = inbox.visible
+    assert (inbox.log[0].manner, card.manner, card.sound) == (manner, manner, sound)
+    assert (card.actions, card.attachments, card.tap_action) == ((), (), None)
+
+
+def test_messages_are_stacked_by_their_group_or_else_by_their_bucket() -> None:
+    bucket = {"bucket": {"id": "b", "name": "Alerts"}}
+    inbox = pushed(EMPTY, Made(1, content=bucket), Made(2, content={**bucket, "groupId": "g"}), Made(3))
+    assert [card.group for card in inbox.visible] == ["b", "g", ""]
