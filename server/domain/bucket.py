@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from server.domain.quiet import QuietTime
+
 LONGEST_DESCRIPTION = 500
+LONGEST_RETENTION = 3650  # days
+MOST_RETAINED = 1_000_000  # messages
 
 
 class Permission(StrEnum):
@@ -18,7 +22,7 @@ ALL = tuple(Permission)
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket as one member sees it: `permissions` are that member's."""
+    """A bucket as one user sees it: permissions, snooze and quiet times are that user's; who is no member has none."""
 
     id: str
     tenant_id: str
@@ -31,7 +35,37 @@ class Bucket:
     public_at: int | None
     created_at: int
     permissions: frozenset[Permission]
+    retention_days: int | None = None  # it keeps messages for so long
+    retention_count: int | None = None  # it keeps so many messages
+    snoozed_until: int | None = None  # milliseconds
+    quiet_times: tuple[QuietTime, ...] = ()
 
     def lets(self, permission: Permission) -> bool:
         """Say whether the member may do that."""
         return permission in self.permissions or Permission.ADMIN in self.permissions
+
+
+@dataclass(frozen=True)
+class Member:
+    """A user in a bucket. Its owner has every permission, whatever happens."""
+
+    user_id: str
+    username: str | None
+    permissions: frozenset[Permission]
+    is_owner: bool
+    created_at: int
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """An invitation to a bucket, or to the server alone. Its code was shown once; accepted once, it is spent."""
+
+    id: str
+    tenant_id: str
+    bucket_id: str | None
+    permissions: frozenset[Permission]
+    created_by: str
+    created_at: int
+    expires_at: int
+    accepted_at: int | None = None
+    accepted_by: str | None = None

@@ -14,11 +14,13 @@ COMPACT_EVERY = 10 * SECOND
 class Kind(StrEnum):
     SEND = "send"  # a scheduled message's time has come
     FANOUT = "fanout"  # the rest of a message's recipients
+    RETRACT = "retract"  # take a message back from the rest of the devices that have it
     UPDATE = "update"  # tell the devices that have a message what it says now
     REMIND = "remind"  # send a message again to those who have not read it
     POSTPONE = "postpone"  # send it again to one who wanted it later
     FORGET = "forget"  # the end of an ephemeral message
     RETAIN = "retain"  # delete what a bucket does not keep
+    EMPTY = "empty"  # take back and delete what is in a bucket that was deleted
     PRUNE = "prune"  # delete what nobody can ask for any more
     COMPACT = "compact"  # add up the book of deliveries
 

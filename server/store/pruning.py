@@ -1,4 +1,4 @@
-"""How deliveries come to an end beside being settled: with their device, and by age. What is deleted is noted in the book.
+"""How deliveries come to an end beside being settled: with their device or message, and by age. What is deleted is noted in the book.
 
 A device may fetch whatever can still be shown, 28 days at the longest (PROTOCOL.md, section 2); what is older and settled tells
 nobody anything, and goes. Whoever deletes a user, a bucket or a message takes its deliveries away here first: rows that vanish with
@@ -12,19 +12,28 @@ from server.domain.delivery import WAITING, State
 from server.domain.ids import first_id
 from server.domain.ports import Row, Transaction
 from server.domain.tally import moved, written
+from server.store.dialect import holes
 from server.store.tallies import note, note_pruned
 
 
 async def drop_deliveries(tx: Transaction, device_id: str) -> None:
     """Delete a device's deliveries before the device: what waited is cancelled."""
     await tx.all("SELECT id FROM devices WHERE id = $1 FOR UPDATE", device_id)  # none is written after this
-    states = _states(await tx.all("DELETE FROM deliveries WHERE device_id = $1 RETURNING state", device_id))
-    waited = {state: number for state, number in states.items() if state in WAITING}
-    await note(tx, moved(waited, {State.CANCELLED: sum(waited.values())}))
-    ended = Counter(states)
-    for state in waited:
-        ended[State.CANCELLED] += ended.pop(state)
-    await note_pruned(tx, written(ended))
+    await _note_dropped(
+        tx, await tx.all("DELETE FROM deliveries WHERE device_id = $1 RETURNING state", device_id)
+    )
+
+
+async def drop_of_messages(tx: Transaction, message_ids: Sequence[str], limit: int) -> int:
+    """Delete at most so many deliveries of messages before the messages; return how many. What waited is cancelled."""
+    rows = await tx.all(
+        "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries"
+        f" WHERE message_id IN ({holes(len(message_ids), after=1)}) LIMIT $1) RETURNING state",
+        limit,
+        *message_ids,
+    )
+    await _note_dropped(tx, rows)
+    return len(rows)
 
 
 async def prune(tx: Transaction, before: int, limit: int) -> int:
@@ -38,6 +47,17 @@ async def prune(tx: Transaction, before: int, limit: int) -> int:
     )
     await note_pruned(tx, written(_states(rows)))
     return len(rows)
+
+
+async def _note_dropped(tx: Transaction, rows: Sequence[Row]) -> None:
+    """Note deliveries that were deleted in whatever state: what waited is cancelled by that."""
+    states = _states(rows)
+    waited = {state: number for state, number in states.items() if state in WAITING}
+    await note(tx, moved(waited, {State.CANCELLED: sum(waited.values())}))
+    ended = Counter(states)
+    for state in waited:
+        ended[State.CANCELLED] += ended.pop(state)
+    await note_pruned(tx, written(ended))
 
 
 def _states(rows: Sequence[Row]) -> Counter[State]:
