@@ -164,6 +164,16 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     seal_processes: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
 
 
+class AttachmentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Files that people attach, which lie in `<data_dir>/attachments`.
+
+    max_bytes: of one file. user_bytes: of all the files of one user.
+    """
+
+    max_bytes: Annotated[int, msgspec.Meta(ge=1, le=1 << 30)] = 10 << 20
+    user_bytes: Annotated[int, msgspec.Meta(ge=0, le=1 << 50)] = 1 << 30
+
+
 class RelaySection(RelaySettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The relay (`relay.settings.RelaySettings`) and where it listens.
 
@@ -188,6 +198,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     database: DatabaseSettings = DatabaseSettings()
     redis: RedisSettings = RedisSettings()
     accounts: AccountSettings = AccountSettings()
+    attachments: AttachmentSettings = AttachmentSettings()
     worker: WorkerSettings = WorkerSettings()
     relay: RelaySection = RelaySection()
     log: LogSettings = LogSettings()
@@ -195,6 +206,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 def keys_dir(settings: Settings) -> Path:
     return Path(settings.server.data_dir) / "keys"
+
+
+def attachments_dir(settings: Settings) -> Path:
+    return Path(settings.server.data_dir) / "attachments"
 
 
 def database_url(settings: Settings) -> str:
