@@ -7,7 +7,7 @@ and never dropped.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from server.commands import spread
+from server.commands import changes, planned, spread, takeback
 from server.commands.send import release
 from server.domain.delivery import DAYS_KEPT, jitter_of
 from server.domain.message import DAY
@@ -105,6 +105,11 @@ Handler = Callable[[Transaction, Task, int, Random], Awaitable[Task | None]]
 _HANDLERS: Mapping[Kind, Handler] = {
     Kind.SEND: _release,
     Kind.FANOUT: _go_on,
+    Kind.RETRACT: takeback.go_on,
+    Kind.UPDATE: changes.tell,
+    Kind.REMIND: planned.remind,
+    Kind.POSTPONE: planned.come_back,
+    Kind.FORGET: planned.forget,
     Kind.PRUNE: _prune,
     Kind.COMPACT: _compact,
 }

@@ -7,7 +7,7 @@ push, or a task that is due. Doing it again changes nothing. Of an ephemeral mes
 from collections.abc import Sequence
 
 from server.domain.ports import Random, Transaction
-from server.store import claims, inbox, outbox, tasks
+from server.store import claims, inbox, notices, tasks
 
 
 async def mark_read(
@@ -25,7 +25,7 @@ async def mark_read(
         return False
     ephemeral = await tasks.forget_sooner(tx, fresh, now)
     others = [message_id for message_id in fresh if message_id not in ephemeral]
-    told = await outbox.tell_read(tx, user_id, others, but=but_device, now=now, random=random)
+    told = await notices.tell_read(tx, user_id, others, but=but_device, now=now, random=random)
     await inbox.delete(tx, user_id, sorted(ephemeral), now)
     await _take_away(tx, user_id, sorted(ephemeral), but_device=but_device, now=now, random=random)
     return bool(told or ephemeral)
@@ -66,5 +66,5 @@ async def _take_away(
 ) -> bool:
     """Take messages away from one user's devices; say whether there is one to be told."""
     await claims.drop_of_user(tx, user_id, message_ids)
-    told = await outbox.withdraw_from(tx, user_id, message_ids, but=but_device, now=now, random=random)
+    told = await notices.withdraw_from(tx, user_id, message_ids, but=but_device, now=now, random=random)
     return bool(told)

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from server.commands.takeback import take_back
 from server.domain.account import User
 from server.domain.bucket import Permission
 from server.domain.errors import Forbidden, Gone, NotFound
 from server.domain.message import Message
 from server.domain.ports import Database, Random, Transaction
-from server.store import messages, outbox, tasks
+from server.store import messages
 from server.store.buckets import find_bucket
 
 
@@ -61,11 +62,7 @@ async def retract(
             raise NotFound("no such message", code="message_not_found")
         if not await _may_retract(tx, user, message):
             raise Forbidden("only its sender, or who may delete in its bucket, may retract a message")
-        await tasks.drop_tasks(
-            tx, message_id
-        )  # first: a page that is being written is withdrawn with the others
-        if await messages.blank(tx, message_id, now):
-            await outbox.withdraw(tx, message_id, now=now, random=random)
+        await take_back(tx, message_id, now=now, random=random)
 
     await db.write(job)
     wake()

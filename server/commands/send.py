@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from server.commands import spread
 from server.commands.buckets import find, only
+from server.commands.planned import plan_ahead
 from server.commands.repeats import KeyOfSend, Repeats
 from server.domain.account import Caller
 from server.domain.audience import find_people
@@ -96,6 +97,7 @@ async def release(tx: Transaction, task: Task, *, now: int, random: Random) -> N
     audience = await spread.find_audience(tx, message.bucket_id, message.delivery_type, only, page)
     await messages.mark_sent(tx, message.id, audience.users, now)
     await spread.begin(tx, message, audience, turn=now, now=now, random=random)
+    await plan_ahead(tx, message, page=page, now=now, random=random)
 
 
 async def _send(
@@ -113,7 +115,9 @@ async def _send(
     audience = await spread.find_audience(tx, bucket.id, command.delivery_type, wanted, page)
     message = _new_message(command, caller, bucket, audience.users, now, random)
     await messages.add_message(tx, message)
-    return message, await spread.begin(tx, message, audience, turn=turn, now=now, random=random)
+    written = await spread.begin(tx, message, audience, turn=turn, now=now, random=random)
+    await plan_ahead(tx, message, page=page, now=now, random=random)
+    return message, written
 
 
 async def _bucket(tx: Transaction, caller: Caller, reference: str | None) -> Bucket:

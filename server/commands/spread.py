@@ -1,24 +1,28 @@
 """A message's way to its recipients' inboxes and devices: a page in the transaction that makes it, the rest by tasks.
 
+It goes out once to its audience, and again, as a reminder, to the devices of those who have not read it.
+
 Most messages fit into one page and are whole with the first commit. Of a larger one the scheduler writes page after page, each in a
 transaction of its own that also moves the cursor, so nothing is written twice or left out, memory stays flat, and the database
 is never held for long. It pauses while what it wrote before still waits for its turn: the queue holds no more of one
 message than keeps the worker busy, and others get in between.
 """
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from server.domain.delivery import Channel, Delivery, Draft, Kind
+from server.domain.delivery import Channel, Delivery, Draft, Kind, Quiet
 from server.domain.ids import new_id, new_push_id
 from server.domain.message import DeliveryType, Message
 from server.domain.ports import Random, Transaction
+from server.domain.quiet import mute, read_quiet_times
 from server.domain.task import Kind as TaskKind
 from server.domain.task import Task
 from server.domain.turns import bulk_turn, critical_turn
 from server.store import messages, outbox, tasks
-from server.store.audience import START, Place, count_readers, reached
+from server.store.audience import START, Place, count_readers, reached, unread
 
 PAGE = 500  # users and devices: what a server writes at once
 AHEAD = 4  # pages of one message that wait at the same time
@@ -55,14 +59,54 @@ async def begin(
         tx, message, audience.first, START, turn=_turn(message, turn, now), now=now, random=random
     )
     if len(audience.first) == audience.page:
-        payload = {
-            "only": audience.only,
-            "page": audience.page,
-            **_cursor(audience.first[-1], _gate([], written), now),
-        }
-        task = Task(new_id(now, random), TaskKind.FANOUT, message.id, payload, now, 0, now)
-        await tasks.add_task(tx, task)
+        rest = {"only": audience.only, "page": audience.page}
+        await _leave(tx, message, rest, audience.first[-1], written, now=now, random=random)
     return written
+
+
+async def remind(
+    tx: Transaction, message: Message, *, expires_at: int, page: int, now: int, random: Random
+) -> None:
+    """Write the first page of a reminder, which is news until a time, and a task for the rest where there is one."""
+    frame_id = new_id(now, random)
+    first = await unread(tx, message, after=START, limit=page)
+    written = await write_again(
+        tx, message, first, frame_id, expires_at=expires_at, turn=now, now=now, random=random
+    )
+    if len(first) == page:
+        rest = {"reminder": frame_id, "expires": expires_at, "page": page}
+        await _leave(tx, message, rest, first[-1], written, now=now, random=random)
+
+
+async def write_again(
+    tx: Transaction,
+    message: Message,
+    places: Sequence[Place],
+    frame_id: str,
+    *,
+    expires_at: int,
+    turn: int,
+    now: int,
+    random: Random,
+) -> Sequence[Delivery]:
+    """Write a message to devices once more, under an id of its own."""
+    drafts = [
+        replace(
+            draft_of(
+                message,
+                place.user_id,
+                place.device_id,
+                turn=_turn(message, turn, now),
+                now=now,
+                random=random,
+            ),
+            frame_id=frame_id,
+            expires_at=expires_at,
+            quiet=quiet_for(message, place, now),
+        )
+        for place in places
+    ]
+    return await outbox.enqueue(tx, drafts, now)
 
 
 async def go_on(tx: Transaction, task: Task, *, now: int, random: Random) -> Task | None:
@@ -77,14 +121,44 @@ async def go_on(tx: Transaction, task: Task, *, now: int, random: Random) -> Tas
         and await outbox.is_untried(tx, gates[0])
     ):
         return task.at(now + _LOOK_AGAIN)
-    only, limit, after = task.payload["only"], task.payload["page"], Place(*task.payload["after"])
-    devices = message.delivery_type is not DeliveryType.NO_PUSH
-    page = await reached(tx, message.bucket_id, only=only, devices=devices, after=after, limit=limit)
-    turn = _turn(message, bulk_turn(now), now)
-    written = await _write(tx, message, page, after, turn=turn, now=now, random=random)
-    if len(page) < limit:
+    page, written = await _next_page(tx, message, task.payload, now=now, random=random)
+    if len(page) < task.payload["page"]:
         return None
     return task.at(now, {**task.payload, **_cursor(page[-1], _gate(gates, written), now)})
+
+
+async def _next_page(
+    tx: Transaction, message: Message, payload: Mapping[str, Any], *, now: int, random: Random
+) -> tuple[Sequence[Place], Sequence[Delivery]]:
+    """Write the page that follows: of a reminder, or of a message that goes out for the first time."""
+    limit, after, turn = payload["page"], Place(*payload["after"]), bulk_turn(now)
+    if "reminder" in payload:
+        page = await unread(tx, message, after=after, limit=limit)
+        frame_id, expires_at = payload["reminder"], payload["expires"]
+        return page, await write_again(
+            tx, message, page, frame_id, expires_at=expires_at, turn=turn, now=now, random=random
+        )
+    devices = message.delivery_type is not DeliveryType.NO_PUSH
+    page = await reached(
+        tx, message.bucket_id, only=payload["only"], devices=devices, after=after, limit=limit
+    )
+    turn = _turn(message, turn, now)
+    return page, await _write(tx, message, page, after, turn=turn, now=now, random=random)
+
+
+async def _leave(
+    tx: Transaction,
+    message: Message,
+    rest: Mapping[str, Any],
+    last: Place,
+    written: Sequence[Delivery],
+    *,
+    now: int,
+    random: Random,
+) -> None:
+    """Leave what follows the first page to a task."""
+    payload = {**rest, **_cursor(last, _gate([], written), now)}
+    await tasks.add_task(tx, Task(new_id(now, random), TaskKind.FANOUT, message.id, payload, now, 0, now))
 
 
 async def _write(
@@ -102,11 +176,11 @@ async def _write(
     items = [(new_id(now, random), user_id) for user_id in users]
     await messages.add_inbox_items(tx, message, items, now)
     drafts = [draft_of(message, user_id, None, turn=turn, now=now, random=random) for user_id in users]
-    drafts += [
-        draft_of(message, place.user_id, place.device_id, turn=turn, now=now, random=random)
-        for place in page
-        if place.device_id
-    ]
+    for place in page:
+        if place.device_id:
+            draft = draft_of(message, place.user_id, place.device_id, turn=turn, now=now, random=random)
+            quiet = quiet_for(message, place, now)
+            drafts.append(draft if quiet is None else replace(draft, quiet=quiet))
     return await outbox.enqueue(tx, drafts, now)
 
 
@@ -128,6 +202,16 @@ def draft_of(
         turn=turn,
         expires_at=message.expires_at,
     )
+
+
+def quiet_for(message: Message, place: Place, now: int) -> Quiet | None:
+    """Return why a user hears nothing of a message; what is critical they hear."""
+    if place.snoozed_until is None and place.quiet_times is None:  # most
+        return None
+    if message.delivery_type is DeliveryType.CRITICAL:
+        return None
+    zone = json.loads(place.profile or "{}").get("timezone")
+    return mute(now, place.snoozed_until, read_quiet_times(place.quiet_times), zone)
 
 
 def _turn(message: Message, turn: int, now: int) -> int:

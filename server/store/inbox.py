@@ -6,7 +6,9 @@ An item that is deleted stays as a row, for those who were away: a stream that i
 from collections.abc import Sequence
 
 from server.domain.ports import Transaction
-from server.store.dialect import chunks, holes
+from server.store.dialect import changed_now, chunks, holes
+
+_LAST = "g"  # sorts after every id
 
 
 async def mark_read(tx: Transaction, user_id: str, message_ids: Sequence[str], now: int) -> list[str]:
@@ -26,6 +28,70 @@ async def delete(tx: Transaction, user_id: str, message_ids: Sequence[str], now:
     return await _change(tx, user_id, message_ids, "deleted_at = $2", "TRUE", now)
 
 
+async def postpone(tx: Transaction, user_id: str, message_id: str, until: int, now: int) -> bool:
+    """Note until when a user does not want to see an item; False where it is not there."""
+    changed = await tx.run(
+        f"UPDATE inbox_items SET postponed_until = $3, changed_at = {changed_now(4)}"
+        " WHERE user_id = $1 AND message_id = $2 AND deleted_at IS NULL",
+        user_id,
+        message_id,
+        until,
+        now,
+    )
+    return changed == 1
+
+
+async def bring_back(tx: Transaction, user_id: str, message_id: str, until: int, now: int) -> bool:
+    """Make an item unread again that was postponed until a time; False where that has changed since."""
+    changed = await tx.run(
+        f"UPDATE inbox_items SET read_at = NULL, postponed_until = NULL, changed_at = {changed_now(4)}"
+        " WHERE user_id = $1 AND message_id = $2 AND postponed_until = $3 AND deleted_at IS NULL",
+        user_id,
+        message_id,
+        until,
+        now,
+    )
+    return changed == 1
+
+
+async def touch(tx: Transaction, message_id: str, *, after: str, limit: int, now: int) -> str | None:
+    """Note that a message's next items, by user, show something else now; return the user to go on after, None at the end."""
+    row = await tx.one(
+        "SELECT user_id FROM inbox_items WHERE message_id = $1 AND user_id > $2 ORDER BY user_id LIMIT 1 OFFSET $3",
+        message_id,
+        after,
+        limit - 1,
+    )
+    last = None if row is None else str(row["user_id"])
+    await tx.run(
+        f"UPDATE inbox_items SET changed_at = {changed_now(4)} WHERE message_id = $1 AND user_id > $2 AND user_id <= $3"
+        " AND deleted_at IS NULL",
+        message_id,
+        after,
+        last or _LAST,
+        now,
+    )
+    return last
+
+
+async def is_pending(tx: Transaction, message_id: str) -> bool:
+    """Say whether anybody has still to read a message, or to get it again."""
+    return await _any(tx, message_id, "(read_at IS NULL OR postponed_until IS NOT NULL)")
+
+
+async def is_kept(tx: Transaction, message_id: str) -> bool:
+    """Say whether a message is in anybody's inbox."""
+    return await _any(tx, message_id, "TRUE")
+
+
+async def _any(tx: Transaction, message_id: str, where: str) -> bool:
+    row = await tx.one(
+        f"SELECT id FROM inbox_items WHERE message_id = $1 AND deleted_at IS NULL AND {where} LIMIT 1",
+        message_id,
+    )
+    return row is not None
+
+
 async def _change(
     tx: Transaction, user_id: str, message_ids: Sequence[str], change: str, where: str, now: int
 ) -> list[str]:
@@ -33,7 +99,7 @@ async def _change(
     changed: list[str] = []
     for chunk in chunks(sorted(set(message_ids))):
         rows = await tx.all(
-            f"UPDATE inbox_items SET {change}, changed_at = $2 WHERE user_id = $1 AND {where}"
+            f"UPDATE inbox_items SET {change}, changed_at = {changed_now(2)} WHERE user_id = $1 AND {where}"
             f" AND deleted_at IS NULL AND message_id IN ({holes(len(chunk), after=2)}) RETURNING message_id",
             user_id,
             now,

@@ -12,6 +12,7 @@ import orjson
 
 from server.domain.message import DeliveryType, Message, Options
 from server.domain.ports import Row, Transaction
+from server.store.dialect import changed_now
 
 _MESSAGE = "SELECT m.* FROM messages m"
 # Permissions are JSON lists of four plain words, so a quoted word is found by its text.
@@ -67,7 +68,7 @@ async def mark_sent(tx: Transaction, message_id: str, notifications: int, now: i
 async def load_message(tx: Transaction, message_id: str) -> Message | None:
     """Return a message for the server's own work, whoever may see it."""
     row = await tx.one(f"{_MESSAGE} WHERE m.id = $1", message_id)
-    return None if row is None else _message_of(row)
+    return None if row is None else message_of(row)
 
 
 async def add_inbox_items(
@@ -84,7 +85,7 @@ async def add_inbox_items(
 async def find_message(tx: Transaction, user_id: str, message_id: str) -> Message | None:
     """Return a message that this user may see, a retracted one too."""
     row = await tx.one(f"{_MESSAGE} WHERE m.id = $2 AND {VISIBLE}", user_id, message_id)
-    return None if row is None else _message_of(row)
+    return None if row is None else message_of(row)
 
 
 async def list_messages(
@@ -98,7 +99,7 @@ async def list_messages(
         limit,
         bucket_id or "",
     )
-    return [_message_of(row) for row in rows]
+    return [message_of(row) for row in rows]
 
 
 async def blank(tx: Transaction, message_id: str, now: int) -> bool:
@@ -110,12 +111,32 @@ async def blank(tx: Transaction, message_id: str, now: int) -> bool:
         now,
     )
     await tx.run(
-        "UPDATE inbox_items SET deleted_at = $2, changed_at = $2 WHERE message_id = $1 AND deleted_at IS NULL",
+        f"UPDATE inbox_items SET deleted_at = $2, changed_at = {changed_now(2)}"
+        " WHERE message_id = $1 AND deleted_at IS NULL",
         message_id,
         now,
     )
-    await tx.run("DELETE FROM claims WHERE message_id = $1", message_id)
+    for table in ("claims", "attachment_claims"):
+        await tx.run(f"DELETE FROM {table} WHERE message_id = $1", message_id)
     return written == 1
+
+
+async def lock_message(tx: Transaction, message_id: str) -> None:
+    """Have whoever changes or retracts a message wait until the end of the transaction."""
+    await tx.all("SELECT id FROM messages WHERE id = $1 FOR NO KEY UPDATE", message_id)
+
+
+async def write_content(tx: Transaction, message: Message) -> None:
+    """Write what a message says now, and when it is to be sent; what could be claimed of the old text is gone."""
+    await tx.run(
+        "UPDATE messages SET content = $2, updated_at = $3, scheduled_at = $4, expires_at = $5 WHERE id = $1",
+        message.id,
+        orjson.dumps(message.content).decode(),
+        message.updated_at,
+        message.scheduled_at,
+        message.expires_at,
+    )
+    await tx.run("DELETE FROM claims WHERE message_id = $1", message.id)
 
 
 def _options_text(options: Options) -> str:
@@ -136,7 +157,8 @@ def _options_of(text: str) -> Options:
     )
 
 
-def _message_of(row: Row) -> Message:
+def message_of(row: Row) -> Message:
+    """Return the message of a row that has its columns under their own names."""
     content: dict[str, Any] | None = None if row["content"] is None else json.loads(row["content"])
     return Message(
         id=row["id"],

@@ -1,42 +1,23 @@
-"""The outbox as the commands see it: deliveries are written and withdrawn here.
+"""The outbox as the commands see it: deliveries are written here.
 
 Written in the transaction of the use case that causes them, so that a message and its deliveries exist together or not
-at all, and noted in the book (`tallies.py`) in the same one. The worker's side (leases and outcomes) is `leases.py`; what a
-device asks for and reports is `parcels.py` and `receipts.py`; how deliveries end is `pruning.py`.
+at all, and noted in the book (`tallies.py`) in the same one. The worker's side (leases and outcomes) is `leases.py`; what
+devices are told of messages that they have is `notices.py`; what a device asks for and reports is `parcels.py` and `receipts.py`; how
+deliveries end is `pruning.py`.
 
 Locks on PostgreSQL are taken in the order of device ids by everything that numbers deliveries: two senders to the
 same devices wait for each other, they do not deadlock.
 """
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
 
-from server.domain.delivery import (
-    NOTICE_LIFETIME,
-    WEB_HANDLE_LENGTH,
-    Channel,
-    Delivery,
-    Draft,
-    Kind,
-    State,
-)
-from server.domain.ids import new_id, new_push_id
-from server.domain.ports import Random, Row, Transaction
+from server.domain.delivery import Delivery, Draft, State
+from server.domain.ports import Transaction
 from server.domain.tally import moved, written
 from server.store.dialect import chunks, holes
 from server.store.tallies import note
 
-_IDS_IN_A_NOTICE = 40  # 39 bytes each: fits the least room that the largest envelope has (1696)
-# As `Address.is_web` has it: Web Push has no background pushes.
-_NOT_WEB = f" AND v.platform <> 'web' AND (v.handle IS NULL OR LENGTH(v.handle) < {WEB_HANDLE_LENGTH})"
-_FRAMES = "SELECT d.device_id, d.user_id, d.frame_id FROM deliveries d JOIN devices v ON v.id = d.device_id"
-# It is on its way, or was tried, whatever came of that; or the device has fetched it.
-_MAY_HAVE = (
-    "d.channel = 'PUSH' AND (d.attempts > 0 OR d.relayed_at IS NOT NULL OR d.state IN ('leased', 'accepted')"
-    " OR d.received_at IS NOT NULL OR d.shown_at IS NOT NULL)"
-)
 _INSERT = (
     "INSERT INTO deliveries (id, message_id, user_id, device_id, channel, kind, frame_id, body, sequence, state,"
     " reason, attempts, created_at, due_at, turn, expires_at, settled_at, quiet)"
@@ -66,70 +47,6 @@ async def enqueue(tx: Transaction, drafts: Sequence[Draft], now: int) -> list[De
     await tx.many(_INSERT, [_values(draft, delivery) for draft, delivery in deliveries])
     await note(tx, written(Counter(delivery.state for _, delivery in deliveries)))
     return [delivery for _, delivery in deliveries]
-
-
-async def withdraw(tx: Transaction, message_id: str, *, now: int, random: Random) -> list[Delivery]:
-    """Cancel what still waits of a message, and tell the devices that may have it; return what was written for that.
-
-    What a worker holds right now is not cancelled: it may be on its way. So may be what was tried before, whatever came of
-    that, and what a device has reported, it has fetched. Call it when the content is blanked.
-    """
-    cancelled = await tx.run(
-        "UPDATE deliveries SET state = 'cancelled', settled_at = $2 WHERE message_id = $1 AND state = 'queued'",
-        message_id,
-        now,
-    )
-    await note(tx, moved({State.QUEUED: cancelled}, {State.CANCELLED: cancelled}))
-    reached = await tx.all(
-        f"{_FRAMES} WHERE d.message_id = $1 AND {_MAY_HAVE}{_NOT_WEB} ORDER BY d.device_id", message_id
-    )
-    return await enqueue(tx, list(_notices(Kind.RETRACT, reached, now, random)), now)
-
-
-async def withdraw_from(
-    tx: Transaction, user_id: str, message_ids: Sequence[str], *, but: str | None, now: int, random: Random
-) -> list[Delivery]:
-    """Withdraw messages from one user, who has deleted them: as `withdraw`, but not from `but`, which knows."""
-    reached: list[Row] = []
-    for chunk in chunks(sorted(set(message_ids))):
-        named = holes(len(chunk), after=2)
-        cancelled = await tx.run(
-            "UPDATE deliveries SET state = 'cancelled', settled_at = $2 WHERE user_id = $1 AND state = 'queued'"
-            f" AND message_id IN ({named})",
-            user_id,
-            now,
-            *chunk,
-        )
-        await note(tx, moved({State.QUEUED: cancelled}, {State.CANCELLED: cancelled}))
-        reached += await tx.all(
-            f"{_FRAMES} WHERE d.user_id = $1 AND d.device_id <> $2 AND {_MAY_HAVE}{_NOT_WEB}"
-            f" AND d.message_id IN ({named})",
-            user_id,
-            but or "",
-            *chunk,
-        )
-    reached.sort(key=lambda row: str(row["device_id"]))
-    return await enqueue(tx, list(_notices(Kind.RETRACT, reached, now, random)), now)
-
-
-async def tell_read(
-    tx: Transaction, user_id: str, message_ids: Sequence[str], *, but: str | None, now: int, random: Random
-) -> list[Delivery]:
-    """Tell a user's other devices (not `but`, which knows) that messages were read.
-
-    Those too that are still to get them: a device that knows does not ring for what was read long ago.
-    """
-    reached: list[Row] = []
-    for chunk in chunks(sorted(set(message_ids))):
-        reached += await tx.all(
-            f"{_FRAMES} WHERE d.user_id = $1 AND d.channel = 'PUSH' AND d.state IN ('queued', 'leased', 'accepted', 'gone')"
-            f"{_NOT_WEB} AND d.device_id <> $2 AND d.message_id IN ({holes(len(chunk), after=2)})",
-            user_id,
-            but or "",
-            *chunk,
-        )
-    reached.sort(key=lambda row: str(row["device_id"]))
-    return await enqueue(tx, list(_notices(Kind.READ, reached, now, random)), now)
 
 
 async def hasten(tx: Transaction, device_id: str, now: int) -> None:
@@ -187,28 +104,6 @@ async def _still_there(tx: Transaction, device_ids: Iterable[str]) -> set[str]:
         )
         there.update(row["id"] for row in rows)
     return there
-
-
-def _notices(kind: Kind, reached: Sequence[Row], now: int, random: Random) -> Iterator[Draft]:
-    """Make deliveries of kind 2 or 3, as few as hold the ids of each device; the rows are sorted by device."""
-    for device_id, rows in groupby(reached, key=lambda row: str(row["device_id"])):
-        frames = list(rows)
-        for start in range(0, len(frames), _IDS_IN_A_NOTICE):
-            ids = [row["frame_id"] for row in frames[start : start + _IDS_IN_A_NOTICE]]
-            yield Draft(
-                id=new_push_id(random),
-                message_id=None,
-                user_id=frames[0]["user_id"],
-                device_id=device_id,
-                channel=Channel.PUSH,
-                kind=kind,
-                frame_id=new_id(now, random),
-                body=json.dumps({"ids": ids}, separators=(",", ":")),
-                suppressed=None,
-                due_at=now,
-                turn=now,
-                expires_at=now + NOTICE_LIFETIME,
-            )
 
 
 def _delivery(draft: Draft, sequence: int | None, now: int) -> Delivery:

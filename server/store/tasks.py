@@ -112,6 +112,27 @@ async def drop_tasks(tx: Transaction, message_id: str) -> int:
     return await tx.run("DELETE FROM tasks WHERE message_id = $1", message_id)
 
 
+async def is_spreading(tx: Transaction, message_id: str) -> bool:
+    """Say whether there are recipients to whom a message is still to be written."""
+    row = await tx.one("SELECT id FROM tasks WHERE message_id = $1 AND kind = 'fanout' LIMIT 1", message_id)
+    return row is not None
+
+
+async def lock_tasks(tx: Transaction, message_id: str) -> None:
+    """Keep what is to be done for a message from the schedulers until the end of the transaction; what runs now ends first."""
+    await tx.all("SELECT id FROM tasks WHERE message_id = $1 ORDER BY id FOR UPDATE", message_id)
+
+
+async def drop_kind(tx: Transaction, message_id: str, kind: Kind) -> None:
+    """Delete what is still to be done of one kind for a message."""
+    await tx.run("DELETE FROM tasks WHERE message_id = $1 AND kind = $2", message_id, kind.value)
+
+
+async def move_send(tx: Transaction, message_id: str, due_at: int) -> None:
+    """Have a scheduled message sent at another time."""
+    await tx.run("UPDATE tasks SET due_at = $2 WHERE message_id = $1 AND kind = 'send'", message_id, due_at)
+
+
 async def next_due(tx: Transaction, kind: Kind | None = None) -> int | None:
     """Return when the next task is due, of all or of a kind."""
     kinds = _KNOWN if kind is None else f"'{kind.value}'"

@@ -19,7 +19,7 @@ from server.worker.metrics import SchedulerMetrics
 _TOGETHER = 0.01  # seconds: whoever sends much wakes often
 _TAKEN = 0.1  # seconds until the next look where other processes have all that is due
 _PUT_BACK = 1 * SECOND  # a clock that loses more than this at once was set
-_WRITES = frozenset({Kind.SEND, Kind.FANOUT})
+_WRITES = frozenset(Kind) - {Kind.PRUNE, Kind.COMPACT, Kind.RETAIN}
 
 
 class Scheduler:

@@ -9,7 +9,7 @@ from crypto.keys import DeviceKey
 from server.domain.delivery import Channel, Delivery, Draft, Kind
 from server.domain.ids import new_id, new_push_id
 from server.domain.ports import Clock, Database, Random, Row, Transaction
-from server.store import outbox
+from server.store import notices, outbox
 
 DAY = 86_400_000
 
@@ -118,7 +118,10 @@ class Seeded:
             await tx.run(
                 "UPDATE messages SET content = NULL, retracted_at = $2 WHERE id = $1", message_id, now
             )
-            return await outbox.withdraw(tx, message_id, now=now, random=self.random)
+            written, _ = await notices.withdraw(
+                tx, message_id, after="", limit=500, now=now, random=self.random
+            )
+            return written
 
         return await self.db.write(job)
 

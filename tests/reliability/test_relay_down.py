@@ -6,7 +6,7 @@ from collections import Counter
 from server.commands.health import look_at_queue
 from server.domain.delivery import Delivery, Kind
 from server.domain.ports import Transaction
-from server.store import outbox as store
+from server.store import notices, outbox
 from tests.harness.gateways import Down, Takes
 from tests.reliability.conftest import let_pass
 from tests.server.worker.conftest import World
@@ -122,7 +122,7 @@ async def set_handle(world: World, phone: str, token: str) -> None:
 
     async def job(tx: Transaction) -> None:
         await tx.run("UPDATE devices SET handle = $2, handle_fault = NULL WHERE id = $1", phone, handle)
-        await store.hasten(tx, phone, world.clock())
+        await outbox.hasten(tx, phone, world.clock())
 
     await world.db.write(job)
 
@@ -130,7 +130,7 @@ async def set_handle(world: World, phone: str, token: str) -> None:
 async def tell_read(world: World, delivery: Delivery, *, at: str) -> None:
     seeded = world.seeded
     await world.db.write(
-        lambda tx: store.tell_read(
+        lambda tx: notices.tell_read(
             tx, seeded.user_id, [delivery.message_id or ""], but=at, now=world.clock(), random=seeded.random
         )
     )

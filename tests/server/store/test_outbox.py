@@ -7,7 +7,7 @@ import pytest
 from server.domain.delivery import Channel, Delivery, Kind, Receipt, ReceiptEvent, State
 from server.domain.ports import Database, Random, Transaction
 from server.domain.tally import Tally
-from server.store import outbox, parcels, receipts, tallies
+from server.store import notices, outbox, parcels, receipts, tallies
 from tests.harness.clock import SettableClock
 from tests.harness.rows import DAY, Seeded
 
@@ -127,8 +127,8 @@ async def test_withdrawing_tells_whom_an_earlier_attempt_or_a_fetch_may_have_rea
     await settle(seeded, deliveries[1], State.GONE)
     receipt = Receipt(deliveries[2].frame_id, ReceiptEvent.SHOWN, None, 1)
     await seeded.db.write(lambda tx: receipts.acknowledge(tx, fetched, [receipt]))
-    notices = await seeded.retract(deliveries[0].message_id or "")
-    assert {notice.device_id for notice in notices} == {tried, dead, fetched}
+    told = await seeded.retract(deliveries[0].message_id or "")
+    assert {notice.device_id for notice in told} == {tried, dead, fetched}
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.GONE])
@@ -140,7 +140,7 @@ async def test_reading_is_told_to_a_device_that_is_still_to_get_the_message(
     await settle(seeded, deliveries[1], state)
     ids = [deliveries[0].message_id or ""]
     [notice] = await seeded.db.write(
-        lambda tx: outbox.tell_read(
+        lambda tx: notices.tell_read(
             tx, seeded.user_id, ids, but=reader, now=seeded.clock(), random=seeded.random
         )
     )
@@ -153,12 +153,12 @@ async def test_reading_on_one_device_tells_the_others_in_few_notices(seeded: See
     for delivery in sent:
         await settle(seeded, delivery, State.ACCEPTED)
     ids = sorted({delivery.message_id or "" for delivery in sent})
-    notices = await seeded.db.write(
-        lambda tx: outbox.tell_read(
+    told = await seeded.db.write(
+        lambda tx: notices.tell_read(
             tx, seeded.user_id, ids, but=reader, now=seeded.clock(), random=seeded.random
         )
     )
-    assert [(notice.device_id, notice.kind) for notice in notices] == [(other, Kind.READ)] * 2
+    assert [(notice.device_id, notice.kind) for notice in told] == [(other, Kind.READ)] * 2
 
 
 async def test_a_page_of_a_device_s_deliveries_goes_on_where_the_last_one_ended(seeded: Seeded) -> None:
