@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto.claim import open_claim, seal_claim
+from crypto.claim import open_claim, seal_claim, seal_pieces, sealed_size
 from crypto.encoding import b64u
 from crypto.errors import Altered, CryptoError, Malformed
 from tests.harness import second
@@ -42,6 +42,26 @@ def test_any_content_comes_back_whole_in_both_implementations(content: bytes) ->
     assert opened(blob, len(content)) == content
     claim = {"key": b64u(KEY), "sha256": b64u(hashlib.sha256(blob).digest()), "size": len(content)}
     assert second.open_claim(blob, claim, MESSAGE_ID, DEVICE_ID) == content
+
+
+@given(pieces=st.lists(st.binary(max_size=3000), max_size=5))
+def test_sealed_in_pieces_it_is_the_same_blob(pieces: list[bytes]) -> None:
+    content = b"".join(pieces)
+    blob = b"".join(
+        seal_pieces(pieces, len(content), message_id=MESSAGE_ID, device_id=DEVICE_ID, key=KEY, nonce=NONCE)
+    )
+    assert blob == sealed(content)
+    assert len(blob) == sealed_size(len(content))
+
+
+@pytest.mark.parametrize("size", [0, 3, 5])
+def test_content_of_another_size_than_was_said_is_never_finished(size: int) -> None:
+    with pytest.raises(Malformed):
+        list(
+            seal_pieces(
+                [b"fo", b"ur"], size, message_id=MESSAGE_ID, device_id=DEVICE_ID, key=KEY, nonce=NONCE
+            )
+        )
 
 
 @pytest.mark.parametrize(
