@@ -238,7 +238,8 @@ class Model:
             newest = max(failed, key=lambda fault: fault[0])
             if who.last_fault_at is None or who.last_fault_at <= newest[0]:
                 who.last_fault_at, who.last_fault = newest
-        fresh = {m for m in read if self.inbox.get((m, who.user), 0) is None}
+        there = {m for m in read if self.messages[m].retracted is None}  # what is retracted is in no inbox
+        fresh = {m for m in there if self.inbox.get((m, who.user), 0) is None}
         self.inbox.update({(message, who.user): now for message in fresh})
         others: dict[str, list[str]] = {}
         for one in self.deliveries.values():
