@@ -6,6 +6,7 @@ CODES: dict[HTTPStatus, dict[str, str]] = {
     HTTPStatus.BAD_REQUEST: {
         "invalid": "Something in the request is wrong; `errors` names every fault, with the reason and what would be right.",
         "bad_json": "The body is not JSON; the detail says at which line and column.",
+        "bad_form": "The body is not a form of its `Content-Type`; the detail says why.",
         "bad_request": "The request is no HTTP that this server reads.",
         "bucket_required": "This credential may send to more than one bucket, and the request names none.",
         "digest_mismatch": "`Content-Digest` is not the digest of the body.",
@@ -23,6 +24,7 @@ CODES: dict[HTTPStatus, dict[str, str]] = {
         "forbidden": "The caller may not do this.",
         "acting_forbidden": "`X-User-ID` and `X-Tenant-ID` are not honoured for this credential.",
         "bucket_forbidden": "The caller may not write to this bucket.",
+        "owner_only": "The bucket is protected: only its owner may change it.",
         "first_account_code_invalid": "That is not the code in the server's log.",
         "first_account_code_required": "The first account needs the code that the server's log shows.",
         "no_session": "An access token has no session that could be ended.",
@@ -34,6 +36,8 @@ CODES: dict[HTTPStatus, dict[str, str]] = {
     },
     HTTPStatus.NOT_FOUND: {
         "not_found": "It does not exist, or not for this caller: the two look the same.",
+        "member_not_found": "The bucket has no such member.",
+        "notification_not_found": "The caller has no such notification.",
         "bucket_not_found": "The caller has no such bucket.",
         "claim_not_found": "The device has no such claim.",
         "message_not_found": "There is no such message, or not for this caller.",
@@ -49,15 +53,24 @@ CODES: dict[HTTPStatus, dict[str, str]] = {
         "conflict": "What this refers to was changed or deleted meanwhile.",
         "bucket_ambiguous": "More than one bucket has this name; give the id.",
         "bucket_exists": "The caller has a bucket of this name.",
+        "already_sent": "The message was sent already, and cannot be rescheduled.",
+        "bucket_default": "Everybody has a bucket of this name: it keeps its name and stays.",
+        "bucket_owner": "The owner of a bucket has every permission in it and stays.",
+        "bucket_protected": "The bucket is protected; end that first.",
+        "member_exists": "This user is a member of the bucket.",
+        "message_ends_before": "The message ends before the time that was asked for.",
         "idempotency_key_in_flight": "The same request is being carried out; its answer is there after `Retry-After` seconds.",
         "idempotency_key_reused": "The key was used for another request.",
     },
     HTTPStatus.GONE: {
         "gone": "It existed, and does no longer.",
         "message_retracted": "The message was retracted.",
+        "notification_gone": "The notification was deleted, or its message was retracted.",
     },
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: {
         "body_too_large": "The body is larger than this path takes.",
+        "attachment_too_large": "The file is larger than this server takes.",
+        "attachments_full": "The caller's attachments would take more room than one account has; delete some.",
     },
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: {
         "media_type_unsupported": "The body's `Content-Type` is not one that this path reads.",
@@ -72,6 +85,8 @@ CODES: dict[HTTPStatus, dict[str, str]] = {
     HTTPStatus.SERVICE_UNAVAILABLE: {
         "unavailable": "Not now: the database, the relay or something else that is needed is away; try again after `Retry-After` seconds.",
         "not_ready": "A part of the server does not work; the detail names it.",
+        "connections_exhausted": "Too many live connections; try again after `Retry-After` seconds.",
+        "storage_unavailable": "The server cannot keep the file now; try again after `Retry-After` seconds.",
     },
 }
 

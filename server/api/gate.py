@@ -55,6 +55,7 @@ class ForEither:
 
 
 Route = Open | ForUser | ForDevice | ForEither
+TABLE = web.AppKey("table", list[Route])  # of an application: its routes, as they were installed
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ _SECURITY: Mapping[str, Any] = {
 }
 
 
-def document(table: Sequence[Route]) -> dict[str, Any]:
+def document(table: list[Route]) -> dict[str, Any]:
     """Return the reference of these routes."""
     schemas = Schemas()
     schemas.of(Problem)

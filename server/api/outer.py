@@ -25,7 +25,7 @@ METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 )  # others are a client's own words
 _NO_ROUTE = "-"
-_KNOWN = {
+KNOWN = {
     HTTPStatus.NOT_FOUND: ("not_found", "nothing is served at this path"),
     HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", "this path takes the methods in the Allow header"),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("body_too_large", "the body is too large"),
@@ -104,6 +104,6 @@ def described(error: BaseException) -> dict[str, str]:
 
 def _show_http(error: web.HTTPException) -> web.StreamResponse:
     status = HTTPStatus(error.status)
-    code, detail = _KNOWN.get(status, ("bad_request", status.phrase))
+    code, detail = KNOWN.get(status, ("bad_request", status.phrase))
     headers = {name: error.headers[name] for name in ("Allow", "Location") if name in error.headers}
     return problem(status, code, detail, headers=headers)

@@ -14,15 +14,15 @@ from server.api.buckets import Buckets
 from server.api.deliveries import Deliveries
 from server.api.device import Device
 from server.api.devices import Devices
-from server.api.gate import Answer, ForDevice, ForUser, Gate, Open, Route
+from server.api.gate import TABLE, Answer, ForDevice, ForUser, Gate, Open, Route
 from server.api.health import Health
 from server.api.keys import Keys
 from server.api.messages import Messages
+from server.api.reference import Reference
 from server.api.relay import Relay
 from server.api.tokens import Tokens
 from server.domain.scopes import Need
 
-TABLE = web.AppKey("table", list[Route])  # of an application: its routes, as they were installed
 _ID = "{id:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}}"
 
 
@@ -40,6 +40,7 @@ class Resources:
     keys: Keys
     relay: Relay
     health: Health
+    reference: Reference
 
 
 def routes(to: Resources) -> list[Route]:
@@ -88,6 +89,9 @@ def routes(to: Resources) -> list[Route]:
         ForDevice("DELETE", "/api/v1/device", to.device.delete),
         # the server itself
         Open("GET", "/.well-known/http-message-signatures-directory", to.keys.directory),
+        Open("GET", "/openapi.json", to.reference.openapi),
+        Open("GET", "/scalar", to.reference.page),
+        Open("GET", "/scalar/standalone.js", to.reference.script),
         *operators_routes(to.health),
     ]
 

@@ -14,10 +14,10 @@ from uuid import uuid4
 import pytest
 from aiohttp import web
 
-from server.api.gate import ForDevice, ForEither, ForUser, Gate, Open, Route
+from server.api.gate import TABLE, ForDevice, ForEither, ForUser, Gate, Open, Route
 from server.api.metrics import RequestMetrics
 from server.api.outer import Outer
-from server.api.routes import TABLE, install
+from server.api.routes import install
 from server.app import build_server
 from server.commands.callers import Callers
 from server.commands.derive import SESSIONS, derive
