@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from argon2 import PasswordHasher
@@ -26,10 +27,13 @@ from server.api.devices import Devices
 from server.api.gate import Gate
 from server.api.health import Health, Pulse
 from server.api.keys import Keys
+from server.api.live import Live, LiveViews
 from server.api.messages import Messages
-from server.api.metrics import DeviceMetrics, RequestMetrics
+from server.api.metrics import DeviceMetrics, LiveMetrics, RequestMetrics
+from server.api.notifications import Notifications
 from server.api.outer import Outer, described
 from server.api.reading import MAX_BODY
+from server.api.reference import Reference
 from server.api.relay import Relay
 from server.api.routes import Resources, install, operators_routes, routes
 from server.api.tokens import Tokens
@@ -37,6 +41,7 @@ from server.commands.accounts import AccountRules, prepare
 from server.commands.callers import Callers
 from server.commands.derive import SESSIONS, SHARED, derive, first_account_code
 from server.commands.devices import ServerAddress
+from server.commands.inbox import Marking
 from server.commands.mint import Mint
 from server.commands.passwords import Passwords
 from server.commands.repeats import Repeats
@@ -51,6 +56,8 @@ from server.domain.ports import Clock, Database, DatabaseError, Random
 from server.domain.relay import AskRelay
 from server.domain.throttle import Quota, Throttle
 from server.domain.turns import Turns
+from server.live.hint import Hint
+from server.live.hub import Hub
 from server.live.throttles import SharedThrottle
 
 # An account's own mistakes fit; guessing does not. An address may be an office's.
@@ -80,7 +87,7 @@ class ServerPieces:
     `db` is open, its tables are up to date, and who opened it closes it after the application. `identity` is the server's identity key,
     `secret` 32 random bytes that stay the same for ever. `clock` is in milliseconds, `monotonic` in seconds. `log` is
     a structlog logger. `workers` are started and stopped with the application, by name; a process that only answers requests
-    has none. `ask_relay` asks the relay what it says to this server. `wake` tells workers, here or in another process, that something was committed for them; it returns at once.
+    has none. `hint` is called when something was committed, here or elsewhere. `ask_relay` asks the relay what it says to this server. `wake` tells workers and streams, here and in other processes, that something was committed; it returns at once.
     Counters are made in `counted`, `/metrics` shows `shown`: of one process both are the same.
     """
 
@@ -93,6 +100,7 @@ class ServerPieces:
     sealer: Sealer
     workers: Mapping[str, Worker]
     wake: Callable[[], None]
+    hint: Hint
     ask_relay: AskRelay
     counted: CollectorRegistry
     shown: CollectorRegistry
@@ -108,8 +116,9 @@ def build_server(settings: Settings, pieces: ServerPieces) -> web.Application:
     shared = _shared(settings.redis.url, pieces)
     if shared is not None:
         app.cleanup_ctx.append(_opened(shared))
-    resources = _resources(settings, pieces, mint, passwords, running, shared)
-    install(app, _gate(pieces, mint, usage), routes(resources))
+    gate, hub = _gate(pieces, mint, usage), _hub(app, pieces)
+    resources = _resources(settings, pieces, mint, passwords, running, shared, gate, hub)
+    install(app, gate, routes(resources))
     app.cleanup_ctx.extend([_hashing(passwords), running.context])
     return app
 
@@ -208,6 +217,8 @@ def _resources(
     passwords: Passwords,
     running: Running,
     shared: Shared | None,
+    gate: Gate,
+    hub: Hub,
 ) -> Resources:
     db, clock, random, wake = pieces.db, pieces.clock, pieces.random, pieces.wake
     address = _address(settings, pieces)
@@ -217,13 +228,41 @@ def _resources(
         tokens=Tokens(db, clock, random),
         buckets=Buckets(db, clock, random),
         messages=Messages(db, clock, random, wake, Sender(db, Turns(), Repeats(), random, wake, PAGE)),
+        notifications=Notifications(Marking(db, clock, random, wake)),
+        live=Live(gate, hub, clock, LiveMetrics(pieces.counted), _origins(settings)),
         deliveries=Deliveries(db, clock, wake),
         devices=Devices(db, clock, random, wake, address, signer),
         device=Device(db, clock, random, wake, pieces.sealer, DeviceMetrics(pieces.counted)),
         keys=Keys(address, signer, clock),
         relay=Relay(pieces.ask_relay, pieces.monotonic),
         health=_health(pieces, running),
+        reference=Reference(),
     )
+
+
+def _hub(app: web.Application, pieces: ServerPieces) -> Hub:
+    """Make what streams are told by; it runs with the application, and ends them before requests are waited for."""
+    hub = Hub(pieces.db, LiveViews(), clock=pieces.clock, log=pieces.log)
+    pieces.hint.add(hub.wake)
+
+    async def running(_app: web.Application) -> AsyncIterator[None]:
+        work = asyncio.create_task(hub.run(), name="live")
+        yield
+        work.cancel()
+        await asyncio.wait((work,))
+
+    async def close(_app: web.Application) -> None:
+        hub.close()
+
+    app.cleanup_ctx.append(running)
+    app.on_shutdown.append(close)
+    return hub
+
+
+def _origins(settings: Settings) -> frozenset[str]:
+    """Return the origins whose pages may connect, as browsers write them."""
+    url = urlsplit(settings.server.public_url)
+    return frozenset({f"{url.scheme}://{url.netloc}".lower(), *settings.server.cors_origins})
 
 
 def _auth(
