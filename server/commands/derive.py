@@ -15,6 +15,11 @@ def derive(secret: bytes, purpose: str) -> bytes:
     )
 
 
+def webhook_key(secret: bytes, bucket_id: str, epoch: int) -> bytes:
+    """Return the key that a bucket's webhooks are signed with; its `epoch` rises when it is replaced."""
+    return derive(secret, f"webhooks {bucket_id} {epoch}")
+
+
 def first_account_code(secret: bytes) -> str:
     """Return the code with which the first account is made from elsewhere: 80 bits, in groups to read aloud."""
     digits = derive(secret, FIRST_ACCOUNT)[:10].hex().upper()

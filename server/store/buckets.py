@@ -132,6 +132,16 @@ async def find_own_bucket(tx: Transaction, user_id: str, name: str) -> Bucket | 
     return None if row is None else _bucket_of(row)
 
 
+async def webhook_epoch(tx: Transaction, bucket_id: str) -> int:
+    """Return how often a bucket's webhook key was replaced."""
+    row = await tx.one("SELECT webhook_epoch FROM buckets WHERE id = $1", bucket_id)
+    return 0 if row is None else int(row["webhook_epoch"])
+
+
+async def raise_webhook_epoch(tx: Transaction, bucket_id: str) -> None:
+    await tx.run("UPDATE buckets SET webhook_epoch = webhook_epoch + 1 WHERE id = $1", bucket_id)
+
+
 @lru_cache(maxsize=64)  # there are sixteen, and one is read for each member of each send
 def permissions_of(text: str | None) -> frozenset[Permission]:
     """Return the permissions that a JSON list names, none where there is no list."""

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from server.domain.delivery import Event, Settlement
+from server.domain.outgoing import Kind as OutgoingKind
+from server.domain.outgoing import Reason
 from server.domain.tally import COLUMNS, Audit
 from server.domain.task import Task
 from server.store.leases import Times
@@ -110,6 +112,21 @@ class OutboxMetrics:
         if times.sealed_at is not None and times.relayed_at is not None:
             self._queue.observe((times.sealed_at - created) / 1000)
             self._provider.observe((now - times.relayed_at) / 1000)
+
+
+class OutgoingMetrics:
+    """What others were asked over HTTP, and what came of it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._attempts = Counter(
+            "hushpost_outgoing_attempts",
+            "Webhooks called and files fetched, by why it failed; empty where it went well.",
+            ("kind", "reason"),
+            registry=registry,
+        )
+
+    def attempted(self, kind: OutgoingKind, reason: Reason | None) -> None:
+        self._attempts.labels(kind.value, reason or "").inc()
 
 
 class SchedulerMetrics:

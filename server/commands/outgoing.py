@@ -1,0 +1,165 @@
+"""What is asked of others over HTTP: queued with what causes it, claimed, and settled with what follows from it.
+
+The requests themselves are made between two transactions, by the worker (`server/worker/outgoing.py`). If it dies in between, the
+request is made again under the same id.
+
+A message with files of which the server keeps copies is held until they are there or cannot be had, a minute at the longest: its task
+of kind SEND waits until then, and is pulled forward when the last of them is settled.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from server.commands.attachments import attach, keep
+from server.domain.errors import TooLarge
+from server.domain.file import ReceivedFile
+from server.domain.ids import new_id
+from server.domain.message import Message
+from server.domain.outgoing import Attempt, Kind, Reason, Request, settle
+from server.domain.ports import Database, Random, Transaction
+from server.store import messages, outgoing, tasks
+
+
+def host_of(url: str) -> str:
+    """Return whom a URL asks, as far as it says: requests to one host share its places."""
+    try:
+        return (urlsplit(url).hostname or "")[:255]
+    except ValueError:
+        return ""
+
+
+async def claim(
+    db: Database, *, now: int, random: Random, places: int, busy: Mapping[str, int], per_host: int
+) -> tuple[str, list[Request]]:
+    """Return a lease and what is under it now."""
+    lease = new_id(now, random)
+    claimed = await db.write(
+        lambda tx: outgoing.claim(tx, lease, now=now, places=places, busy=busy, per_host=per_host)
+    )
+    return lease, claimed
+
+
+async def finish(
+    db: Database, lease: str, request: Request, attempt: Attempt, *, now: int, jitter: float
+) -> bool:
+    """Write what came of an attempt; say whether a message can be sent now that waited for it."""
+    return await db.write(lambda tx: _finish(tx, lease, request, attempt, now, jitter))
+
+
+async def finish_saved(
+    db: Database, lease: str, request: Request, received: ReceivedFile, *, per_user: int, now: int
+) -> tuple[Reason | None, bool]:
+    """Have a message name the copy of its file that was fetched.
+
+    Return why it does not, in which case the file is to be discarded, and whether the message can be sent now.
+    """
+
+    async def job(tx: Transaction) -> tuple[Reason | None, bool]:
+        if not await outgoing.is_held(tx, lease, request.id):
+            return Reason.TIMEOUT, False  # somebody else fetches it by now
+        reason = await _attach(tx, request, received, per_user, now)
+        return reason, await _finish(tx, lease, request, Attempt(reason), now, 0)
+
+    return await db.write(job)
+
+
+async def save_files(tx: Transaction, message: Message, *, now: int, random: Random) -> None:
+    """Have the files fetched of which the sender wants the server to keep copies."""
+    for index, attachment in enumerate((message.content or {}).get("attachments", ())):
+        if attachment.get("saveOnServer"):
+            url = attachment["url"]
+            payload = {"url": url, "index": index, "name": attachment.get("name")}
+            request = _request(Kind.SAVE, message, None, url, payload, now, random)
+            await outgoing.add(tx, request, key=None)
+
+
+async def call_webhook(
+    tx: Transaction,
+    message: Message,
+    user_id: str,
+    url: str,
+    payload: Mapping[str, Any],
+    *,
+    key: bytes | None,
+    now: int,
+    random: Random,
+) -> Request:
+    """Queue a webhook and return it; NotUnique where one with this key is there."""
+    request = _request(Kind.WEBHOOK, message, user_id, url, {"url": url, **payload}, now, random)
+    await outgoing.add(tx, request, key=key)
+    return request
+
+
+def _request(
+    kind: Kind,
+    message: Message,
+    user_id: str | None,
+    url: str,
+    payload: Mapping[str, Any],
+    now: int,
+    random: Random,
+) -> Request:
+    return Request(
+        id=new_id(now, random),
+        kind=kind,
+        message_id=message.id,
+        user_id=user_id,
+        host=host_of(url),
+        payload=payload,
+        attempts=0,
+        created_at=now,
+    )
+
+
+async def _finish(
+    tx: Transaction, lease: str, request: Request, attempt: Attempt, now: int, jitter: float
+) -> bool:
+    if request.message_id is not None:
+        await messages.lock_message(tx, request.message_id)  # of two files that end together one is the last
+    settlement = settle(request, attempt, now=now, jitter=jitter)
+    if not await outgoing.settle(tx, lease, request, settlement, now):
+        return False
+    if request.kind is not Kind.SAVE or not settlement.state.is_over or request.message_id is None:
+        return False
+    return await _let_go(tx, request.message_id, now)
+
+
+async def _let_go(tx: Transaction, message_id: str, now: int) -> bool:
+    """Send a message that waits for nothing but its files, once there are none to wait for."""
+    if await outgoing.is_waiting(tx, message_id, Kind.SAVE):
+        return False
+    message = await messages.load_message(tx, message_id)
+    if message is None or message.sent_at is not None or message.scheduled_at is not None:
+        return False
+    await tasks.move_send(tx, message_id, now)
+    return True
+
+
+async def _attach(
+    tx: Transaction, request: Request, received: ReceivedFile, per_user: int, now: int
+) -> Reason | None:
+    """Have a message name a file, unless it is too late for that; return why it is."""
+    message_id = request.message_id or ""
+    await messages.lock_message(tx, message_id)
+    message = await messages.load_message(tx, message_id)
+    if message is None or message.content is None or message.sender_id is None:
+        return Reason.RETRACTED
+    if message.sent_at is not None:
+        return Reason.TIMEOUT  # its devices have been told the URL
+    try:
+        await keep(tx, message.sender_id, received, now, per_user=per_user)
+    except TooLarge:
+        return Reason.TOO_LARGE
+    await attach(tx, message.id, received.id)
+    await messages.write_content(tx, _with_copy(message, request.payload["index"], received.id))
+    return None
+
+
+def _with_copy(message: Message, index: int, attachment_id: str) -> Message:
+    """Return a message with an attachment whose copy is on the server; the URL stays, as where it was from."""
+    content = message.content or {}
+    attachments = list(content["attachments"])
+    attachments[index] = {**attachments[index], "attachmentUuid": attachment_id}
+    return replace(message, content={**content, "attachments": attachments})
