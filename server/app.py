@@ -27,6 +27,7 @@ from server.api.devices import Devices
 from server.api.gate import Gate
 from server.api.health import Health, Pulse
 from server.api.keys import Keys
+from server.api.members import Members
 from server.api.live import Live, LiveViews
 from server.api.messages import Messages
 from server.api.metrics import DeviceMetrics, LiveMetrics, RequestMetrics
@@ -226,7 +227,8 @@ def _resources(
     return Resources(
         auth=_auth(settings, pieces, mint, passwords, shared),
         tokens=Tokens(db, clock, random),
-        buckets=Buckets(db, clock, random),
+        buckets=Buckets(db, clock, random, wake),
+        members=Members(db, clock),
         messages=Messages(db, clock, random, wake, Sender(db, Turns(), Repeats(), random, wake, PAGE)),
         notifications=Notifications(Marking(db, clock, random, wake)),
         live=Live(gate, hub, clock, LiveMetrics(pieces.counted), _origins(settings)),

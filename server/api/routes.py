@@ -17,12 +17,14 @@ from server.api.devices import Devices
 from server.api.gate import TABLE, Answer, ForDevice, ForUser, Gate, Open, Route
 from server.api.health import Health
 from server.api.keys import Keys
+from server.api.members import Members
 from server.api.messages import Messages
 from server.api.reference import Reference
 from server.api.relay import Relay
 from server.api.tokens import Tokens
 from server.domain.scopes import Need
 
+_BUCKET = "/api/v1/buckets/{bucket:[^/]+}"
 _ID = "{id:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}}"
 
 
@@ -33,6 +35,7 @@ class Resources:
     auth: Auth
     tokens: Tokens
     buckets: Buckets
+    members: Members
     messages: Messages
     deliveries: Deliveries
     devices: Devices
@@ -60,7 +63,17 @@ def routes(to: Resources) -> list[Route]:
         # buckets
         ForUser("POST", "/api/v1/buckets", Need.ACCOUNT, to.buckets.create),
         ForUser("GET", "/api/v1/buckets", Need.ACCOUNT, to.buckets.list),
-        ForUser("GET", "/api/v1/buckets/{bucket:[^/]+}", Need.ACCOUNT, to.buckets.get),
+        ForUser("GET", _BUCKET, Need.ACCOUNT, to.buckets.get),
+        ForUser("PATCH", _BUCKET, Need.ACCOUNT, to.buckets.change),
+        ForUser("DELETE", _BUCKET, Need.ACCOUNT, to.buckets.delete),
+        ForUser("POST", f"{_BUCKET}/join", Need.ACCOUNT, to.buckets.join),
+        ForUser("POST", f"{_BUCKET}/leave", Need.ACCOUNT, to.buckets.leave),
+        ForUser("POST", f"{_BUCKET}/snooze", Need.ACCOUNT, to.buckets.snooze),
+        ForUser("PUT", f"{_BUCKET}/quiet-times", Need.ACCOUNT, to.buckets.set_quiet_times),
+        ForUser("GET", f"{_BUCKET}/members", Need.ACCOUNT, to.members.list),
+        ForUser("POST", f"{_BUCKET}/members", Need.ACCOUNT, to.members.add),
+        ForUser("PATCH", f"{_BUCKET}/members/{{user:[^/]+}}", Need.ACCOUNT, to.members.change),
+        ForUser("DELETE", f"{_BUCKET}/members/{{user:[^/]+}}", Need.ACCOUNT, to.members.remove),
         # messages
         ForUser("POST", "/api/v1/messages", Need.SEND, to.messages.create),
         ForUser("GET", "/api/v1/messages", Need.READ, to.messages.list),

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from server.domain.schedule import is_zone
+
 Wrong = tuple[str, str]  # the reason, the fix
 Rule = Callable[[str], Wrong | None]
 
@@ -17,6 +19,7 @@ _CONTROL_BUT_BREAKS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _EMAIL = re.compile(r"[^\s@\"(),:;<>\[\]\\]+@(?:[^\W_](?:[\w-]*[^\W_])?\.)*[^\W_](?:[\w-]*[^\W_])?")
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _SPACE_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f\\]")
 _RUNNABLE = frozenset(
@@ -94,6 +97,16 @@ def email(text: str) -> Wrong | None:
 
 def color(text: str) -> Wrong | None:
     return None if _COLOR.fullmatch(text) else ("is not a colour", "write it like #1E88E5")
+
+
+def clock(text: str) -> Wrong | None:
+    """Check a time on the clock."""
+    return None if _CLOCK.fullmatch(text) else ("is not a time on the clock", "write it like 07:30")
+
+
+def zone(text: str) -> Wrong | None:
+    """Check the name of a time zone."""
+    return None if is_zone(text) else ("is not a time zone", "name one like Europe/Berlin (IANA)")
 
 
 def language_tag(text: str) -> Wrong | None:
