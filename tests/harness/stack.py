@@ -142,6 +142,23 @@ async def running(
             await relay.stop()
 
 
+@asynccontextmanager
+async def joined(directory: Path, *, settings: Mapping[str, str] | None = None) -> AsyncIterator[Stack]:
+    """The same with server and relay of one operator in one process: `hushpost up`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    async with Providers(directory / "providers") as providers, aiohttp.ClientSession() as session:
+        config, urls = await _configure(directory, providers, "")
+        up = Process("up", ("up",), config, urls["server"], directory / "up.log", settings=settings or {})
+        stack = Stack(directory, providers, (up,), up, session)
+        try:
+            await up.start(session)
+            await stack.sign_up()
+            yield stack
+            await stack.check_books()
+        finally:
+            await up.stop()
+
+
 def _servers(
     config: Path, url: str, roles: Sequence[str], settings: Mapping[str, str]
 ) -> tuple[Process, ...]:
