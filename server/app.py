@@ -264,7 +264,7 @@ def _hub(app: web.Application, pieces: ServerPieces) -> Hub:
 def _origins(settings: Settings) -> frozenset[str]:
     """Return the origins whose pages may connect, as browsers write them."""
     url = urlsplit(settings.server.public_url)
-    return frozenset({f"{url.scheme}://{url.netloc}".lower(), *settings.server.cors_origins})
+    return frozenset({f"{url.scheme}://{url.netloc}".lower()})
 
 
 def _auth(

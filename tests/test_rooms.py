@@ -17,7 +17,7 @@ ROOMS: dict[str, set[str]] = {
     "server.domain": set(),
     "server.store": {"server.domain"},
     "server.commands": {"server.domain", "server.store", "crypto"},
-    "server.api": {"server.domain", "server.commands"},
+    "server.api": {"server.domain", "server.commands", "server.live"},
     "server.live": {"server.domain", "server.commands", "relay.shared"},
     "server.worker": {
         "server.domain",

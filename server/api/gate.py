@@ -18,6 +18,7 @@ from server.domain.ports import Clock
 from server.domain.scopes import Need
 
 Answer = Awaitable[web.StreamResponse]
+_BEARER = "bearer."
 _ACTING_FOR_OTHERS = ("X-User-ID", "X-Tenant-ID")
 
 
@@ -77,7 +78,7 @@ class Gate:
 
     def _for_user(self, route: ForUser) -> Callable[[web.Request], Answer]:
         async def guarded(request: web.Request) -> web.StreamResponse:
-            return await route.handler(request, await self._user(request, route.need))
+            return await route.handler(request, await self.user(request, route.need))
 
         return guarded
 
@@ -86,11 +87,12 @@ class Gate:
             token = credential(request)
             if token.startswith(DEVICE_TOKEN):
                 return await route.handler(request, await self.callers.device(token, self.clock()))
-            return await route.handler(request, await self._user(request, route.need))
+            return await route.handler(request, await self.user(request, route.need))
 
         return guarded
 
-    async def _user(self, request: web.Request, need: Need) -> Caller:
+    async def user(self, request: web.Request, need: Need) -> Caller:
+        """Return the user behind a request; Unauthenticated, Forbidden."""
         caller = await self.callers.user(credential(request), self.clock())
         if not caller.grant.meets(need):
             raise Forbidden(_lacking(need, caller), code="scope_missing")
@@ -106,12 +108,21 @@ class Gate:
 
 
 def credential(request: web.Request) -> str:
-    """Return the token of an Authorization header; tokens travel nowhere else. Unauthenticated."""
-    given = request.headers.getall("Authorization", [])
+    """Return the token of an Authorization header, or of a WebSocket's subprotocols; tokens travel nowhere else. Unauthenticated."""
+    given = request.headers.getall("Authorization", []) or _of_protocols(request)
     scheme, _, token = given[0].strip().partition(" ") if len(given) == 1 else ("", "", "")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("send one header, Authorization: Bearer <token>")
     return token.strip()
+
+
+def _of_protocols(request: web.Request) -> list[str]:
+    """Return the credentials among the subprotocols of a WebSocket, for which a page can set no other header."""
+    if request.headers.get("Upgrade", "").lower() != "websocket":
+        return []
+    given = ",".join(request.headers.getall("Sec-WebSocket-Protocol", [])).split(",")
+    words = [word.strip() for word in given]
+    return [f"Bearer {word.removeprefix(_BEARER)}" for word in words if word.startswith(_BEARER)]
 
 
 def _refuse_acting_for_others(request: web.Request) -> None:

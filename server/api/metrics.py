@@ -1,8 +1,9 @@
 """Metrics of this process, in a registry of its own. Labels are routes' templates and states, never a name or an id."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -57,6 +58,34 @@ class DeviceMetrics:
         """Observe how many milliseconds pushes took to their device."""
         for milliseconds in took:
             self._seconds.observe(milliseconds / 1000)
+
+
+class LiveMetrics:
+    """Who is told what changes, as it happens."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._connections = Gauge(
+            "hushpost_live_connections",
+            "Live connections that are open, by kind.",
+            ("kind",),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._events = Counter("hushpost_live_events", "Events told.", ("event",), registry=registry)
+
+    @contextmanager
+    def open(self, kind: str) -> Iterator[None]:
+        """Count a connection for as long as it is open."""
+        connections = self._connections.labels(kind)
+        connections.inc()
+        try:
+            yield
+        finally:
+            connections.dec()
+
+    def told(self, events: Iterable[str]) -> None:
+        for event in events:
+            self._events.labels(event).inc()
 
 
 class Scrape(Collector):

@@ -18,7 +18,9 @@ from server.api.gate import TABLE, Answer, ForDevice, ForUser, Gate, Open, Route
 from server.api.health import Health
 from server.api.keys import Keys
 from server.api.members import Members
+from server.api.live import Live
 from server.api.messages import Messages
+from server.api.notifications import Notifications
 from server.api.reference import Reference
 from server.api.relay import Relay
 from server.api.tokens import Tokens
@@ -37,6 +39,8 @@ class Resources:
     buckets: Buckets
     members: Members
     messages: Messages
+    notifications: Notifications
+    live: Live
     deliveries: Deliveries
     devices: Devices
     device: Device
@@ -81,6 +85,17 @@ def routes(to: Resources) -> list[Route]:
         ForUser("GET", f"/api/v1/messages/{_ID}", Need.READ, to.messages.get),
         ForUser("DELETE", f"/api/v1/messages/{_ID}", Need.ACCOUNT, to.messages.delete),
         ForUser("GET", f"/api/v1/messages/{_ID}/deliveries", Need.READ, to.deliveries.timeline),
+        # what a user has received
+        ForUser("GET", "/api/v1/notifications", Need.READ, to.notifications.list),
+        ForUser("GET", "/api/v1/notifications/counts", Need.READ, to.notifications.counts),
+        ForUser("POST", "/api/v1/notifications/read-all", Need.ACCOUNT, to.notifications.read_all),
+        ForUser("GET", f"/api/v1/notifications/{_ID}", Need.READ, to.notifications.get),
+        ForUser("PATCH", f"/api/v1/notifications/{_ID}/read", Need.ACCOUNT, to.notifications.read),
+        ForUser("PATCH", f"/api/v1/notifications/{_ID}/unread", Need.ACCOUNT, to.notifications.unread),
+        ForUser("DELETE", f"/api/v1/notifications/{_ID}", Need.ACCOUNT, to.notifications.delete),
+        # what changes there, as it happens
+        ForUser("GET", "/api/v1/live", Need.READ, to.live.socket),
+        ForUser("GET", "/api/v1/messages/stream", Need.READ, to.live.stream),
         # what came to nothing
         ForUser("GET", "/api/v1/deliveries", Need.OPERATE, to.deliveries.dead),
         ForUser("POST", "/api/v1/deliveries/retry", Need.OPERATE, to.deliveries.retry),

@@ -20,10 +20,12 @@ from server.cli.terminal import CommandError
 from server.cli.to_relay import now_ms, to_relay
 from server.commands.derive import derive
 from server.commands.sealing import Sealer
-from server.config import Settings, database_url
+from server.config import Settings, attachments_dir, database_url
 from server.domain.ports import Database, DatabaseError
+from server.live.hint import Hint
 from server.store.bell import Bell
 from server.store.database import open_database
+from server.store.files import Files
 from server.worker.audit import Auditor
 from server.worker.dispatch import Dispatcher
 from server.worker.gateway import PushGateway
@@ -47,7 +49,11 @@ async def server_app(
 ) -> web.Application:
     """Open what a server process of this role needs, to be closed with `resources` after the application."""
     db = await _open(settings, resources)
-    sealer = Sealer(keys.identity, _pool(settings, keys, role, resources, log), now_ms, secrets.token_bytes)
+    hint = Hint()
+    wake = hint if db.exclusive else await _ringing(Bell(database_url(settings), hint, log), hint, resources)
+    files = Files(attachments_dir(settings))
+    pool = _pool(settings, keys, role, resources, log)
+    sealer = Sealer(keys.identity, pool, now_ms, secrets.token_bytes, files, log)
     relay = await to_relay(settings, keys.identity, db, figures.counted, resources, log)
     workers: dict[str, Worker] = {}
     if role is not Role.API:
@@ -55,7 +61,7 @@ async def server_app(
         workers["outbox"] = outbox
         workers["scheduler"] = Scheduler(
             db,
-            deliver=outbox.wake,
+            deliver=wake,
             poll_seconds=settings.worker.poll_seconds,
             metrics=SchedulerMetrics(figures.counted),
             clock=now_ms,
@@ -65,13 +71,8 @@ async def server_app(
         if figures.first:
             workers["audit"] = Auditor(db, metrics=AuditMetrics(figures.counted), clock=now_ms, log=log)
 
-    def wake_workers() -> None:
-        for worker in workers.values():
-            worker.wake()
-
-    bell = Bell(database_url(settings), None if role is Role.API else wake_workers, log)
-    if not db.exclusive:
-        await resources.enter_async_context(_running(bell.run()))
+    for worker in workers.values():
+        hint.add(worker.wake)
     pieces = ServerPieces(
         db=db,
         identity=keys.identity,
@@ -81,13 +82,20 @@ async def server_app(
         random=secrets.token_bytes,
         sealer=sealer,
         workers=workers,
-        wake=bell.ring if role is Role.API else wake_workers,
+        wake=wake,
+        hint=hint,
         ask_relay=relay.ask,
         counted=figures.counted,
         shown=figures.shown,
         log=log,
     )
     return build_worker(pieces) if role is Role.WORKER else build_server(settings, pieces)
+
+
+async def _ringing(bell: Bell, hint: Hint, resources: AsyncExitStack) -> Hint:
+    """Return what is called after a commit: it tells this process, and the others."""
+    await resources.enter_async_context(_running(bell.run()))
+    return Hint(hint, bell.ring)
 
 
 @asynccontextmanager

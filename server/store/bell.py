@@ -1,6 +1,6 @@
-"""Tells workers in other processes that there is work: PostgreSQL's NOTIFY, on a connection of its own.
+"""Tells other processes that something was committed: PostgreSQL's NOTIFY, on a connection of its own.
 
-It is a hint and may be lost: polling finds the work all the same. So ringing never waits and never fails, and what is rung
+It is a hint and may be lost: polling finds the work all the same. Nobody hears what they ring themselves. So ringing never waits and never fails, and what is rung
 while the connection is away is one ring when it is back. A NOTIFY is never part of a transaction that does something else:
 commits that carry one wait for each other. However often it is rung, one process sends at most one in `_PAUSE`.
 """
@@ -22,7 +22,7 @@ _FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClient
 
 
 class Bell:
-    """Run it as one task. `heard` is called for every ring; None for who only rings. `log` is a structlog logger."""
+    """Run it as one task. `heard` is called for every ring of others; None for who only rings. `log` is a structlog logger."""
 
     def __init__(self, url: str, heard: Callable[[], None] | None, log: Any) -> None:
         self._url = url
@@ -86,6 +86,6 @@ class Bell:
         self._stirred.clear()
         return True
 
-    def _hear(self, *_notice: object) -> None:
-        if self._heard is not None:
+    def _hear(self, connection: Any, ringer: int, *_notice: object) -> None:
+        if self._heard is not None and ringer != connection.get_server_pid():
             self._heard()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,13 +20,15 @@ from crypto.httpsig import content_digest
 from crypto.keys import DeviceKey, IdentityKey, Suite
 from server.app import ServerPieces, build_server
 from server.commands.sealing import Sealer
-from server.config import AccountSettings, ServerSettings, Settings
+from server.config import AccountSettings, ServerSettings, Settings, attachments_dir
 from server.domain.account import Registration
 from server.domain.bucket import Permission
 from server.domain.delivery import Event, Settlement
 from server.domain.ports import Database, Random, Transaction
+from server.live.hint import Hint
 from server.store import leases
 from server.store.buckets import add_member
+from server.store.files import Files
 from server.store.leases import Times
 from tests.harness.clock import SettableClock
 from tests.harness.native import Native, Reply, Wakes, listening
@@ -164,9 +167,11 @@ class House:
 
 
 @pytest.fixture
-def settings() -> Settings:
+def settings(tmp_path: Path) -> Settings:
     return Settings(
-        server=ServerSettings(public_url=PUBLIC_URL, relay_url="https://relay.example.org"),
+        server=ServerSettings(
+            public_url=PUBLIC_URL, relay_url="https://relay.example.org", data_dir=str(tmp_path / "data")
+        ),
         accounts=AccountSettings(
             registration=Registration.OPEN, argon2_memory_kib=8192, argon2_time=1, argon2_lanes=1
         ),
@@ -184,7 +189,9 @@ async def open_house(
 
         async def start(settings: Settings) -> House:
             log, wakes, identity = LogCapture(), Wakes(), IdentityKey.generate(random)
+            hint = Hint(wakes.wake)
             registry = CollectorRegistry()
+            logger = structlog.wrap_logger(structlog.PrintLogger(), processors=[log])
             pieces = ServerPieces(
                 db=database,
                 identity=identity,
@@ -192,13 +199,14 @@ async def open_house(
                 clock=clock,
                 monotonic=asyncio.get_running_loop().time,
                 random=random,
-                sealer=Sealer(identity, pool, clock, random),
+                sealer=Sealer(identity, pool, clock, random, Files(attachments_dir(settings)), logger),
                 workers={"outbox": wakes},
-                wake=wakes.wake,
+                wake=hint,
+                hint=hint,
                 ask_relay=wakes.ask_relay,
                 counted=registry,
                 shown=registry,
-                log=structlog.wrap_logger(structlog.PrintLogger(), processors=[log]),
+                log=logger,
             )
             running = await stack.enter_async_context(AsyncExitStack())
             url = await running.enter_async_context(listening(build_server(settings, pieces)))
