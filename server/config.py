@@ -25,6 +25,8 @@ from relay.config import REDIS_URL, REDIS_URLS, ConfigError, check_redis_url
 from relay.settings import RelaySettings
 from server.domain.account import Registration
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 SECRET = {"secret": True}
 _LAST_PORT = 65_535
 
@@ -174,6 +176,12 @@ class AttachmentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     user_bytes: Annotated[int, msgspec.Meta(ge=0, le=1 << 50)] = 1 << 30
 
 
+class OutgoingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the server asks of others: webhooks, files. allowed_networks: those inside that senders may have it ask."""
+
+    allowed_networks: tuple[str, ...] = ()
+
+
 class RelaySection(RelaySettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The relay (`relay.settings.RelaySettings`) and where it listens.
 
@@ -200,6 +208,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     accounts: AccountSettings = AccountSettings()
     attachments: AttachmentSettings = AttachmentSettings()
     worker: WorkerSettings = WorkerSettings()
+    outgoing: OutgoingSettings = OutgoingSettings()
     relay: RelaySection = RelaySection()
     log: LogSettings = LogSettings()
 
@@ -242,11 +251,19 @@ def trusted_relay_keys(settings: ServerSettings) -> tuple[IdentityPublicKey, ...
         ) from None
 
 
-def trusted_networks(settings: ServerSettings) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+def trusted_networks(settings: ServerSettings) -> tuple[Network, ...]:
+    return _networks("server.trusted_proxies", settings.trusted_proxies)
+
+
+def allowed_networks(settings: OutgoingSettings) -> tuple[Network, ...]:
+    return _networks("outgoing.allowed_networks", settings.allowed_networks)
+
+
+def _networks(name: str, texts: tuple[str, ...]) -> tuple[Network, ...]:
     try:
-        return tuple(ipaddress.ip_network(text) for text in settings.trusted_proxies)
+        return tuple(ipaddress.ip_network(text) for text in texts)
     except ValueError as error:
-        raise ConfigError(f"server.trusted_proxies: {error}; write a network such as 10.0.0.0/8") from None
+        raise ConfigError(f"{name}: {error}; write a network such as 10.0.0.0/8") from None
 
 
 def is_listen_address(text: str) -> bool:
@@ -274,9 +291,13 @@ def is_for_this_machine(server: ServerSettings) -> bool:
 
 def faults(settings: Settings) -> Iterator[ConfigError]:
     """What is wrong with values that are each of the right type."""
-    for read in (trusted_relay_keys, trusted_networks):
+    for read in (
+        lambda: trusted_relay_keys(settings.server),
+        lambda: trusted_networks(settings.server),
+        lambda: allowed_networks(settings.outgoing),
+    ):
         try:
-            read(settings.server)
+            read()
         except ConfigError as error:
             yield error
     if is_misread(settings.database.url):

@@ -42,6 +42,7 @@ EXAMPLES = {
     "relay_pass": "e30.e30.AA",
     "argon2_memory_kib": "9000",
     "trusted_proxies": "10.0.0.0/8",
+    "allowed_networks": "192.168.1.20/32",
 }
 
 
@@ -219,6 +220,7 @@ def test_all_faults_are_named_at_once_each_with_its_place_and_what_would_be_righ
         ("[server]\nrelay_keys = ['short']\n", "server.relay_keys: one is not a public key; copy each"),
         ("[server]\npublic_url = 'https://a.example/b'\n", "server.public_url: has a path; give the server"),
         ("[server]\ntrusted_proxies = ['all']\n", "server.trusted_proxies: "),
+        ("[outgoing]\nallowed_networks = ['192.168.1.1/24']\n", "outgoing.allowed_networks: "),
         ("[database]\nurl = 'mysql://ada:hunter2@db/x'\n", "database.url: is not of the right form"),
     ],
 )
