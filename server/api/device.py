@@ -44,8 +44,9 @@ class Device:
         return show(show_fetched(fetched))
 
     async def claim(self, request: web.Request, device: CallingDevice) -> web.Response:
-        blob = await fetch_claim(self.db, device, request.match_info["id"].lower())
-        return web.Response(body=blob, content_type=_OCTETS)
+        blob = await fetch_claim(self.db, device, request.match_info["id"].lower(), self.sealer.files)
+        length = {"Content-Length": str(blob.size)}
+        return web.Response(body=blob.pieces, content_type=_OCTETS, headers=length)
 
     async def receipts(self, request: web.Request, device: CallingDevice) -> web.Response:
         now = self.clock()

@@ -5,10 +5,12 @@ what is not named does not exist (PROTOCOL.md, section 2). A device without a ke
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from crypto.claim import sealed_size
+from server.commands.enclosing import sealed_pieces
 from server.commands.sealing import Sealer, body_of, seal_parcels
 from server.domain.account import CallingDevice
 from server.domain.delivery import Address, Parcel, State
@@ -16,8 +18,9 @@ from server.domain.errors import NotFound
 from server.domain.message import LONGEST_TTL
 from server.domain.ports import Database, Transaction
 from server.store import parcels
-from server.store.claims import find_blob
+from server.store.claims import find_blob, find_file_claim
 from server.store.devices import find_address
+from server.store.files import Files
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,14 @@ class Fetched:
 
 
 @dataclass(frozen=True)
+class Blob:
+    """What a claim names: so many bytes, in pieces."""
+
+    size: int
+    pieces: AsyncIterator[bytes] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class _Found:
     address: Address
     parcels: list[Parcel]
@@ -68,12 +79,19 @@ async def fetch(db: Database, device: CallingDevice, command: Fetch, *, sealer: 
     return Fetched(named, found.retracted, found.read, found.head, len(found.parcels) > command.limit)
 
 
-async def fetch_claim(db: Database, device: CallingDevice, claim_id: str) -> bytes:
-    """Return the blob of a claim of this device; NotFound, also where it is another's."""
-    blob = await db.read(lambda tx: find_blob(tx, claim_id, device.id))
-    if blob is None:
+async def fetch_claim(db: Database, device: CallingDevice, claim_id: str, files: Files) -> Blob:
+    """Return the blob of a claim of this device; NotFound, also where it is another's, or the file is lost."""
+    body = await db.read(lambda tx: find_blob(tx, claim_id, device.id))
+    if body is not None:
+        return Blob(len(body), _one(body))
+    claim = await db.read(lambda tx: find_file_claim(tx, claim_id, device.id))
+    if claim is None or not await files.has(claim.file_id, claim.claim.size):
         raise NotFound("no such claim", code="claim_not_found")
-    return blob
+    return Blob(sealed_size(claim.claim.size), sealed_pieces(claim, files))
+
+
+async def _one(piece: bytes) -> AsyncIterator[bytes]:
+    yield piece
 
 
 async def _find(tx: Transaction, device: CallingDevice, command: Fetch, now: int) -> _Found:
@@ -109,6 +127,6 @@ def _name(parcel: Parcel, envelopes: Mapping[str, bytes], now: int, *, keyless: 
         kind=parcel.kind.value,
         sent_at=parcel.created_at,
         envelope=envelope,
-        content=json.loads(body_of(parcel)) if shown else None,
+        content=json.loads(body_of(parcel, None)) if shown else None,
         state=dead,
     )

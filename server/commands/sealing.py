@@ -24,11 +24,11 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from crypto.claim import seal_claim
-from crypto.encoding import b64u
 from crypto.envelope import LARGEST_WEB_PUSH, SIZES, fits, seal
 from crypto.errors import CryptoError, TooLarge
 from crypto.frame import Frame
 from crypto.keys import DevicePublicKey, IdentityKey, Suite
+from server.commands.enclosing import enclose, enclosed_in, show_claim
 from server.domain.claim import Claim, StoredClaim
 from server.domain.delivery import Address, Parcel
 from server.domain.errors import Unavailable
@@ -37,6 +37,7 @@ from server.domain.message import DeliveryType
 from server.domain.ports import Clock, Database, Random
 from server.domain.times import show_time
 from server.store.claims import find_claims, keep_claims
+from server.store.files import Files
 
 T = TypeVar("T")
 
@@ -62,12 +63,14 @@ _VARIATIONS = ("\ufe00", "\ufe0f")
 
 @dataclass(frozen=True, slots=True)
 class Sealer:
-    """What sealing needs beside the delivery; `pool` runs what would hold up the event loop."""
+    """What sealing needs beside the delivery; `pool` runs what would hold up the event loop. `log` is a structlog logger."""
 
     identity: IdentityKey
     pool: Executor
     clock: Clock
     random: Random
+    files: Files
+    log: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +112,18 @@ async def seal_parcels(
 ) -> Sealed:
     """Seal for devices that have a key what has content that is still there."""
     open_ = [p for p in parcels if p.body is not None and addresses[p.device_id].public_key is not None]
-    bodies = {(parcel.frame_id, parcel.quiet): body_of(parcel) for parcel in open_}
-    letters = {p.id: letter_for(p, addresses[p.device_id], bodies[p.frame_id, p.quiet]) for p in open_}
+    enclosed = await enclose(
+        db, open_, sealer.files, now=sealer.clock(), random=sealer.random, log=sealer.log
+    )
+    shared = {(p.frame_id, p.quiet): body_of(p, {}) for p in open_ if p.id not in enclosed}
+    letters = {
+        p.id: letter_for(
+            p,
+            addresses[p.device_id],
+            body_of(p, enclosed[p.id]) if p.id in enclosed else shared[p.frame_id, p.quiet],
+        )
+        for p in open_
+    }
     done = await _seal(letters, sealer)
     large = [p for p in open_ if done[p.id] is Unsealed.TOO_LARGE and p.message_id is not None]
     if not large:
@@ -124,8 +137,11 @@ async def seal_parcels(
     return _sealed(done | await _seal(previews, sealer))
 
 
-def body_of(parcel: Parcel) -> bytes:
-    """Return a frame's whole body in JSON: the content as stored, when it stops being news, and what it is about."""
+def body_of(parcel: Parcel, claims: Mapping[str, Claim] | None) -> bytes:
+    """Return a frame's whole body in JSON: the content as stored, when it stops being news, and what it is about.
+
+    `claims` take the place of the files that it names; None where the device has no key and gets the files' ids.
+    """
     text = parcel.body or "{}"
     if parcel.message_id is None:
         return text.encode()
@@ -134,7 +150,14 @@ def body_of(parcel: Parcel) -> bytes:
         body["of"] = parcel.of
     if parcel.quiet is not None:
         body["deliveryType"] = DeliveryType.SILENT.value
+    if "attachments" in body:
+        body["attachments"] = [_attachment(attachment, claims) for attachment in body["attachments"]]
     return write_json(body)
+
+
+def _attachment(attachment: Mapping[str, Any], claims: Mapping[str, Claim] | None) -> dict[str, Any]:
+    shown = {name: value for name, value in attachment.items() if name != "saveOnServer"}
+    return shown if claims is None else enclosed_in(shown, claims)
 
 
 def letter_for(parcel: Parcel, address: Address, body: bytes) -> Letter:
@@ -162,7 +185,7 @@ def seal_letters(identity: IdentityKey, letters: Sequence[Letter]) -> list[bytes
 def preview(body: bytes, claim: Claim, suite: Suite, largest: int) -> bytes:
     """Return the most of a body that fits, with the claim on all of it (PROTOCOL.md, section 2)."""
     content: dict[str, Any] = json.loads(body)
-    kept: dict[str, Any] = {"truncated": True, "claim": _shown(claim)}
+    kept: dict[str, Any] = {"truncated": True, "claim": show_claim(claim)}
 
     def room_for(name: str, value: Any) -> bool:
         return fits(write_json(kept | {name: value}), suite, largest)
@@ -274,10 +297,6 @@ def _seal_one(identity: IdentityKey, letter: Letter) -> bytes | Unsealed:
 
 def _with_claim(letter: Letter, claim: Claim) -> Letter:
     return replace(letter, claim=claim)
-
-
-def _shown(claim: Claim) -> dict[str, Any]:
-    return {"id": claim.id, "key": b64u(claim.key), "sha256": b64u(claim.sha256), "size": claim.size}
 
 
 def _longest(text: str, fitting: Callable[[str], bool]) -> str:

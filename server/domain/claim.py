@@ -1,4 +1,7 @@
-"""Claims: what was too large for one push lies on the server, sealed for one device (PROTOCOL.md, section 2)."""
+"""Claims: what was too large for one push lies on the server, sealed for one device (PROTOCOL.md, section 2).
+
+The blob of a message's body is stored. That of a file is made each time that it is fetched, from the same key and nonce.
+"""
 
 from dataclasses import dataclass, field
 
@@ -20,4 +23,15 @@ class StoredClaim:
     claim: Claim
     message_id: str
     blob: bytes = field(repr=False)
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileClaim:
+    """What one device may fetch of a file; `claim.frame_id` is the frame that names it, of the message `message_id`."""
+
+    claim: Claim
+    file_id: str
+    message_id: str
+    nonce: bytes
     created_at: int

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from server.domain.claim import Claim, StoredClaim
+from server.domain.claim import Claim, FileClaim, StoredClaim
 from server.domain.ports import Row, Transaction
 from server.store.dialect import chunks, holes
 
@@ -41,6 +41,36 @@ async def find_blob(tx: Transaction, claim_id: str, device_id: str) -> bytes | N
     return None if row is None else bytes(row["blob"])
 
 
+async def keep_file_claims(tx: Transaction, claims: Sequence[FileClaim]) -> None:
+    """Store claims on files, but where one was there already, or the message, the device or the file is gone by now."""
+    await tx.many(
+        "INSERT INTO attachment_claims (id, attachment_id, message_id, device_id, frame_id, key, nonce, sha256, size,"
+        " created_at) SELECT $1, a.id, m.id, v.id, $5, $6, $7, $8, $9, $10 FROM messages m, devices v, attachments a"
+        " WHERE a.id = $2 AND m.id = $3 AND m.content IS NOT NULL AND v.id = $4 FOR SHARE OF m"
+        " ON CONFLICT (frame_id, device_id, attachment_id) DO NOTHING",
+        [_file_values(claim) for claim in claims],
+    )
+
+
+async def find_file_claims(tx: Transaction, frame_ids: Sequence[str]) -> list[FileClaim]:
+    """Return the claims on files that frames name, of all devices."""
+    found = []
+    for chunk in chunks(sorted(set(frame_ids))):
+        rows = await tx.all(
+            f"SELECT * FROM attachment_claims WHERE frame_id IN ({holes(len(chunk))})", *chunk
+        )
+        found += [_file_claim_of(row) for row in rows]
+    return found
+
+
+async def find_file_claim(tx: Transaction, claim_id: str, device_id: str) -> FileClaim | None:
+    """Return the claim on a file that a device may fetch under this id."""
+    row = await tx.one(
+        "SELECT * FROM attachment_claims WHERE id = $1 AND device_id = $2", claim_id, device_id
+    )
+    return None if row is None else _file_claim_of(row)
+
+
 async def drop_of_user(tx: Transaction, user_id: str, message_ids: Sequence[str]) -> None:
     """Delete what a user's devices could claim of messages."""
     for chunk in chunks(sorted(set(message_ids))):
@@ -77,3 +107,23 @@ def _claim_of(row: Row) -> Claim:
         sha256=row["sha256"],
         size=row["size"],
     )
+
+
+def _file_values(stored: FileClaim) -> tuple[object, ...]:
+    claim = stored.claim
+    return (
+        claim.id,
+        stored.file_id,
+        stored.message_id,
+        claim.device_id,
+        claim.frame_id,
+        claim.key,
+        stored.nonce,
+        claim.sha256,
+        claim.size,
+        stored.created_at,
+    )
+
+
+def _file_claim_of(row: Row) -> FileClaim:
+    return FileClaim(_claim_of(row), row["attachment_id"], row["message_id"], row["nonce"], row["created_at"])

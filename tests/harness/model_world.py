@@ -6,6 +6,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
+
 from crypto.keys import DeviceKey, IdentityKey, Suite
 from server.commands.buckets import CreateBucket, create_bucket
 from server.commands.devices import ServerAddress, create_pairing_code, pair
@@ -21,6 +23,7 @@ from server.domain.scopes import Grant
 from server.domain.turns import Turns
 from server.store import accounts
 from tests.harness.clock import SettableClock
+from tests.harness.files import NO_FILES
 from tests.harness.model_rows import Delivery, Key
 
 START = 1_800_000_000_000
@@ -53,7 +56,7 @@ class World:
         """Make four people, two of whom have a bucket."""
         clock, random = SettableClock(START), pseudo.Random(SEED).randbytes  # noqa: S311 - it must repeat
         sender = Sender(db, Turns(), Repeats(), random, _nobody, page)
-        sealer = Sealer(IdentityKey.generate(random), pool, clock, random)
+        sealer = Sealer(IdentityKey.generate(random), pool, clock, random, NO_FILES, structlog.get_logger())
         world = cls(db, clock, random, sender, sealer)
         await world._people()
         await prepare_tasks(db, clock())

@@ -18,6 +18,7 @@ from server.worker.outbox import Outbox, OutboxSettings
 from server.worker.pace import Pace
 from tests.harness.clock import SettableClock
 from tests.harness.databases import engines
+from tests.harness.files import NO_FILES
 from tests.relay.running import SERVER_KEY
 from tests.server.worker.conftest import World, make_world
 
@@ -47,7 +48,7 @@ async def let_pass(world: World, milliseconds: int) -> None:
 async def another_outbox(world: World, *, stop_seconds: float = 5) -> AsyncIterator[Outbox]:
     """An outbox of another process: it shares the database and what is behind `world.gateway`, and nothing else."""
     pool = ThreadPoolExecutor(1)
-    sealer = Sealer(SERVER_KEY, pool, world.clock, world.seeded.random)
+    sealer = Sealer(SERVER_KEY, pool, world.clock, world.seeded.random, NO_FILES, structlog.get_logger())
     pace, log = Pace(), structlog.wrap_logger(structlog.PrintLogger(), processors=[world.log])
     dispatcher = Dispatcher(
         world.db,

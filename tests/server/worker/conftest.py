@@ -36,6 +36,7 @@ from simulator.exchange import Recorded
 from simulator.providers import Providers
 from tests.harness.announced import Announced
 from tests.harness.clock import SettableClock
+from tests.harness.files import NO_FILES
 from tests.harness.rows import Seeded
 from tests.relay.conftest import apns_app, fcm_project
 from tests.relay.running import RELAY_KEY, SERVER_KEY, Relay, config
@@ -215,7 +216,7 @@ async def make_world(
             log=logger,
         )
         gateway = Watched(client)
-        sealer = Sealer(SERVER_KEY, pool, clock, random)
+        sealer = Sealer(SERVER_KEY, pool, clock, random, NO_FILES, structlog.get_logger())
         metrics, pace = OutboxMetrics(registry), Pace()
         outbox = Outbox(
             db,

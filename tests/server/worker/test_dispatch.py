@@ -14,6 +14,7 @@ from server.store import leases
 from server.worker.dispatch import Dispatcher, Lease
 from server.worker.metrics import OutboxMetrics
 from server.worker.pace import Pace
+from tests.harness.files import NO_FILES
 from tests.relay.running import SERVER_KEY
 from tests.server.worker.conftest import SECRET, World
 
@@ -40,7 +41,14 @@ def stalled(world: World, meanwhile: Callable[[], Awaitable[None]]) -> Dispatche
     return Dispatcher(
         world.db,
         world.gateway,
-        Sealer(SERVER_KEY, Stalling(meanwhile), world.clock, world.seeded.random),
+        Sealer(
+            SERVER_KEY,
+            Stalling(meanwhile),
+            world.clock,
+            world.seeded.random,
+            NO_FILES,
+            structlog.get_logger(),
+        ),
         collapse_key=SECRET,
         pace=Pace(),
         metrics=OutboxMetrics(CollectorRegistry()),

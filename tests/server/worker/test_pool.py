@@ -19,6 +19,7 @@ from server.domain.errors import Unavailable
 from server.domain.ids import new_id
 from server.domain.ports import Database
 from server.worker.pool import SealingPool, sealing_pool
+from tests.harness.files import NO_FILES
 
 IDENTITY = IdentityKey.from_seed(bytes([3]) * 32)
 
@@ -48,7 +49,7 @@ def parcel(name: str) -> Parcel:
 
 
 def sealer(pool: Executor) -> Sealer:
-    return Sealer(IDENTITY, pool, lambda: 5, secrets.token_bytes)
+    return Sealer(IDENTITY, pool, lambda: 5, secrets.token_bytes, NO_FILES, structlog.get_logger())
 
 
 class Doomed(Executor):
