@@ -9,7 +9,7 @@ what is the matter there, `waiting` where nothing has happened yet. The row know
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from server.domain.delivery import NO_HANDLE, WAITING, Channel, Kind, State
+from server.domain.delivery import NO_HANDLE, WAITING, Channel, Kind, Quiet, State
 
 _PROVIDERS_WORD: Mapping[State, str] = {
     State.ACCEPTED: "accepted",
@@ -22,7 +22,10 @@ _BEFORE_THE_RELAY = frozenset({NO_HANDLE, "woken_before", "not_sealed", "too_lar
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """What is known of a delivery. The device's is None for an inbox; `keyless`: it is only woken, nothing is sealed for it."""
+    """What is known of a delivery. The device's is None for an inbox; `keyless`: it is only woken, nothing is sealed for it.
+
+    `quiet` says why it goes without a sound, None where it does as its message says.
+    """
 
     id: str
     message_id: str | None
@@ -34,6 +37,7 @@ class Track:
     kind: Kind
     state: State
     reason: str | None
+    quiet: Quiet | None
     attempts: int
     provider_id: str | None
     created_at: int

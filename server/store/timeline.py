@@ -7,7 +7,7 @@ first, from an index that holds nothing else.
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from server.domain.delivery import Channel, Kind, State
+from server.domain.delivery import Channel, Kind, Quiet, State
 from server.domain.ports import Row, Transaction
 from server.domain.revival import Dead, Place
 from server.domain.tally import moved
@@ -149,6 +149,7 @@ def _track_of(row: Row) -> Track:
         kind=Kind(row["kind"]),
         state=State(row["state"]),
         reason=row["reason"],
+        quiet=None if row["quiet"] is None else Quiet(row["quiet"]),
         attempts=row["attempts"],
         provider_id=row["provider_id"],
         created_at=row["created_at"],

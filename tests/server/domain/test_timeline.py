@@ -18,6 +18,7 @@ QUEUED = Track(
     kind=Kind.MESSAGE,
     state=State.QUEUED,
     reason=None,
+    quiet=None,
     attempts=0,
     provider_id=None,
     created_at=1,
