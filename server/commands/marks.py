@@ -1,7 +1,7 @@
 """What people do with what is in their inbox: read it, have it unread again, delete it; their devices follow.
 
-Each function is a step of a transaction that somebody has begun, and says whether there is something for the workers after it: a
-push, or a task that is due. Doing it again changes nothing. Of an ephemeral message nothing is left to who has read it.
+Each function is a step of a transaction that somebody has begun, and says whether it has changed anything: workers and streams are
+to be woken then. Doing it again changes nothing. Of an ephemeral message nothing is left to who has read it.
 """
 
 from collections.abc import Sequence
@@ -25,16 +25,15 @@ async def mark_read(
         return False
     ephemeral = await tasks.forget_sooner(tx, fresh, now)
     others = [message_id for message_id in fresh if message_id not in ephemeral]
-    told = await notices.tell_read(tx, user_id, others, but=but_device, now=now, random=random)
+    await notices.tell_read(tx, user_id, others, but=but_device, now=now, random=random)
     await inbox.delete(tx, user_id, sorted(ephemeral), now)
     await _take_away(tx, user_id, sorted(ephemeral), but_device=but_device, now=now, random=random)
-    return bool(told or ephemeral)
+    return True
 
 
 async def mark_unread(tx: Transaction, user_id: str, message_ids: Sequence[str], *, now: int) -> bool:
     """Mark a user's items as unread; what was postponed does not come again then. Devices keep what they show."""
-    await inbox.mark_unread(tx, user_id, message_ids, now)
-    return False
+    return bool(await inbox.mark_unread(tx, user_id, message_ids, now))
 
 
 async def delete_items(
@@ -50,9 +49,9 @@ async def delete_items(
     deleted = await inbox.delete(tx, user_id, message_ids, now)
     if not deleted:
         return False
-    ephemeral = await tasks.forget_sooner(tx, deleted, now)
-    told = await _take_away(tx, user_id, deleted, but_device=but_device, now=now, random=random)
-    return told or bool(ephemeral)
+    await tasks.forget_sooner(tx, deleted, now)
+    await _take_away(tx, user_id, deleted, but_device=but_device, now=now, random=random)
+    return True
 
 
 async def _take_away(
@@ -63,8 +62,7 @@ async def _take_away(
     but_device: str | None,
     now: int,
     random: Random,
-) -> bool:
-    """Take messages away from one user's devices; say whether there is one to be told."""
+) -> None:
+    """Take messages away from one user's devices."""
     await claims.drop_of_user(tx, user_id, message_ids)
-    told = await notices.withdraw_from(tx, user_id, message_ids, but=but_device, now=now, random=random)
-    return bool(told)
+    await notices.withdraw_from(tx, user_id, message_ids, but=but_device, now=now, random=random)
