@@ -1,42 +1,113 @@
-"""`/api/v1/devices`: a user's devices (pairing code, list, delete, test), and the pairing itself, which a device asks for."""
+"""`/api/v1/devices`: a user's devices (pairing code, list, rename, delete, test), and the pairing itself, which a device asks for."""
 
 import asyncio
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 import segno
 from aiohttp import web
 
+from crypto.keys import Suite
 from server.api.answers import JSON, nothing, show
-from server.api.reading import Fields, Query, decode_object, media_type, read_body
+from server.api.bodies import Body, own, read, read_query, text, whole
+from server.api.describe import describes
+from server.api.device_views import (
+    DeviceList,
+    DeviceView,
+    PairedView,
+    PairingCodeView,
+    TestView,
+    show_device,
+    show_paired,
+    show_test,
+)
+from server.api.reading import Fields, decode_object, media_type, read_body, read_json
 from server.commands.devices import (
-    Paired,
     ServerAddress,
     create_pairing_code,
     handle_rule,
     list_devices,
     pair,
-    pairing_fingerprint,
     read_public_key,
+    rename,
     unpair,
 )
 from server.commands.probe import TestDevice, test_device
 from server.commands.signing import Signer, check_digest
 from server.domain.account import Caller
-from server.domain.device import LONGEST_NAME, LONGEST_PLATFORM, Device, PairDevice
+from server.domain.device import LONGEST_NAME, LONGEST_PLATFORM, PairDevice
 from server.domain.ports import Clock, Database, Random
-from server.domain.timeline import Track, hops
 from server.domain.times import show_time
 
 _LONGEST_CODE = 100
 _LONGEST_HANDLE = 4096
 _LONGEST_KEY = 4096
-_SUITES = (1, 2)
 _LONGEST_WAIT = 30
 _WAIT = 10
+
+
+def _read_key(fields: Fields, name: str) -> bytes:
+    """Read a public key of the suite that stands beside it; one that no honest device makes is a fault like any other."""
+    given, suite = fields.required(name, most=_LONGEST_KEY), fields.value("suite")
+    if not given or suite not in tuple(Suite):
+        return b""
+    key = read_public_key(suite, given)
+    if isinstance(key, tuple):
+        fields.fault(name, *key)
+        return b""
+    return key.raw
+
+
+class KeyBody(Body, frozen=True, kw_only=True):
+    """A device's public key."""
+
+    suite: Annotated[
+        int,
+        whole("The suite of the key: 1 is X25519, 2 is X-Wing.", least=int(min(Suite)), most=int(max(Suite))),
+    ]
+    public_key: Annotated[
+        bytes,
+        own(
+            _read_key,
+            "The key, as base64url without padding.",
+            type="string",
+            minLength=1,
+            maxLength=_LONGEST_KEY,
+        ),
+    ]
+
+
+HANDLE = text(
+    "The handle that the relay made for the device, unchanged.", most=_LONGEST_HANDLE, rule=handle_rule
+)
+_NAME = text("What the device is called, as its user sees it.", most=LONGEST_NAME)
+
+
+class PairingBody(KeyBody, frozen=True, kw_only=True):
+    """What a device says of itself when it pairs."""
+
+    code: Annotated[str, text("The pairing code of the link.", most=_LONGEST_CODE)]
+    name: Annotated[str, _NAME]
+    platform: Annotated[str, text("What it runs on: such as `ios`, `android`, `web`.", most=LONGEST_PLATFORM)]
+    handle: Annotated[str, HANDLE]
+
+
+class DeviceChange(Body, frozen=True, kw_only=True):
+    """What is to be different about a device."""
+
+    name: Annotated[str, _NAME]
+
+
+class TestQuery(Body, frozen=True, kw_only=True):
+    """How long to wait for a test's outcome."""
+
+    wait: Annotated[
+        int,
+        whole("Seconds after which the answer leaves with what is known then.", least=0, most=_LONGEST_WAIT),
+    ] = _WAIT
 
 
 @dataclass(frozen=True)
@@ -48,18 +119,29 @@ class Devices:
     address: ServerAddress
     signer: Signer
 
+    @describes(
+        "Make a pairing code",
+        detail="It is good once, for ten minutes, and is shown this once.",
+        gives=PairingCodeView,
+        status=201,
+    )
     async def create_code(self, _request: web.Request, caller: Caller) -> web.Response:
         new = await create_pairing_code(
             self.db, caller.user, address=self.address, now=self.clock(), random=self.random
         )
-        shown = {
-            "code": new.code,
-            "link": new.link,
-            "qr": await asyncio.to_thread(draw, new.link),
-            "expiresAt": show_time(new.expires_at),
-        }
+        qr = await asyncio.to_thread(draw, new.link)
+        shown = PairingCodeView(code=new.code, link=new.link, qr=qr, expiresAt=show_time(new.expires_at))
         return show(shown, status=201)
 
+    @describes(
+        "Pair a device",
+        detail="The device asks for this itself, with the code of a pairing link. The answer is signed by the server's identity key.",
+        takes=PairingBody,
+        headers={"Content-Digest": "SHA-256 of the body (RFC 9530); without it the request is refused."},
+        gives=PairedView,
+        status=201,
+        errors=("digest_mismatch", "pairing_code_invalid"),
+    )
     async def pair(self, request: web.Request) -> web.Response:
         uri = self.address.target_uri(request.raw_path)
         body = await read_body(request)
@@ -72,16 +154,35 @@ class Devices:
         headers["Content-Type"] = JSON
         return web.Response(body=answer, status=201, headers=headers)
 
+    @describes("List one's devices", gives=DeviceList)
     async def list(self, _request: web.Request, caller: Caller) -> web.Response:
         devices = await list_devices(self.db, caller.user)
-        return show({"devices": [show_device(device, self.address) for device in devices]})
+        return show(DeviceList(devices=[show_device(device, self.address) for device in devices]))
 
+    @describes("Rename a device", takes=DeviceChange, gives=DeviceView)
+    async def change(self, request: web.Request, caller: Caller) -> web.Response:
+        body = read(DeviceChange, await read_json(request))
+        device = await rename(self.db, caller.user, request.match_info["id"].lower(), body.name)
+        return show(show_device(device, self.address))
+
+    @describes(
+        "Unpair a device",
+        detail="With everything that waits for it. Its token is worthless at once.",
+        status=204,
+    )
     async def delete(self, request: web.Request, caller: Caller) -> web.Response:
         await unpair(self.db, caller.user.id, request.match_info["id"].lower())
         return nothing()
 
+    @describes(
+        "Test a device",
+        detail="Sends it a push and tells what came of it at each hop.",
+        query=TestQuery,
+        gives=TestView,
+    )
     async def test(self, request: web.Request, caller: Caller) -> web.Response:
-        command = read_test(Query(request), request.match_info["id"].lower())
+        wait = read_query(TestQuery, request).wait
+        command = TestDevice(request.match_info["id"].lower(), wait * 1000)
         track = await test_device(
             self.db, caller.user, command, now=self.clock(), random=self.random, wake=self.wake
         )
@@ -89,35 +190,8 @@ class Devices:
 
 
 def read_pairing(values: dict[str, Any]) -> PairDevice:
-    fields = Fields(values)
-    code = fields.required("code", most=_LONGEST_CODE)
-    name = fields.required("name", most=LONGEST_NAME)
-    platform = fields.required("platform", most=LONGEST_PLATFORM)
-    suite, key = read_key(fields)
-    handle = fields.required("handle", most=_LONGEST_HANDLE, rule=handle_rule)
-    fields.check()
-    return PairDevice(code, name, platform, suite, key, handle)
-
-
-def read_key(fields: Fields) -> tuple[int, bytes]:
-    """Read `suite` and `publicKey`; a key that no honest device makes is a fault like any other."""
-    faults = len(fields.faults)
-    suite = fields.whole("suite", least=_SUITES[0], most=_SUITES[-1])
-    text = fields.required("publicKey", most=_LONGEST_KEY)
-    if len(fields.faults) > faults:
-        return suite, b""
-    key = read_public_key(suite, text)
-    if isinstance(key, tuple):
-        fields.fault("publicKey", *key)
-        return suite, b""
-    return suite, key.raw
-
-
-def read_test(query: Query, device_id: str) -> TestDevice:
-    """Read `wait`, the seconds after which the answer leaves with what is known then."""
-    wait = query.number("wait", least=0, most=_LONGEST_WAIT, otherwise=_WAIT)
-    query.check()
-    return TestDevice(device_id, wait * 1000)
+    body = read(PairingBody, values)
+    return PairDevice(body.code, body.name, body.platform, body.suite, body.public_key, body.handle)
 
 
 def draw(link: str) -> str:
@@ -125,50 +199,3 @@ def draw(link: str) -> str:
     image = io.BytesIO()
     segno.make(link, error="m").save(image, kind="svg", scale=4, xmldecl=False, title="Pairing code")
     return image.getvalue().decode()
-
-
-def show_paired(paired: Paired, address: ServerAddress) -> dict[str, Any]:
-    """Return the answer of PROTOCOL.md, section 6."""
-    return {
-        "deviceId": paired.device.id,
-        "deviceToken": paired.token,
-        "serverKey": address.server_key_text,
-        "head": paired.device.head,
-    }
-
-
-def show_device(device: Device, address: ServerAddress) -> dict[str, Any]:
-    return {
-        "id": device.id,
-        "name": device.name,
-        "platform": device.platform,
-        "suite": device.suite,
-        "fingerprint": pairing_fingerprint(address.server_key, device),
-        "keySetAt": _time(device.key_set_at),
-        "reachable": device.handle_set_at is not None,
-        "handleSetAt": _time(device.handle_set_at),
-        "handleFault": device.handle_fault,
-        "lastSeenAt": _time(device.last_seen_at),
-        "lastFault": device.last_fault,
-        "lastFaultAt": _time(device.last_fault_at),
-        "createdAt": show_time(device.created_at),
-    }
-
-
-def show_test(track: Track) -> dict[str, Any]:
-    return {
-        "deviceId": track.device_id,
-        "messageId": track.message_id,
-        "deliveryId": track.id,
-        "state": track.state.value,
-        "attempts": track.attempts,
-        "providerId": track.provider_id,
-        "hops": [
-            {"hop": hop.name, "outcome": hop.outcome, "reason": hop.reason, "at": _time(hop.at)}
-            for hop in hops(track)
-        ],
-    }
-
-
-def _time(at: int | None) -> str | None:
-    return None if at is None else show_time(at)

@@ -4,8 +4,19 @@ What a field says of itself (`extra_json_schema`) goes before what its Python ty
 there. msgspec's own generator has it the other way round, and does not know that a null counts as left out.
 """
 
-from collections.abc import Mapping
-from typing import Any, get_type_hints
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    NotRequired,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 import msgspec
 from msgspec import inspect
@@ -39,7 +50,23 @@ class Schemas:
         self._classes: dict[str, type] = {}
 
     def of(self, kind: Any) -> Schema:
-        """Return the schema of a type; one with a name is a reference."""
+        """Return the schema of a type; one with a name is a reference. msgspec does not know a union of `TypedDict`s."""
+        origin, inner = get_origin(kind), get_args(kind)
+        if is_typeddict(kind):
+            return self._refer(kind, lambda: self._view(kind))
+        if origin is NotRequired:
+            return self.of(inner[0])
+        if origin in (list, dict):
+            one = self.of(inner[-1])
+            return (
+                {"type": "array", "items": one}
+                if origin is list
+                else {"type": "object", "additionalProperties": one}
+            )
+        if origin in (Union, UnionType):
+            return _either([self.of(one) for one in inner if one is not NoneType], null=NoneType in inner)
+        if origin is Annotated and (get_origin(inner[0]) or is_typeddict(inner[0])):
+            return {**self.of(inner[0]), **_said_by(inner[1:])}
         return self._of(inspect.type_info(kind))
 
     def fields(self, kind: type[msgspec.Struct]) -> list[tuple[str, bool, Schema]]:
@@ -55,10 +82,13 @@ class Schemas:
                 return dict(said)
             rule = (kind.extra or {}).get("rule")
             return {**self._of(kind.type), **(_OF_RULES.get(rule, {}) if rule else {}), **said}
-        if isinstance(kind, inspect.StructType | inspect.TypedDictType | inspect.EnumType):
-            return self._named(kind)
+        if isinstance(kind, inspect.StructType):
+            return self._refer(kind.cls, lambda: self._body(kind))
+        if isinstance(kind, inspect.EnumType):
+            return self._refer(kind.cls, lambda: _enum(kind.cls))
         if isinstance(kind, inspect.UnionType):
-            return self._union(kind)
+            others = [self._of(one) for one in kind.types if not isinstance(one, inspect.NoneType)]
+            return _either(others, null=kind.includes_none)
         return self._plain(kind)
 
     def _plain(self, kind: inspect.Type) -> Schema:
@@ -83,46 +113,62 @@ class Schemas:
                 raise TypeError(f"no schema for {kind}")
         return {name: said for name, said in found.items() if said is not None}
 
-    def _union(self, kind: inspect.UnionType) -> Schema:
-        options = [self._of(one) for one in kind.types if not isinstance(one, inspect.NoneType)]
-        found = options[0] if len(options) == 1 else {"anyOf": options}
-        return nullable(found) if any(isinstance(one, inspect.NoneType) for one in kind.types) else found
-
-    def _named(self, kind: inspect.StructType | inspect.TypedDictType | inspect.EnumType) -> Schema:
-        name = kind.cls.__name__
-        if self._classes.setdefault(name, kind.cls) is not kind.cls:
-            raise TypeError(f"{self._classes[name]} and {kind.cls} have one name")
+    def _refer(self, kind: type, make: Callable[[], Schema]) -> Schema:
+        name = kind.__name__
+        if self._classes.setdefault(name, kind) is not kind:
+            raise TypeError(f"{self._classes[name]} and {kind} have one name")
         if name not in self.components:
             self.components[name] = {}  # it may refer to itself
-            self.components[name] = self._component(kind)
+            self.components[name] = make()
         return {"$ref": f"#/components/schemas/{name}"}
 
-    def _component(self, kind: inspect.StructType | inspect.TypedDictType | inspect.EnumType) -> Schema:
-        doc = (kind.cls.__doc__ or "").strip()
-        said = {"description": " ".join(doc.split())} if doc else {}
-        if isinstance(kind, inspect.EnumType):
-            return {"type": "string", "enum": [one.value for one in kind.cls], **said}
-        order = [*get_type_hints(kind.cls)]  # msgspec sorts the fields of a TypedDict by name
-        fields = sorted(kind.fields, key=lambda field: order.index(field.name))
-        required = [field.encode_name for field in fields if field.required]
-        return {
-            "type": "object",
-            **said,
-            "properties": {field.encode_name: self._property(kind, field) for field in fields},
-            **({"required": required} if required else {}),
-        }
+    def _view(self, kind: Any) -> Schema:
+        hints = get_type_hints(kind, include_extras=True)
+        required = [name for name in hints if name in kind.__required_keys__]
+        return _object(kind, {name: self.of(hint) for name, hint in hints.items()}, required)
 
-    def _property(self, kind: inspect.StructType | inspect.TypedDictType, field: inspect.Field) -> Schema:
+    def _body(self, kind: inspect.StructType) -> Schema:
+        properties = {field.encode_name: self._property(field) for field in kind.fields}
+        return _object(kind.cls, properties, [field.encode_name for field in kind.fields if field.required])
+
+    def _property(self, field: inspect.Field) -> Schema:
         found = self._of(field.type)
-        if isinstance(kind, inspect.TypedDictType) or field.required:
+        if field.required:
             return found
-        default = field.default
-        known = (
-            {}
-            if default in (None, msgspec.UNSET, msgspec.NODEFAULT)
-            else {"default": msgspec.to_builtins(default)}
-        )
-        return {**nullable(found), **known}
+        default = [*field.default] if isinstance(field.default, tuple) else field.default
+        known = isinstance(default, str | int | list)  # otherwise it is left out, or of our own making
+        return {**nullable(found), **({"default": default} if known else {})}
+
+
+def _object(kind: type, properties: Schema, required: list[str]) -> Schema:
+    return {
+        "type": "object",
+        **_described(kind),
+        "properties": properties,
+        **({"required": required} if required else {}),
+    }
+
+
+def _enum(kind: type[Enum]) -> Schema:
+    return {"type": "string", "enum": [one.value for one in kind], **_described(kind)}
+
+
+def _described(kind: type) -> Schema:
+    doc = " ".join((kind.__doc__ or "").split())
+    return {"description": doc} if doc else {}
+
+
+def _said_by(notes: Iterable[Any]) -> Schema:
+    said: Schema = {}
+    for one in notes:
+        said |= {"description": one.description} if one.description else {}
+        said |= one.extra_json_schema or {}
+    return said
+
+
+def _either(options: list[Schema], *, null: bool) -> Schema:
+    found = options[0] if len(options) == 1 else {"anyOf": options}
+    return nullable(found) if null else found
 
 
 def nullable(schema: Schema) -> Schema:

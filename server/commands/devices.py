@@ -98,6 +98,19 @@ async def list_devices(db: Database, user: User) -> list[Device]:
     return await db.read(lambda tx: devices.list_devices(tx, user.id))
 
 
+async def rename(db: Database, user: User, device_id: str, name: str) -> Device:
+    """Give a device another name; NotFound where this user has none of that id."""
+
+    async def job(tx: Transaction) -> Device:
+        await devices.set_name(tx, device_id, user.id, name)
+        device = await devices.find_device(tx, device_id, user.id)
+        if device is None:
+            raise NotFound("no such device")
+        return device
+
+    return await db.write(job)
+
+
 async def unpair(db: Database, user_id: str, device_id: str) -> None:
     """Delete a device with everything that waits for it; NotFound where this user has none of that id."""
 

@@ -60,6 +60,10 @@ async def find_address(tx: Transaction, device_id: str) -> Address | None:
     )
 
 
+async def set_name(tx: Transaction, device_id: str, user_id: str, name: str) -> None:
+    await tx.run("UPDATE devices SET name = $3 WHERE id = $1 AND user_id = $2", device_id, user_id, name)
+
+
 async def set_handle(tx: Transaction, device_id: str, handle: str, now: int) -> None:
     await tx.run(
         "UPDATE devices SET handle = $2, handle_set_at = $3, handle_fault = NULL WHERE id = $1",
