@@ -29,6 +29,7 @@ from server.api.health import Health, Pulse
 from server.api.keys import Keys
 from server.api.members import Members
 from server.api.live import Live, LiveViews
+from server.api.message_changes import MessageChanges
 from server.api.messages import Messages
 from server.api.metrics import DeviceMetrics, LiveMetrics, RequestMetrics
 from server.api.notifications import Notifications
@@ -232,6 +233,7 @@ def _resources(
         messages=Messages(db, clock, random, wake, Sender(db, Turns(), Repeats(), random, wake, PAGE)),
         notifications=Notifications(Marking(db, clock, random, wake)),
         live=Live(gate, hub, clock, LiveMetrics(pieces.counted), _origins(settings)),
+        changes=MessageChanges(db, clock, random, wake),
         deliveries=Deliveries(db, clock, wake),
         devices=Devices(db, clock, random, wake, address, signer),
         device=Device(db, clock, random, wake, pieces.sealer, DeviceMetrics(pieces.counted)),

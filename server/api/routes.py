@@ -19,6 +19,7 @@ from server.api.health import Health
 from server.api.keys import Keys
 from server.api.members import Members
 from server.api.live import Live
+from server.api.message_changes import MessageChanges
 from server.api.messages import Messages
 from server.api.notifications import Notifications
 from server.api.reference import Reference
@@ -39,6 +40,7 @@ class Resources:
     buckets: Buckets
     members: Members
     messages: Messages
+    changes: MessageChanges
     notifications: Notifications
     live: Live
     deliveries: Deliveries
@@ -83,6 +85,7 @@ def routes(to: Resources) -> list[Route]:
         ForUser("GET", "/api/v1/messages", Need.READ, to.messages.list),
         ForUser("GET", "/api/v1/messages", Need.SEND, to.messages.create_by_get, when="title"),
         ForUser("GET", f"/api/v1/messages/{_ID}", Need.READ, to.messages.get),
+        ForUser("PATCH", f"/api/v1/messages/{_ID}", Need.ACCOUNT, to.changes.change),
         ForUser("DELETE", f"/api/v1/messages/{_ID}", Need.ACCOUNT, to.messages.delete),
         ForUser("GET", f"/api/v1/messages/{_ID}/deliveries", Need.READ, to.deliveries.timeline),
         # what a user has received
