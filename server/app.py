@@ -29,7 +29,6 @@ from server.api.health import Health, Pulse
 from server.api.keys import Keys
 from server.api.members import Members
 from server.api.live import Live, LiveViews
-from server.api.message_changes import MessageChanges
 from server.api.messages import Messages
 from server.api.metrics import DeviceMetrics, LiveMetrics, RequestMetrics
 from server.api.notifications import Notifications
@@ -40,6 +39,7 @@ from server.api.relay import Relay
 from server.api.routes import Resources, install, operators_routes, routes
 from server.api.tokens import Tokens
 from server.commands.accounts import AccountRules, prepare
+from server.commands.attachments import Storage
 from server.commands.callers import Callers
 from server.commands.derive import SESSIONS, SHARED, derive, first_account_code
 from server.commands.devices import ServerAddress
@@ -53,7 +53,7 @@ from server.commands.sessions import SignInLimits
 from server.commands.signing import Signer
 from server.commands.spread import PAGE
 from server.commands.usage import Usage
-from server.config import AccountSettings, Settings, is_for_this_machine, trusted_networks
+from server.config import AccountSettings, Settings, attachments_dir, is_for_this_machine, trusted_networks
 from server.domain.ports import Clock, Database, DatabaseError, Random
 from server.domain.relay import AskRelay
 from server.domain.throttle import Quota, Throttle
@@ -61,6 +61,7 @@ from server.domain.turns import Turns
 from server.live.hint import Hint
 from server.live.hub import Hub
 from server.live.throttles import SharedThrottle
+from server.store.files import Files
 
 # An account's own mistakes fit; guessing does not. An address may be an office's.
 SIGN_INS_BY_ACCOUNT = Quota("sign-in", 10, 300)
@@ -230,10 +231,11 @@ def _resources(
         tokens=Tokens(db, clock, random),
         buckets=Buckets(db, clock, random, wake),
         members=Members(db, clock),
-        messages=Messages(db, clock, random, wake, Sender(db, Turns(), Repeats(), random, wake, PAGE)),
+        messages=Messages(
+            db, clock, random, wake, Sender(db, Turns(), Repeats(), random, wake, PAGE), _storage(settings)
+        ),
         notifications=Notifications(Marking(db, clock, random, wake)),
         live=Live(gate, hub, clock, LiveMetrics(pieces.counted), _origins(settings)),
-        changes=MessageChanges(db, clock, random, wake),
         deliveries=Deliveries(db, clock, wake),
         devices=Devices(db, clock, random, wake, address, signer),
         device=Device(db, clock, random, wake, pieces.sealer, DeviceMetrics(pieces.counted)),
@@ -261,6 +263,11 @@ def _hub(app: web.Application, pieces: ServerPieces) -> Hub:
     app.cleanup_ctx.append(running)
     app.on_shutdown.append(close)
     return hub
+
+
+def _storage(settings: Settings) -> Storage:
+    limits = settings.attachments
+    return Storage(Files(attachments_dir(settings)), limits.max_bytes, limits.user_bytes)
 
 
 def _origins(settings: Settings) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """`/api/v1/messages`: send, list, get, retract."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -11,17 +11,20 @@ from aiohttp import web
 from server.api.answers import nothing, show
 from server.api.bodies import Body, read_query, text, whole
 from server.api.describe import JSON, describes
-from server.api.forms import FORM, MULTIPART, FilePart, read_multipart, read_urlencoded
+from server.api.forms import FORM, MULTIPART, read_multipart, read_urlencoded
 from server.api.message_fields import MessageBody, MessageForm
 from server.api.message_views import MessagesView, MessageView, show_message
 from server.api.reading import Fields, Query, Texts, media_type, read_json
 from server.api.sending import Given, read_message
+from server.api.uploads import Uploads, discarded_if_refused
+from server.commands.attachments import Storage
 from server.commands.messages import ListMessages, get_message, list_messages, retract
 from server.commands.repeats import HEADER, LONGEST_KEY, KeyOfSend, key_of_send
-from server.commands.send import Sender, find_sent, send
+from server.commands.send import Enclosed, Sender, Sent, find_sent, send
 from server.domain import rules
 from server.domain.account import Caller
 from server.domain.errors import Invalid, invalid
+from server.domain.file import ReceivedFile
 from server.domain.ports import Clock, Database, Random
 
 PAGE = 20
@@ -33,6 +36,8 @@ _KEY = re.compile(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}")
 _SENDING = (
     "bad_json",
     "bad_form",
+    "attachment_not_found",
+    "attachments_full",
     "bucket_not_found",
     "bucket_forbidden",
     "bucket_ambiguous",
@@ -63,10 +68,12 @@ class Messages:
     random: Random
     wake: Callable[[], None]
     sender: Sender
+    storage: Storage
 
     @describes(
         "Send a message",
         detail="In JSON, or as a form with everything as text: lists as JSON, with commas or repeated, objects as JSON."
+        " Parts named `attachments` that are files are stored and come with it."
         " With an Idempotency-Key it is sent once, however often it is asked for.",
         takes=MessageBody,
         media=(JSON, FORM, MULTIPART),
@@ -76,8 +83,10 @@ class Messages:
     )
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
         kind = media_type(request)
-        given = await (self._form(request, kind) if kind in (FORM, MULTIPART) else self._json(request))
-        return await self._send(request, caller, given)
+        if kind == MULTIPART:
+            return await self._create_with_files(request, caller)
+        given = await (self._form(request) if kind == FORM else self._json(request))
+        return show_sent(await self._send(request, caller, given))
 
     @describes(
         "Send a message by its address",
@@ -90,17 +99,30 @@ class Messages:
     async def create_by_get(self, request: web.Request, caller: Caller) -> web.Response:
         meant = {"query": sorted(request.query.items())}
         given = Given(MessageForm, Query(request, now=self.clock()), meant)
-        return await self._send(request, caller, given)
+        return show_sent(await self._send(request, caller, given))
+
+    async def _create_with_files(self, request: web.Request, caller: Caller) -> web.Response:
+        uploads = Uploads(self.storage, self.clock, self.random)
+        async with discarded_if_refused(uploads):
+            pairs = await read_multipart(request, uploads.take)
+            meant = {"form": sorted(pairs), "files": uploads.meant}
+            given = Given(MessageForm, Texts(pairs, now=self.clock()), meant, uploads.attachments)
+            sent = await self._send(request, caller, given, uploads.received)
+        if sent.repeated:
+            await uploads.discard()
+        return show_sent(sent)
 
     async def _json(self, request: web.Request) -> Given:
         values = await read_json(request)
         return Given(MessageBody, Fields(values, now=self.clock()), values)
 
-    async def _form(self, request: web.Request, kind: str) -> Given:
-        pairs = await (read_urlencoded(request) if kind == FORM else read_multipart(request, _refuse))
+    async def _form(self, request: web.Request) -> Given:
+        pairs = await read_urlencoded(request)
         return Given(MessageForm, Texts(pairs, now=self.clock()), {"form": sorted(pairs)})
 
-    async def _send(self, request: web.Request, caller: Caller, given: Given) -> web.Response:
+    async def _send(
+        self, request: web.Request, caller: Caller, given: Given, received: Sequence[ReceivedFile] = ()
+    ) -> Sent:
         now, bound = given.fields.now, caller.grant.only_bucket
         key = read_key(request, caller, given)
         try:
@@ -109,12 +131,9 @@ class Messages:
             sent = await find_sent(self.sender, key, now)
             if sent is None:
                 raise
-        else:
-            sent = await send(self.sender, caller, command, key=key, now=now)
-        headers = {"Location": f"/api/v1/messages/{sent.message.id}"}
-        if sent.repeated:
-            headers[REPEATED] = "true"
-        return show(show_message(sent.message), status=201, headers=headers)
+            return sent
+        enclosed = Enclosed(received, self.storage.per_user)
+        return await send(self.sender, caller, command, key=key, now=now, enclosed=enclosed)
 
     @describes("List messages", query=MessagesQuery, gives=MessagesView)
     async def list(self, request: web.Request, caller: Caller) -> web.Response:
@@ -147,10 +166,12 @@ class Messages:
         return nothing()
 
 
-async def _refuse(part: FilePart) -> None:
-    raise invalid(
-        part.part, "is a file", "send it as text; with curl, < instead of @ in front of a file's name"
-    )
+def show_sent(sent: Sent) -> web.Response:
+    """Answer with the message, and say where it was made before."""
+    headers = {"Location": f"/api/v1/messages/{sent.message.id}"}
+    if sent.repeated:
+        headers[REPEATED] = "true"
+    return show(show_message(sent.message), status=201, headers=headers)
 
 
 def read_key(request: web.Request, caller: Caller, sending: Given) -> KeyOfSend | None:

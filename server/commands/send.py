@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from server.commands import spread
+from server.commands.attachments import attach, keep
 from server.commands.buckets import find, only
 from server.commands.planned import plan_ahead
 from server.commands.repeats import KeyOfSend, Repeats
@@ -15,13 +16,14 @@ from server.domain.account import Caller
 from server.domain.audience import find_people
 from server.domain.bucket import Bucket, Permission
 from server.domain.delivery import Delivery
-from server.domain.errors import Forbidden, Invalid, NotFound
+from server.domain.errors import Fault, Forbidden, Invalid, NotFound
+from server.domain.file import ReceivedFile
 from server.domain.ids import new_id
 from server.domain.message import Message, SendMessage, content_of
 from server.domain.ports import Database, Random, Transaction
 from server.domain.task import Kind, Task
 from server.domain.turns import Turns
-from server.store import messages, tasks
+from server.store import attachments, messages, tasks
 from server.store.accounts import find_people as people_named
 
 
@@ -38,6 +40,17 @@ class Sender:
 
 
 @dataclass(frozen=True)
+class Enclosed:
+    """Files that came with a request and lie on disk; `per_user`: how many bytes their owner may have."""
+
+    files: Sequence[ReceivedFile]
+    per_user: int
+
+
+NOTHING_ENCLOSED = Enclosed((), 0)
+
+
+@dataclass(frozen=True)
 class Sent:
     """`repeated`: the message was there already, made by an earlier request with the same key."""
 
@@ -47,19 +60,23 @@ class Sent:
 
     @property
     def is_work(self) -> bool:
-        """Say whether there is something for the workers: a push, or a task for a later time or for the rest."""
-        if self.repeated:
-            return False
-        inboxes = sum(delivery.device_id is None for delivery in self.deliveries)
-        return (
-            len(self.deliveries) > inboxes or self.message.notifications > inboxes or not self.message.sent_at
-        )
+        """Say whether something was written that workers and streams act on: deliveries, or a task."""
+        return not self.repeated and bool(self.deliveries or not self.message.sent_at)
 
 
 async def send(
-    sender: Sender, caller: Caller, command: SendMessage, *, key: KeyOfSend | None, now: int
+    sender: Sender,
+    caller: Caller,
+    command: SendMessage,
+    *,
+    key: KeyOfSend | None,
+    now: int,
+    enclosed: Enclosed = NOTHING_ENCLOSED,
 ) -> Sent:
-    """Send a message; NotFound for an unknown bucket or user, Conflict for an ambiguous name or a key used before, Forbidden."""
+    """Send a message, whose attachments name the files that are enclosed.
+
+    NotFound for an unknown bucket, user or attachment, Conflict for an ambiguous name or a key used before, Forbidden, TooLarge.
+    """
     flow = f"{caller.user.tenant_id} {caller.user.id}"
     turn = sender.turns.take(flow, now)
 
@@ -67,6 +84,8 @@ async def send(
         earlier = await sender.repeats.find(tx, key, now)
         if earlier is not None:
             return Sent(earlier, repeated=True)
+        for file in enclosed.files:
+            await keep(tx, caller.user.id, file, now, per_user=enclosed.per_user)
         message, deliveries = await _send(
             tx, caller, command, turn=turn, now=now, random=sender.random, page=sender.page
         )
@@ -107,14 +126,14 @@ async def _send(
     wanted = await _wanted(tx, caller, command.user_ids)
     if command.send_at is not None:
         message = _new_message(command, caller, bucket, 0, now, random)
-        await messages.add_message(tx, message)
+        await _add(tx, caller, command, message)
         payload = {"only": wanted, "page": page}
         task = Task(new_id(now, random), Kind.SEND, message.id, payload, command.send_at, 0, now)
         await tasks.add_task(tx, task)
         return message, ()
     audience = await spread.find_audience(tx, bucket.id, command.delivery_type, wanted, page)
     message = _new_message(command, caller, bucket, audience.users, now, random)
-    await messages.add_message(tx, message)
+    await _add(tx, caller, command, message)
     written = await spread.begin(tx, message, audience, turn=turn, now=now, random=random)
     await plan_ahead(tx, message, page=page, now=now, random=random)
     return message, written
@@ -147,6 +166,24 @@ async def _wanted(tx: Transaction, caller: Caller, named: Sequence[str] | None) 
         detail = "; ".join(fault.reason for fault in faults)
         raise NotFound(detail, code="user_not_found", faults=faults)
     return wanted
+
+
+async def _add(tx: Transaction, caller: Caller, command: SendMessage, message: Message) -> None:
+    """Write a message, and which files it names: its sender's own, or those of messages that its sender may see."""
+    await messages.add_message(tx, message)
+    named = {index: one.attachment_id for index, one in enumerate(command.attachments) if one.attachment_id}
+    if not named:
+        return
+    found = await attachments.find_visible(tx, caller.user.id, list(named.values()))
+    faults = [
+        Fault(f"attachments[{index}].attachmentUuid", "no such attachment", "name one that you may see")
+        for index, attachment_id in named.items()
+        if attachment_id not in found
+    ]
+    if faults:
+        raise NotFound("no such attachment", code="attachment_not_found", faults=faults)
+    for attachment_id in found:
+        await attach(tx, message.id, attachment_id)
 
 
 def _new_message(

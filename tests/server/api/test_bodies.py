@@ -1,5 +1,7 @@
 """What is wrong with a request is said where it is, all at once, and never with a trace."""
 
+from typing import Any
+
 import pytest
 
 from server.api.reading import MAX_BODY
@@ -59,7 +61,13 @@ async def test_limits_count_characters_and_not_bytes(house: House, admin: Person
 async def test_what_asks_for_nothing_is_as_good_as_left_out(house: House, admin: Person) -> None:
     """Nulls, empty lists and flags that are not set."""
     bucket = await house.bucket(admin)
-    nothing = {"attachments": [], "actions": None, "snoozes": [], "addDeleteAction": False, "tapAction": None}
+    nothing: dict[str, Any] = {
+        "attachments": [],
+        "actions": None,
+        "snoozes": [],
+        "addDeleteAction": False,
+        "tapAction": None,
+    }
     sent = await house.send(admin.api, bucket, **nothing)
     assert (sent.status, sent["attachments"], sent["actions"], sent["tapAction"]) == (201, [], [], None)
 
