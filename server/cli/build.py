@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -18,9 +18,10 @@ from server.cli.files import ServerKeys
 from server.cli.roles import Role
 from server.cli.terminal import CommandError
 from server.cli.to_relay import now_ms, to_relay
+from server.commands.attachments import Storage
 from server.commands.derive import derive
 from server.commands.sealing import Sealer
-from server.config import Settings, attachments_dir, database_url
+from server.config import Settings, allowed_networks, attachments_dir, database_url
 from server.domain.ports import Database, DatabaseError
 from server.live.hint import Hint
 from server.store.bell import Bell
@@ -29,11 +30,13 @@ from server.store.files import Files
 from server.worker.audit import Auditor
 from server.worker.dispatch import Dispatcher
 from server.worker.gateway import PushGateway
-from server.worker.metrics import AuditMetrics, OutboxMetrics, SchedulerMetrics
+from server.worker.metrics import AuditMetrics, OutboxMetrics, OutgoingMetrics, SchedulerMetrics
 from server.worker.outbox import Outbox, OutboxSettings
+from server.worker.outgoing import Outgoing
 from server.worker.pace import Pace
 from server.worker.pool import SealingPool, sealing_pool
 from server.worker.scheduler import Scheduler
+from server.worker.web import Web
 
 COLLAPSE = "collapse"  # the purpose of the key behind collapse values (PROTOCOL.md, section 2)
 _STOP_WITHIN = 10.0  # seconds that batches in flight are waited for
@@ -59,6 +62,7 @@ async def server_app(
     if role is not Role.API:
         outbox = _outbox(settings, keys, db, sealer, relay.gateway, figures.counted, log)
         workers["outbox"] = outbox
+        workers["outgoing"] = _outgoing(settings, keys, db, files, wake, figures.counted, log, resources)
         workers["scheduler"] = Scheduler(
             db,
             deliver=wake,
@@ -145,6 +149,32 @@ def _outbox(
             poll_seconds=worker.poll_seconds,
             stop_seconds=_STOP_WITHIN,
         ),
+        clock=now_ms,
+        random=secrets.token_bytes,
+        log=log,
+    )
+
+
+def _outgoing(
+    settings: Settings,
+    keys: ServerKeys,
+    db: Database,
+    files: Files,
+    wake: Callable[[], None],
+    registry: CollectorRegistry,
+    log: Any,
+    resources: AsyncExitStack,
+) -> Outgoing:
+    web_client = Web(allowed_networks(settings.outgoing), clock=now_ms)
+    resources.push_async_callback(web_client.close)
+    return Outgoing(
+        db,
+        web_client,
+        Storage(files, settings.attachments.max_bytes, settings.attachments.user_bytes),
+        secret=keys.secret,
+        send=wake,
+        poll_seconds=settings.worker.poll_seconds,
+        metrics=OutgoingMetrics(registry),
         clock=now_ms,
         random=secrets.token_bytes,
         log=log,
