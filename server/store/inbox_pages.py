@@ -17,12 +17,35 @@ _COLUMNS = (
 )
 _JOINED = "JOIN messages m ON m.id = i.message_id"
 _UNREAD = " AND read_at IS NULL"
+_MEANT = (
+    "SELECT id FROM inbox_items WHERE id = $2 AND user_id = $1"
+    " UNION ALL SELECT id FROM inbox_items WHERE message_id = $2 AND user_id = $1"
+    " UNION ALL SELECT i.id FROM deliveries d JOIN inbox_items i ON i.message_id = d.message_id AND i.user_id = $1"
+    " WHERE d.frame_id = $2 AND d.device_id = $3 LIMIT 1"
+)
 
 
 async def find_item(tx: Transaction, user_id: str, item_id: str) -> InboxItem | None:
     """Return one of a user's items, one that is gone too."""
     row = await tx.one(
         f"SELECT {_COLUMNS} FROM inbox_items i {_JOINED} WHERE i.id = $1 AND i.user_id = $2", item_id, user_id
+    )
+    return None if row is None else _item_of(row)
+
+
+async def find_meant(
+    tx: Transaction, user_id: str, reference: str, *, device_id: str | None, lock: bool
+) -> InboxItem | None:
+    """Return the item that an id means: its own, its message's, or that of a frame which the device was sent.
+
+    With `lock` nobody else changes it until the end of the transaction.
+    """
+    row = await tx.one(_MEANT, user_id, reference, device_id)
+    if row is None:
+        return None
+    row = await tx.one(
+        f"SELECT {_COLUMNS} FROM inbox_items i {_JOINED} WHERE i.id = $1{' FOR UPDATE OF i' if lock else ''}",
+        row["id"],
     )
     return None if row is None else _item_of(row)
 
