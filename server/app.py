@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from crypto.keys import IdentityKey
 from relay.shared import Shared
+from server.api.actions import Actions
 from server.api.auth import Auth
 from server.api.buckets import Buckets
 from server.api.deliveries import Deliveries
@@ -38,7 +39,9 @@ from server.api.reference import Reference
 from server.api.relay import Relay
 from server.api.routes import Resources, install, operators_routes, routes
 from server.api.tokens import Tokens
+from server.api.webhooks import Webhooks
 from server.commands.accounts import AccountRules, prepare
+from server.commands.actions import Acting
 from server.commands.attachments import Storage
 from server.commands.callers import Callers
 from server.commands.derive import SESSIONS, SHARED, derive, first_account_code
@@ -53,6 +56,7 @@ from server.commands.sessions import SignInLimits
 from server.commands.signing import Signer
 from server.commands.spread import PAGE
 from server.commands.usage import Usage
+from server.commands.webhooks import WebhookSecrets
 from server.config import AccountSettings, Settings, attachments_dir, is_for_this_machine, trusted_networks
 from server.domain.ports import Clock, Database, DatabaseError, Random
 from server.domain.relay import AskRelay
@@ -235,6 +239,8 @@ def _resources(
             db, clock, random, wake, Sender(db, Turns(), Repeats(), random, wake, PAGE), _storage(settings)
         ),
         notifications=Notifications(Marking(db, clock, random, wake)),
+        actions=Actions(Acting(db, random, wake), clock),
+        webhooks=Webhooks(WebhookSecrets(db, pieces.secret)),
         live=Live(gate, hub, clock, LiveMetrics(pieces.counted), _origins(settings)),
         deliveries=Deliveries(db, clock, wake),
         devices=Devices(db, clock, random, wake, address, signer),

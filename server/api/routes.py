@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from server.api.actions import Actions
 from server.api.auth import Auth
 from server.api.buckets import Buckets
 from server.api.deliveries import Deliveries
 from server.api.device import Device
 from server.api.devices import Devices
-from server.api.gate import TABLE, Answer, ForDevice, ForUser, Gate, Open, Route
+from server.api.gate import TABLE, Answer, ForDevice, ForEither, ForUser, Gate, Open, Route
 from server.api.health import Health
 from server.api.keys import Keys
 from server.api.members import Members
@@ -25,9 +26,11 @@ from server.api.notifications import Notifications
 from server.api.reference import Reference
 from server.api.relay import Relay
 from server.api.tokens import Tokens
+from server.api.webhooks import Webhooks
 from server.domain.scopes import Need
 
 _BUCKET = "/api/v1/buckets/{bucket:[^/]+}"
+_ACTION = f"/api/v1/notifications/{_ID}/actions/{{action:[0-9]|tap}}"
 _ID = "{id:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}}"
 
 
@@ -42,6 +45,8 @@ class Resources:
     messages: Messages
     changes: MessageChanges
     notifications: Notifications
+    actions: Actions
+    webhooks: Webhooks
     live: Live
     deliveries: Deliveries
     devices: Devices
@@ -80,6 +85,8 @@ def routes(to: Resources) -> list[Route]:
         ForUser("POST", f"{_BUCKET}/members", Need.ACCOUNT, to.members.add),
         ForUser("PATCH", f"{_BUCKET}/members/{{user:[^/]+}}", Need.ACCOUNT, to.members.change),
         ForUser("DELETE", f"{_BUCKET}/members/{{user:[^/]+}}", Need.ACCOUNT, to.members.remove),
+        ForUser("GET", f"{_BUCKET}/webhook-secret", Need.ACCOUNT, to.webhooks.show),
+        ForUser("POST", f"{_BUCKET}/webhook-secret/rotate", Need.ACCOUNT, to.webhooks.rotate),
         # messages
         ForUser("POST", "/api/v1/messages", Need.SEND, to.messages.create),
         ForUser("GET", "/api/v1/messages", Need.READ, to.messages.list),
@@ -96,6 +103,11 @@ def routes(to: Resources) -> list[Route]:
         ForUser("PATCH", f"/api/v1/notifications/{_ID}/read", Need.ACCOUNT, to.notifications.read),
         ForUser("PATCH", f"/api/v1/notifications/{_ID}/unread", Need.ACCOUNT, to.notifications.unread),
         ForUser("DELETE", f"/api/v1/notifications/{_ID}", Need.ACCOUNT, to.notifications.delete),
+        # its buttons, in an app or on a device
+        ForEither("GET", f"/api/v1/notifications/{_ID}/actions", Need.READ, to.actions.list),
+        ForEither("POST", _ACTION, Need.ACCOUNT, to.actions.run),
+        ForEither("POST", f"/api/v1/notifications/{_ID}/snooze", Need.ACCOUNT, to.actions.snooze),
+        ForEither("POST", f"/api/v1/notifications/{_ID}/postpone", Need.ACCOUNT, to.actions.postpone),
         # what changes there, as it happens
         ForUser("GET", "/api/v1/live", Need.READ, to.live.socket),
         ForUser("GET", "/api/v1/messages/stream", Need.READ, to.live.stream),
