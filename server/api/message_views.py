@@ -7,7 +7,7 @@ from server.domain.message import Message
 from server.domain.times import show_time
 
 
-class AttachmentView(TypedDict):
+class MessageAttachmentView(TypedDict):
     mediaType: str
     name: NotRequired[str]
     url: NotRequired[str]
@@ -30,7 +30,7 @@ class MessageView(TypedDict):
     body: str | None
     bucketId: Id
     deliveryType: str
-    attachments: list[AttachmentView]
+    attachments: list[MessageAttachmentView]
     actions: list[ActionView]
     tapAction: ActionView | None
     sound: str | None
