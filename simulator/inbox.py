@@ -106,10 +106,9 @@ def _settle(inbox: Inbox, arrival: Arrival, now: int) -> Inbox:
 def _show(inbox: Inbox, arrival: Arrival, now: int) -> Inbox:
     message_id = str(arrival.frame.message_id)
     card = _card(message_id, arrival)
-    update = inbox.updates.get(message_id)
+    update = inbox.updates.get(card.about)
     if update is not None and update.version > card.version:
-        card = replace(update, message_id=message_id)
-    inbox = replace(inbox, updates={key: one for key, one in inbox.updates.items() if key != message_id})
+        card = _updated(card, update)
     if card.of in inbox.retracted:
         return inbox
     quiet = _expired(card.content, now) or message_id in inbox.read_ids or _superseded(inbox, card)
@@ -120,24 +119,33 @@ def _show(inbox: Inbox, arrival: Arrival, now: int) -> Inbox:
 
 
 def _update(inbox: Inbox, arrival: Arrival, now: int) -> Inbox:
-    """Replace the text of a message; one that has not come yet will be shown with the newest text."""
+    """Replace the text of a message, and of what reminds of it; frames of it that are still to come show it as well."""
     of = text_of(arrival.content, "of")
     if not of or of in inbox.retracted:
         return inbox
     # An update takes the message's place, so it is no reminder of it: what it says of `of` is dropped.
     content = {name: value for name, value in arrival.content.items() if name != "of"}
     new = replace(_card(of, arrival), content=content)
-    card = inbox.cards.get(of)
-    if card is None:
-        waiting = inbox.updates.get(of)
-        newer = waiting is None or waiting.version < new.version
-        return replace(inbox, updates={**inbox.updates, of: new}) if newer else inbox
-    if card.version > new.version:
+    newest = inbox.updates.get(of)
+    if newest is not None and newest.version > new.version:
         return inbox
-    inbox = _put(inbox, replace(new, state=card.state))
-    if card.state != "shown":
-        return inbox
-    return _log(inbox, arrival, new, replaces=of, now=now)
+    inbox = replace(inbox, updates=_recent({**inbox.updates, of: new}, inbox.newest))
+    older = [one for one in inbox.cards.values() if one.about == of and one.version < new.version]
+    for card in older:
+        inbox = _put(inbox, _updated(card, new))
+    shown = next((card for card in older if card.state == "shown"), None)
+    return inbox if shown is None else _log(inbox, arrival, new, replaces=shown.message_id, now=now)
+
+
+def _updated(card: Card, update: Card) -> Card:
+    """Return a card with an update's text: it stays where it is, and about what it is."""
+    content = update.content if card.of is None else {**update.content, "of": card.of}
+    return replace(update, message_id=card.message_id, content=content, state=card.state)
+
+
+def _recent(updates: Mapping[str, Card], newest: int) -> Mapping[str, Card]:
+    """Forget the updates of what can be pushed no more."""
+    return {key: card for key, card in updates.items() if card.version[0] >= newest - WINDOW}
 
 
 def _card(message_id: str, arrival: Arrival) -> Card:
@@ -212,8 +220,10 @@ def _clear(inbox: Inbox, ids: Iterable[str], now: int) -> Inbox:
 
 
 def read(inbox: Inbox, message_id: str, now: int) -> Inbox:
-    """The user reads a message."""
-    return _receipt(_clear(inbox, [message_id], now), message_id, "read", now)
+    """The user reads a message; by a reminder as well, and then the message is read with all that reminds of it."""
+    card = inbox.cards.get(message_id)
+    about = message_id if card is None else card.about
+    return _receipt(_clear(inbox, {message_id, about}, now), message_id, "read", now)
 
 
 def complete(inbox: Inbox, preview: Card, content: Content, now: int) -> Inbox:

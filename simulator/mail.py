@@ -56,6 +56,11 @@ class Card:
         return text_of(self.content, "of") or None
 
     @property
+    def about(self) -> str:
+        """The message itself, whether this is it or reminds of it."""
+        return self.of or self.message_id
+
+    @property
     def title(self) -> str:
         return text_of(self.content, "title")
 
@@ -145,7 +150,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Inbox:
-    """`seen`, `retracted` and `read_ids`: id to the time (ms) from which its 28 days count. `newest` in ms."""
+    """`seen`, `retracted` and `read_ids`: id to the time (ms) from which its 28 days count. `newest` in ms.
+
+    `updates`: the newest text of each message that was changed, for frames of it that are still to come.
+    """
 
     numbering: Numbering
     fetch_due: bool = False

@@ -1,7 +1,7 @@
 """What a device decides about what it receives: replays, gaps, restored servers, updates, retractions, receipts."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -276,7 +276,45 @@ def test_an_update_takes_the_place_of_what_is_shown() -> None:
 def test_an_update_that_came_first_is_shown_once_its_message_comes() -> None:
     inbox = pushed(EMPTY, update(3, 1, "newest"), update(2, 1, "new"), Made(1))
     assert texts(inbox) == ["newest"]
-    assert inbox.updates == {}
+
+
+def test_an_update_is_kept_for_as_long_as_its_message_may_still_come() -> None:
+    inbox = pushed(EMPTY, update(2, 1, "new"))
+    inbox = pushed(inbox, update(4, 3, "new", sent_at=NOW + WINDOW), now=NOW + WINDOW)
+    assert inbox.updates.keys() == {text_id(1), text_id(3)}
+    inbox = pushed(inbox, update(6, 5, "new", sent_at=NOW + WINDOW + 1), now=NOW + WINDOW + 1)
+    assert inbox.updates.keys() == {text_id(3), text_id(5)}
+
+
+def reminder(number: int, of: int, **changed: Any) -> Made:
+    return Made(number, content={"of": text_id(of), "body": f"again {number}"}, **changed)
+
+
+def test_an_update_changes_what_reminds_of_its_message_too() -> None:
+    """Whether the message itself has come or not, and in whatever order they come."""
+    inbox = pushed(EMPTY, Made(1), reminder(2, 1), update(3, 1, "new"))
+    assert visible(inbox) == ["new", "new"]
+    assert [one.of for one in inbox.visible] == [None, text_id(1)]
+    assert texts(inbox) == ["text 1", "again 2", "new"]
+    assert visible(pushed(EMPTY, reminder(2, 1), update(3, 1, "new"))) == ["new"]
+    late = pushed(EMPTY, Made(1), update(3, 1, "new", sent_at=NOW + 2), reminder(2, 1, sent_at=NOW + 1))
+    assert visible(late) == ["new", "new"]
+    newer = pushed(EMPTY, Made(1), update(2, 1, "new"), reminder(3, 1, sent_at=NOW + 1))
+    assert visible(newer) == ["new", "again 3"]
+
+
+def test_reading_a_reminder_reads_the_message_and_its_other_reminders() -> None:
+    inbox = pushed(EMPTY, Made(1), reminder(2, 1), reminder(3, 1), Made(4))
+    inbox = rules.read(inbox, text_id(2), NOW)
+    assert visible(inbox) == ["text 4"]
+    assert events(inbox)[-1] == (text_id(2), "read")
+
+
+def test_retracting_a_reminder_takes_it_away_alone() -> None:
+    """A phone that was paired after the message has only what reminds of it."""
+    retract = Made(100, kind=Kind.RETRACT, sequence=2, content={"ids": [text_id(2)]})
+    assert visible(pushed(EMPTY, Made(1), reminder(2, 1), retract)) == ["text 1"]
+    assert visible(pushed(EMPTY, reminder(2, 1, sequence=1), replace(retract, sequence=1))) == []
 
 
 def test_an_older_update_does_not_undo_a_newer_one() -> None:
