@@ -66,10 +66,9 @@ def _read_value(fields: Fields, name: str) -> str | None:
     given, kind = fields.value(name), _type_of(fields.value("type"))
     if kind in _MINUTES:
         return _read_minutes(fields, name, given)
-    if kind is not None and not kind.needs_value:
+    if kind is None or not kind.needs_value:
         return fields.optional(name, most=LONGEST_URL, least=0) or None
-    rule = rules.label if kind is None else _RULES[kind]
-    return fields.required(name, most=LONGEST_URL, rule=rule)
+    return fields.required(name, most=LONGEST_URL, rule=_RULES[kind])
 
 
 def _type_of(word: object) -> ActionType | None:
