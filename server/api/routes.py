@@ -30,8 +30,8 @@ from server.api.webhooks import Webhooks
 from server.domain.scopes import Need
 
 _BUCKET = "/api/v1/buckets/{bucket:[^/]+}"
-_ACTION = f"/api/v1/notifications/{_ID}/actions/{{action:[0-9]|tap}}"
 _ID = "{id:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}}"
+_ACTION = f"/api/v1/notifications/{_ID}/actions/{{action:[0-9]|tap}}"
 
 
 @dataclass(frozen=True)
