@@ -37,6 +37,7 @@ CODES: dict[HTTPStatus, dict[str, str]] = {
         "scope_missing": "The credential's scopes, or the account's role, are not enough for this.",
     },
     HTTPStatus.NOT_FOUND: {
+        "action_not_found": "The message has no such action.",
         "not_found": "It does not exist, or not for this caller: the two look the same.",
         "attachment_not_found": "The caller has no such attachment.",
         "member_not_found": "The bucket has no such member.",
@@ -54,6 +55,7 @@ CODES: dict[HTTPStatus, dict[str, str]] = {
         "body_timeout": "The body did not come to its end in time.",
     },
     HTTPStatus.CONFLICT: {
+        "action_is_device": "This action is run on the device, not by the server.",
         "conflict": "What this refers to was changed or deleted meanwhile.",
         "bucket_ambiguous": "More than one bucket has this name; give the id.",
         "bucket_default": "Everybody has a bucket of this name: it is neither renamed nor deleted.",
