@@ -11,9 +11,10 @@ from server.commands import changes, emptying, planned, spread, takeback
 from server.commands.send import release
 from server.domain.delivery import DAYS_KEPT, jitter_of
 from server.domain.message import DAY
+from server.domain.outgoing import DAYS_KEPT as REQUESTS_KEPT
 from server.domain.ports import Database, DatabaseUnavailable, Random, Transaction
 from server.domain.task import COMPACT_EVERY, PRUNE_EVERY, Kind, Task, recurring
-from server.store import idempotency, leases, pruning, tallies, tasks
+from server.store import idempotency, leases, outgoing, pruning, tallies, tasks
 
 _PRUNED_AT_ONCE = 1000
 
@@ -92,7 +93,8 @@ async def _prune(tx: Transaction, task: Task, now: int, _random: Random) -> Task
     """Delete what nobody can ask for any more, a little at a time."""
     deliveries = await pruning.prune(tx, now - DAYS_KEPT * DAY, _PRUNED_AT_ONCE)
     keys = await idempotency.drop_expired(tx, now, _PRUNED_AT_ONCE)
-    whole = max(deliveries, keys) < _PRUNED_AT_ONCE
+    asked = await outgoing.prune(tx, now - REQUESTS_KEPT * DAY, _PRUNED_AT_ONCE)
+    whole = max(deliveries, keys, asked) < _PRUNED_AT_ONCE
     return task.at(now + PRUNE_EVERY if whole else now)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from server.commands import spread
 from server.commands.attachments import attach, keep
 from server.commands.buckets import find, only
+from server.commands.outgoing import save_files
 from server.commands.planned import plan_ahead
 from server.commands.repeats import KeyOfSend, Repeats
 from server.domain.account import Caller
@@ -20,6 +21,7 @@ from server.domain.errors import Fault, Forbidden, Invalid, NotFound
 from server.domain.file import ReceivedFile
 from server.domain.ids import new_id
 from server.domain.message import Message, SendMessage, content_of
+from server.domain.outgoing import SAVED_WITHIN
 from server.domain.ports import Database, Random, Transaction
 from server.domain.task import Kind, Task
 from server.domain.turns import Turns
@@ -124,12 +126,14 @@ async def _send(
 ) -> tuple[Message, Sequence[Delivery]]:
     bucket = await _bucket(tx, caller, command.bucket)
     wanted = await _wanted(tx, caller, command.user_ids)
-    if command.send_at is not None:
+    due_at = _due_at(command, now)
+    if due_at is not None:
         message = _new_message(command, caller, bucket, 0, now, random)
         await _add(tx, caller, command, message)
         payload = {"only": wanted, "page": page}
-        task = Task(new_id(now, random), Kind.SEND, message.id, payload, command.send_at, 0, now)
+        task = Task(new_id(now, random), Kind.SEND, message.id, payload, due_at, 0, now)
         await tasks.add_task(tx, task)
+        await save_files(tx, message, now=now, random=random)
         return message, ()
     audience = await spread.find_audience(tx, bucket.id, command.delivery_type, wanted, page)
     message = _new_message(command, caller, bucket, audience.users, now, random)
@@ -186,6 +190,13 @@ async def _add(tx: Transaction, caller: Caller, command: SendMessage, message: M
         await attach(tx, message.id, attachment_id)
 
 
+def _due_at(command: SendMessage, now: int) -> int | None:
+    """Return when a message is sent at the latest that waits: for its time, or for files to be saved; None where it does not."""
+    if command.send_at is None and any(attachment.save for attachment in command.attachments):
+        return now + SAVED_WITHIN
+    return command.send_at
+
+
 def _new_message(
     command: SendMessage, caller: Caller, bucket: Bucket, notifications: int, now: int, random: Random
 ) -> Message:
@@ -201,7 +212,7 @@ def _new_message(
         options=command.options,
         created_at=now,
         scheduled_at=command.send_at,
-        sent_at=now if command.send_at is None else None,
+        sent_at=now if _due_at(command, now) is None else None,
         expires_at=sent_at + command.ttl,
         updated_at=None,
         retracted_at=None,
