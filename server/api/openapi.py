@@ -180,7 +180,7 @@ def _places(route: Route) -> Iterable[Schema]:
 _OF_PLACES: Mapping[str, str] = {
     "id": "The id.",
     "bucket": "The bucket's id or name.",
-    "n": "The index in the message's `actions`, or `tap`.",
+    "action": "The index in the message's `actions`, or `tap`.",
     "user": "The user's id or name.",
 }
 

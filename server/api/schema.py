@@ -101,6 +101,8 @@ class Schemas:
                 found = {"type": word, "minimum": least, "maximum": most}
             case inspect.BoolType():
                 found = {"type": "boolean"}
+            case inspect.BytesType():
+                found = {"type": "string", "format": "binary"}
             case inspect.ListType() | inspect.VarTupleType():
                 found = {"type": "array", "items": self._of(kind.item_type), "maxItems": kind.max_length}
             case inspect.DictType(value_type=value):

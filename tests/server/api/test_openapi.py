@@ -1,0 +1,152 @@
+"""The reference: valid OpenAPI 3.1 in which every route, field and error is described, served with a name for its state."""
+
+import ast
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+
+import server
+from server.api.answers import STATUS
+from server.api.codes import CODES, STATUS_OF
+from server.api.describe import description_of
+from server.api.gate import TABLE
+from server.api.outer import KNOWN
+from server.app import build_server
+from server.config import Settings
+from tests.server.conftest import House
+
+# Nothing here depends on the engine.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+SERVER = Path(next(iter(server.__path__)))
+
+
+@pytest.fixture
+async def reference(house: House) -> dict[str, Any]:
+    answer = await house.api.get("/openapi.json")
+    assert answer.status == 200
+    found: dict[str, Any] = answer.json
+    return found
+
+
+async def test_it_is_valid(reference: dict[str, Any]) -> None:
+    """By another's validator."""
+    validate(reference)
+
+
+async def test_it_is_asked_for_again_only_when_it_has_changed(house: House) -> None:
+    """An entity tag, and 304 for who has it."""
+    first = await house.api.get("/openapi.json")
+    again = await house.api.call("GET", "/openapi.json", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status, again.body) == (304, b"")
+    other = await house.api.call("GET", "/openapi.json", headers={"If-None-Match": '"other"'})
+    assert other.body == first.body
+
+
+async def test_every_route_is_described(house: House, settings: Settings) -> None:
+    """By its handler, beside the code."""
+    table = build_server(settings, house.pieces_again())[TABLE]
+    silent = [f"{route.method} {route.path}" for route in table if description_of(route.handler) is None]
+    assert silent == []
+
+
+async def test_every_field_and_parameter_is_described(reference: dict[str, Any]) -> None:
+    """Of requests and of answers."""
+    silent = [
+        f"{name}.{field}"
+        for name, schema in reference["components"]["schemas"].items()
+        for field, said in schema.get("properties", {}).items()
+        if not said.get("description")
+    ]
+    silent += [
+        f"{operation['operationId']}?{parameter['name']}"
+        for operation in _operations(reference)
+        for parameter in operation.get("parameters", ())
+        if not parameter["description"]
+    ]
+    assert silent == []
+
+
+async def test_every_type_and_tag_is_described(reference: dict[str, Any]) -> None:
+    """And no two operations have one name, for generated clients."""
+    schemas = reference["components"]["schemas"]
+    assert [name for name, schema in schemas.items() if not schema.get("description")] == []
+    names = [operation["operationId"] for operation in _operations(reference)]
+    assert len(names) == len(set(names))
+    tags = {tag["name"] for tag in reference["tags"] if tag["description"]}
+    assert {tag for operation in _operations(reference) for tag in operation["tags"]} == tags
+
+
+async def test_a_time_is_a_text_in_the_reference(reference: dict[str, Any]) -> None:
+    """And null is as good as leaving an optional field out."""
+    ends = reference["components"]["schemas"]["TokenBody"]["properties"]["expiresAt"]
+    assert ends == {
+        "type": ["string", "null"],
+        "format": "date-time",
+        "description": "When it ends; left out: never.",
+    }
+
+
+async def test_an_operation_says_what_it_needs(reference: dict[str, Any]) -> None:
+    """A session or a token with the scope; a device's token; nothing."""
+    paths = reference["paths"]
+    assert paths["/api/v1/messages"]["post"]["security"] == [
+        {"session": []},
+        {"accessToken": ["messages:create"]},
+    ]
+    assert paths["/api/v1/deliveries"]["get"]["security"] == [
+        {"session": ["admin"]},
+        {"accessToken": ["admin"]},
+    ]
+    assert paths["/api/v1/device"]["delete"]["security"] == [{"deviceToken": []}]
+    assert paths["/healthz"]["get"]["security"] == []
+
+
+async def test_a_route_with_two_meanings_is_one_operation(reference: dict[str, Any]) -> None:
+    """GET messages lists, and with a title sends: the parameters and answers of both."""
+    both = reference["paths"]["/api/v1/messages"]["get"]
+    assert {"200", "201"} <= both["responses"].keys()
+    assert {"cursor", "title", "bucketId"} <= {one["name"] for one in both["parameters"]}
+    assert both["security"][1:] == [{"accessToken": ["messages:read"]}, {"accessToken": ["messages:create"]}]
+
+
+async def test_every_code_that_is_raised_is_explained(database_url: str) -> None:
+    """With the status that it is answered with: `raise Conflict(…, code="…")` is in the table under 409."""
+    assert database_url
+    raised = dict(_raised())
+    assert raised.keys() - STATUS_OF.keys() == set(), "raised, and not in server/api/codes.py"
+    assert STATUS_OF.keys() - raised.keys() == set(), "in server/api/codes.py, and never raised"
+    assert {code: STATUS_OF[code] for code in raised} == raised
+    assert all(said.endswith(".") for codes in CODES.values() for said in codes.values())
+
+
+def _operations(reference: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for methods in reference["paths"].values():
+        yield from methods.values()
+
+
+def _raised() -> Iterator[tuple[str, HTTPStatus]]:
+    """Every code in the server's source, with the status of the error that it is raised with."""
+    yield from ((kind.code, status) for kind, status in STATUS.items())
+    yield from ((code, status) for status, (code, _) in KNOWN.items())
+    kinds = {kind.__name__: status for kind, status in STATUS.items()}
+    for file in SERVER.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                yield from _coded(node, node.func.id, kinds)
+
+
+def _coded(call: ast.Call, name: str, kinds: dict[str, HTTPStatus]) -> Iterator[tuple[str, HTTPStatus]]:
+    named = {word.arg: word.value for word in call.keywords}
+    if name in kinds and isinstance(code := named.get("code"), ast.Constant):
+        yield str(code.value), kinds[name]
+    if (
+        name == "problem"
+        and isinstance(call.args[0], ast.Attribute)
+        and isinstance(call.args[1], ast.Constant)
+    ):
+        yield str(call.args[1].value), HTTPStatus[call.args[0].attr]
