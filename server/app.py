@@ -27,9 +27,11 @@ from server.api.device import Device
 from server.api.devices import Devices
 from server.api.gate import Gate
 from server.api.health import Health, Pulse
+from server.api.invitations import Invitations
 from server.api.keys import Keys
-from server.api.members import Members
 from server.api.live import Live, LiveViews
+from server.api.members import Members
+from server.api.message_changes import MessageChanges
 from server.api.messages import Messages
 from server.api.metrics import DeviceMetrics, LiveMetrics, RequestMetrics
 from server.api.notifications import Notifications
@@ -39,6 +41,7 @@ from server.api.reference import Reference
 from server.api.relay import Relay
 from server.api.routes import Resources, install, operators_routes, routes
 from server.api.tokens import Tokens
+from server.api.users import Users
 from server.api.webhooks import Webhooks
 from server.commands.accounts import AccountRules, prepare
 from server.commands.actions import Acting
@@ -230,11 +233,14 @@ def _resources(
     db, clock, random, wake = pieces.db, pieces.clock, pieces.random, pieces.wake
     address = _address(settings, pieces)
     signer = Signer(pieces.identity)
+    auth = _auth(settings, pieces, mint, passwords, shared)
     return Resources(
-        auth=_auth(settings, pieces, mint, passwords, shared),
+        auth=auth,
+        users=Users(db, clock, passwords, auth.sign_ins, auth.proxies),
         tokens=Tokens(db, clock, random),
         buckets=Buckets(db, clock, random, wake),
         members=Members(db, clock),
+        invitations=Invitations(db, clock, random),
         messages=Messages(
             db, clock, random, wake, Sender(db, Turns(), Repeats(), random, wake, PAGE), _storage(settings)
         ),
@@ -242,6 +248,7 @@ def _resources(
         actions=Actions(Acting(db, random, wake), clock),
         webhooks=Webhooks(WebhookSecrets(db, pieces.secret)),
         live=Live(gate, hub, clock, LiveMetrics(pieces.counted), _origins(settings)),
+        changes=MessageChanges(db, clock, random, wake),
         deliveries=Deliveries(db, clock, wake),
         devices=Devices(db, clock, random, wake, address, signer),
         device=Device(db, clock, random, wake, pieces.sealer, DeviceMetrics(pieces.counted)),

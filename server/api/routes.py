@@ -17,15 +17,17 @@ from server.api.device import Device
 from server.api.devices import Devices
 from server.api.gate import TABLE, Answer, ForDevice, ForEither, ForUser, Gate, Open, Route
 from server.api.health import Health
+from server.api.invitations import Invitations
 from server.api.keys import Keys
-from server.api.members import Members
 from server.api.live import Live
+from server.api.members import Members
 from server.api.message_changes import MessageChanges
 from server.api.messages import Messages
 from server.api.notifications import Notifications
 from server.api.reference import Reference
 from server.api.relay import Relay
 from server.api.tokens import Tokens
+from server.api.users import Users
 from server.api.webhooks import Webhooks
 from server.domain.scopes import Need
 
@@ -39,9 +41,11 @@ class Resources:
     """What answers, one for each resource, each with the pieces that it needs."""
 
     auth: Auth
+    users: Users
     tokens: Tokens
     buckets: Buckets
     members: Members
+    invitations: Invitations
     messages: Messages
     changes: MessageChanges
     notifications: Notifications
@@ -65,7 +69,12 @@ def routes(to: Resources) -> list[Route]:
         Open("POST", "/api/v1/auth/login", to.auth.login),
         Open("POST", "/api/v1/auth/refresh", to.auth.refresh),
         ForUser("POST", "/api/v1/auth/logout", Need.ACCOUNT, to.auth.logout),
-        ForUser("GET", "/api/v1/users/me", Need.ACCOUNT, to.auth.me),
+        ForUser("GET", "/api/v1/users/me", Need.ACCOUNT, to.users.me),
+        ForUser("PATCH", "/api/v1/users/me", Need.ACCOUNT, to.users.change),
+        ForUser("POST", "/api/v1/users/me/password", Need.ACCOUNT, to.users.change_password),
+        ForUser("GET", "/api/v1/users/me/sessions", Need.ACCOUNT, to.users.sessions),
+        ForUser("DELETE", f"/api/v1/users/me/sessions/{_ID}", Need.ACCOUNT, to.users.end_session),
+        ForUser("PATCH", f"/api/v1/users/{_ID}", Need.OPERATE, to.users.set),
         ForUser("POST", "/api/v1/access-tokens", Need.ACCOUNT, to.tokens.create),
         ForUser("GET", "/api/v1/access-tokens", Need.ACCOUNT, to.tokens.list),
         ForUser("GET", f"/api/v1/access-tokens/{_ID}", Need.ACCOUNT, to.tokens.get),
@@ -87,6 +96,11 @@ def routes(to: Resources) -> list[Route]:
         ForUser("DELETE", f"{_BUCKET}/members/{{user:[^/]+}}", Need.ACCOUNT, to.members.remove),
         ForUser("GET", f"{_BUCKET}/webhook-secret", Need.ACCOUNT, to.webhooks.show),
         ForUser("POST", f"{_BUCKET}/webhook-secret/rotate", Need.ACCOUNT, to.webhooks.rotate),
+        # invitations
+        ForUser("POST", "/api/v1/invitations", Need.ACCOUNT, to.invitations.create),
+        ForUser("GET", "/api/v1/invitations", Need.ACCOUNT, to.invitations.list),
+        ForUser("POST", "/api/v1/invitations/accept", Need.ACCOUNT, to.invitations.accept),
+        ForUser("DELETE", f"/api/v1/invitations/{_ID}", Need.ACCOUNT, to.invitations.delete),
         # messages
         ForUser("POST", "/api/v1/messages", Need.SEND, to.messages.create),
         ForUser("GET", "/api/v1/messages", Need.READ, to.messages.list),

@@ -7,6 +7,7 @@ nothing, and again in the transaction, behind a lock on the tenant, so that of t
 from dataclasses import dataclass, field
 from hmac import compare_digest
 
+from server.commands.invitations import accept_account, check_invited
 from server.commands.passwords import Passwords
 from server.domain.account import DEFAULT_BUCKET, Registration, Role, User
 from server.domain.bucket import ALL, Bucket
@@ -55,32 +56,41 @@ async def register(
     random: Random,
 ) -> User:
     """Make an account with its default bucket; Forbidden, or Conflict where a name is taken."""
-    _admit(command, rules, first=not await db.read(accounts.has_account))
+    invited = _admit(command, rules, first=not await db.read(accounts.has_account))
+    if invited is not None:
+        await check_invited(db, invited, now)
     password_hash = await passwords.hash(command.password)
     user_id, bucket_id = new_id(now, random), new_id(now, random)
 
     async def job(tx: Transaction) -> User:
         tenant_id = await accounts.default_tenant(tx, lock=True)
         first = not await accounts.has_account(tx)
-        _admit(command, rules, first=first)
+        invited = _admit(command, rules, first=first)
         user = _new_user(command, user_id, tenant_id, Role.ADMIN if first else Role.USER, now)
         await accounts.add_user(tx, user, password_hash=password_hash)
         await add_bucket(tx, _default_bucket(user, bucket_id))
+        if invited is not None:
+            await accept_account(tx, user, invited, now)
         return user
 
     try:
         return await db.write(job)
-    except NotUnique as taken:
-        raise _taken("email" if "email_key" in taken.constraint else "username") from None
+    except NotUnique as error:
+        raise taken(error) from None
 
 
-def _admit(command: RegisterAccount, rules: AccountRules, *, first: bool) -> None:
+def _admit(command: RegisterAccount, rules: AccountRules, *, first: bool) -> str | None:
+    """Return the code of the invitation that has to be good, None where none is needed; Forbidden."""
     if first:
         _admit_first(command, rules)
     elif rules.registration is Registration.CLOSED:
         raise Forbidden("registration is closed; ask the operator for an account", code="registration_closed")
     elif rules.registration is Registration.INVITE:
-        raise Forbidden("registration is by invitation; ask the operator for one", code="registration_invite")
+        if command.code is None:
+            detail = "registration is by invitation; send the code of one, as `code`"
+            raise Forbidden(detail, code="registration_invite")
+        return command.code
+    return None
 
 
 def _admit_first(command: RegisterAccount, rules: AccountRules) -> None:
@@ -124,6 +134,8 @@ def _default_bucket(user: User, bucket_id: str) -> Bucket:
     )
 
 
-def _taken(name: str) -> Conflict:
+def taken(error: NotUnique) -> Conflict:
+    """Return what to answer where the name of an account is another's."""
+    name = "email" if "email_key" in error.constraint else "username"
     fault = Fault(name, "is taken", "sign in to that account, or choose another")
     return Conflict(f"an account with this {name} exists", code=f"{name}_taken", faults=[fault])

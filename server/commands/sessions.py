@@ -5,13 +5,14 @@ same moment are counted too, and given back where it was right. An account that 
 same as one that does.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from server.commands.callers import token_hash
 from server.commands.mint import REFRESH_SECONDS, Mint
 from server.commands.passwords import Passwords
-from server.domain.account import User, matching_key
-from server.domain.errors import Allowance, Limited, Unauthenticated
+from server.domain.account import Session, User, matching_key
+from server.domain.errors import Allowance, Limited, NotFound, Unauthenticated
 from server.domain.ids import new_id
 from server.domain.ports import Database, Random, Transaction
 from server.domain.throttle import Throttling
@@ -129,3 +130,14 @@ async def refresh(db: Database, refresh_token: str, *, mint: Mint, now: int) -> 
 async def sign_out(db: Database, session_id: str) -> None:
     """End a session with all of its tokens."""
     await db.write(lambda tx: sessions.end_session(tx, session_id))
+
+
+async def list_sessions(db: Database, user: User, now: int) -> Sequence[Session]:
+    """Return where a user is signed in."""
+    return await db.read(lambda tx: sessions.list_sessions(tx, user.id, now))
+
+
+async def revoke(db: Database, user: User, session_id: str) -> None:
+    """End one of a user's sessions with all of its tokens; NotFound where they have none of that id."""
+    if not await db.write(lambda tx: sessions.end_session_of(tx, session_id, user.id)):
+        raise NotFound("no such session", code="session_not_found")

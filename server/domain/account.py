@@ -11,6 +11,7 @@ LONGEST_NAME = 100
 LONGEST_EMAIL = 254  # RFC 5321, errata 1690
 SHORTEST_PASSWORD = 8  # NIST SP 800-63B, section 5.1.1.2
 LONGEST_PASSWORD = 256
+PROFILE = ("firstName", "lastName", "phone", "locale", "timezone")  # what a user's profile may hold
 
 
 class Role(StrEnum):
@@ -34,8 +35,18 @@ class User:
     username: str | None
     email: str | None
     role: Role
-    profile: dict[str, str]  # any of firstName, lastName, phone, locale, timezone
+    profile: dict[str, str]  # any of PROFILE
     created_at: int
+
+
+@dataclass(frozen=True)
+class Session:
+    """One sign-in, which goes on for as long as it is given new tokens before it expires."""
+
+    id: str
+    created_at: int
+    refreshed_at: int
+    expires_at: int
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,34 @@ async def find_sign_in(tx: Transaction, name: str) -> SignIn | None:
     return None if row is None else SignIn(user_of(row), row["password_hash"])
 
 
+async def load_password_hash(tx: Transaction, user_id: str) -> str | None:
+    """Return what is stored of a user's password, None where nobody can sign in as them."""
+    row = await tx.one("SELECT password_hash FROM users WHERE id = $1", user_id)
+    return None if row is None else row["password_hash"]
+
+
+async def lock_user(tx: Transaction, user_id: str) -> User | None:
+    """Return a user whom nobody else changes until the end of the transaction."""
+    row = await tx.one("SELECT * FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id)
+    return None if row is None else user_of(row)
+
+
+async def change_user(tx: Transaction, user: User) -> None:
+    """Write a user's names, role and profile; NotUnique where a name is another's."""
+    await tx.run(
+        "UPDATE users SET external_id = $2, username = $3, email = $4, username_key = $5, email_key = $6, role = $7,"
+        " profile = $8 WHERE id = $1",
+        user.id,
+        user.external_id,
+        user.username,
+        user.email,
+        None if user.username is None else matching_key(user.username),
+        None if user.email is None else matching_key(user.email),
+        user.role.value,
+        json.dumps(user.profile),
+    )
+
+
 async def set_password_hash(tx: Transaction, user_id: str, password_hash: str) -> None:
     await tx.run("UPDATE users SET password_hash = $2 WHERE id = $1", user_id, password_hash)
 

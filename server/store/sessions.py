@@ -1,6 +1,8 @@
 """Sign-ins: one row is one family of refresh tokens, of which only the newest is good."""
 
-from server.domain.account import User
+from collections.abc import Sequence
+
+from server.domain.account import Session, User
 from server.domain.ports import Transaction
 from server.store.accounts import user_of
 
@@ -32,6 +34,17 @@ async def find_session(tx: Transaction, session_id: str, now: int) -> tuple[User
     return None if row is None else (user_of(row), row["expires_at"])
 
 
+async def list_sessions(tx: Transaction, user_id: str, now: int) -> Sequence[Session]:
+    """Return the sign-ins of a user that have not ended, the newest first."""
+    rows = await tx.all(
+        "SELECT id, created_at, refreshed_at, expires_at FROM sessions WHERE user_id = $1 AND expires_at > $2"
+        " ORDER BY id DESC",
+        user_id,
+        now,
+    )
+    return [Session(row["id"], row["created_at"], row["refreshed_at"], row["expires_at"]) for row in rows]
+
+
 async def rotate(
     tx: Transaction, session_id: str, *, spent: bytes, fresh: bytes, now: int, expires_at: int
 ) -> bool:
@@ -51,3 +64,13 @@ async def rotate(
 async def end_session(tx: Transaction, session_id: str) -> bool:
     """End a family; False where it had ended."""
     return await tx.run("DELETE FROM sessions WHERE id = $1", session_id) == 1
+
+
+async def end_session_of(tx: Transaction, session_id: str, user_id: str) -> bool:
+    """End a family of this user's; False where there is none."""
+    return await tx.run("DELETE FROM sessions WHERE id = $1 AND user_id = $2", session_id, user_id) == 1
+
+
+async def end_others(tx: Transaction, user_id: str, *, but: str | None) -> None:
+    """End all sign-ins of a user but one."""
+    await tx.run("DELETE FROM sessions WHERE user_id = $1 AND id <> $2", user_id, but or "")
