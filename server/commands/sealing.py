@@ -41,8 +41,10 @@ from server.store.files import Files
 
 T = TypeVar("T")
 
-# What a preview keeps of the content beside its text, the most useful first; each only where it fits whole.
+# What a preview keeps of the content, the most useful first; each only where it fits whole. What is said comes before
+# what can be done about it, which a device also has as soon as it has fetched the whole.
 _PREVIEWED = (
+    "title",
     "deliveryType",
     "createdAt",
     "expiresAt",
@@ -53,6 +55,13 @@ _PREVIEWED = (
     "sound",
     "locale",
     "tapAction",
+    "subtitle",
+    "body",
+    "actions",
+    "snoozes",
+    "postpones",
+    "tags",
+    "attachments",
 )
 _AT_ONCE = 64  # letters to one process: some milliseconds of its time
 _TRIES = 3
@@ -190,7 +199,7 @@ def preview(body: bytes, claim: Claim, suite: Suite, largest: int) -> bytes:
     def room_for(name: str, value: Any) -> bool:
         return fits(write_json(kept | {name: value}), suite, largest)
 
-    for name in ("title", *_PREVIEWED, "subtitle", "body"):
+    for name in _PREVIEWED:
         value = content.get(name)
         if isinstance(value, str) and name in {"title", "body"}:
             value = _longest(value, partial(room_for, name))

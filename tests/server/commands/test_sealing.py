@@ -109,6 +109,30 @@ def test_a_preview_is_as_full_as_it_gets(suite: Suite) -> None:
     assert not fits(write_json(more), suite, SIZES[-1])
 
 
+@pytest.mark.parametrize(("suite", "platform"), [(Suite.XWING, "ios"), (Suite.X25519, "web")])
+def test_a_preview_says_it_all_and_what_can_be_done_before_it_has_pictures(
+    suite: Suite, platform: str
+) -> None:
+    """What makes a message too large is left to the claim, and what is small beside it is there at once."""
+    said = {"title": "Order", "subtitle": "Payment received", "body": "confirmed " * 50}
+    done = {
+        "tapAction": {"type": "DISMISS"},
+        "actions": [{"type": "DELETE"}],
+        "snoozes": [5],
+        "tags": ["blue"],
+    }
+    pictures = [
+        {"mediaType": "IMAGE", "url": f"https://example.com/{_LONG[n * 600 :][:600]}"} for n in range(9)
+    ]
+    content = {**said, **done, "attachments": pictures}
+    whole = letter(content, suite, platform)
+    claim = make_claim(whole, FRAME, now=1, random=noise).claim
+    shown = json.loads(preview(whole.body, claim, suite, whole.largest))
+    assert shown.keys() - {"truncated", "claim"} == said.keys() | done.keys()
+    assert content.items() >= {name: shown[name] for name in said}.items()
+    assert [shown[name] for name in done] == list(done.values())
+
+
 @pytest.mark.parametrize("torn", ["e\u0301", "👍🏽", "👩\u200d🚀", "❤\ufe0f", "\r\n"])
 def test_a_cut_does_not_tear_what_is_read_as_one_character(torn: str) -> None:
     for before in range(8):
