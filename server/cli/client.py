@@ -36,14 +36,15 @@ class Api:
     async def call(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Any:
-        """The decoded answer, None where it is empty; `CommandError` for anything but success."""
+        """The decoded answer, None where it is empty; `CommandError` for anything but success. `body`: JSON's values, or a form."""
         sent = dict(headers or {})
+        content = {"data": body} if isinstance(body, aiohttp.FormData) else {"json": body}
         if self.token is not None:
             sent["Authorization"] = f"Bearer {self.token}"
         url = f"{self.url.rstrip('/')}/api/v1/{path}"
         try:
             async with self.session.request(
-                method, url, json=body, headers=sent, allow_redirects=False
+                method, url, headers=sent, allow_redirects=False, **content
             ) as answer:
                 return await _read(answer)
         except aiohttp.InvalidURL:

@@ -1,9 +1,15 @@
 """`hushpost send`: one message from a terminal or a script."""
 
+import json
 import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from mimetypes import guess_type
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
+import aiohttp
 import typer
 
 from server.cli.client import DEFAULT_URL, Api, UrlOption, run
@@ -21,6 +27,20 @@ def send(
     bucket: Annotated[str, typer.Option(help="The bucket's name or id.")] = "default",
     delivery: Annotated[str, typer.Option(help="NORMAL, SILENT, CRITICAL or NO_PUSH.")] = "NORMAL",
     tap: Annotated[str | None, typer.Option(metavar="URL", help="What a tap opens.")] = None,
+    image: Annotated[
+        str | None, typer.Option(metavar="URL", help="A picture to show, where phones find it.")
+    ] = None,
+    attach: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help="A file to send with it; may be given several times.",
+        ),
+    ] = None,
+    sound: Annotated[str | None, typer.Option(help="The sound to play, by its name.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag; may be given several times.")] = None,
     user: Annotated[
         list[str] | None, typer.Option(help="Only to this member; may be given several times.")
     ] = None,
@@ -50,6 +70,9 @@ def send(
         "bucketId": bucket,
         "deliveryType": delivery.upper(),
         "tapUrl": tap,
+        "imageUrl": image,
+        "sound": sound,
+        "tags": tag or None,
         "userIds": user or None,
         "scheduledSendAt": at,
         "timezone": timezone,
@@ -59,13 +82,28 @@ def send(
 
     async def work(api: Api) -> Any:
         titled = _set({**body, "title": title or await _name(api, bucket)})
-        return await api.call("POST", "messages", titled, headers)
+        with ExitStack() as files:
+            return await api.call("POST", "messages", _sent_as(titled, attach or (), files), headers)
 
     message = run(url, work)
     if as_json:
         result_json(message)
     else:
         result(message["id"])
+
+
+def _sent_as(body: Mapping[str, Any], attach: Sequence[Path], files: ExitStack) -> Any:
+    """JSON, or a form where there are files, which are open until `files` is closed."""
+    if not attach:
+        return body
+    form = aiohttp.FormData(quote_fields=False)  # names as they are, as RFC 7578 has them
+    for name, value in body.items():
+        form.add_field(name, value if isinstance(value, str) else json.dumps(value))
+    for path in attach:
+        kind = guess_type(path.name)[0] or "application/octet-stream"
+        content = files.enter_context(path.open("rb"))
+        form.add_field("attachments", content, filename=path.name, content_type=kind)
+    return form
 
 
 def _text(text: str | None) -> str:

@@ -1,6 +1,7 @@
 """`hushpost send`: later, and once however often it is said."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from tests.server.cli.conftest import Up
@@ -31,3 +32,28 @@ def test_a_time_without_a_place_is_named_with_what_is_missing(up: Up) -> None:
     done = up.run("send", "tea", "--at", "2030-01-31T12:00:00")
     assert done.code != 0
     assert "scheduledSendAt: has no offset; add Z or an offset like +01:00, or send a timezone" in done.err
+
+
+def test_what_comes_with_a_message_is_said_in_options(up: Up) -> None:
+    url = "https://example.com/tea.png"
+    message = sent(
+        up, "--image", url, "--sound", "ping.aiff", "--tag", "tea", "--tag", "green", "--tap", "/tea"
+    )
+    assert message["attachments"] == [{"mediaType": "IMAGE", "url": url}]
+    assert message["tapAction"] == {"type": "NAVIGATE", "value": "/tea"}
+    assert (message["sound"], message["tags"]) == ("ping.aiff", ["tea", "green"])
+
+
+def test_files_are_sent_along(up: Up, tmp_path: Path) -> None:
+    """With all else that a message says, as what their names say they are."""
+    picture, log = tmp_path / "tea pöt.png", tmp_path / "tea"
+    picture.write_bytes(b"\x89PNG")
+    log.write_bytes(b"")
+    message = sent(up, "--attach", str(picture), "--attach", str(log), "--tag", "tea, green", "--delay", "60")
+    assert [(one["mediaType"], one["name"]) for one in message["attachments"]] == [
+        ("IMAGE", "tea pöt.png"),
+        ("FILE", "tea"),
+    ]
+    assert (message["body"], message["tags"]) == ("tea is ready", ["tea, green"])
+    missing = up.run("send", "tea", "--attach", str(tmp_path / "nothing"))
+    assert (missing.code, "--attach" in missing.err) == (2, True)
