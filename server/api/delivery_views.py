@@ -4,7 +4,7 @@ from typing import Annotated, NotRequired, TypedDict
 
 from server.api.bodies import Id, Time, note
 from server.commands.deliveries import DeadPage, Retried, Timeline
-from server.domain.delivery import Channel, State
+from server.domain.delivery import Channel, Quiet, State
 from server.domain.revival import Place
 from server.domain.timeline import Hop, Track, milestones
 from server.domain.times import show_time
@@ -27,8 +27,12 @@ class DeliveryView(TypedDict):
     deviceId: Annotated[Id | None, note("The device; null: none is meant.")]
     deviceName: Annotated[str | None, note("The device's name, as long as it is paired.")]
     channel: Annotated[Channel, note("How it travels.")]
+    kind: Annotated[str, note("What it brings: such as `message`, `update`, `retract`, `read`.")]
     state: Annotated[State, note("How far it is.")]
     reason: Annotated[str | None, note("Why it is in this state, where there is more to say.")]
+    quiet: Annotated[
+        Quiet | None, note("Why it goes without a sound, for this user; null: it goes as its message says.")
+    ]
     attempts: Annotated[int, note("How often it was tried.")]
     providerId: Annotated[str | None, note("The push's id at Apple, Google or the push service.")]
     timeline: Annotated[list[HopView], note("The steps that it took, in their order.")]
@@ -39,7 +43,6 @@ class DeadView(DeliveryView):
     """A delivery that came to nothing."""
 
     messageId: Annotated[Id | None, note("The message; null: it told a device of several.")]
-    kind: Annotated[str, note("What was sent: such as `message`, `retract`, `read`.")]
     settledAt: Annotated[Time, note("When it came to nothing.")]
 
 
@@ -102,7 +105,6 @@ def _show_dead(track: Track) -> DeadView:
     return DeadView(
         **show_track(track),
         messageId=track.message_id,
-        kind=track.kind.name.lower(),
         settledAt=show_time(track.settled_at or 0),
     )
 
@@ -122,8 +124,10 @@ def show_track(track: Track) -> DeliveryView:
         deviceId=track.device_id,
         deviceName=track.device_name,
         channel=track.channel,
+        kind=track.kind.name.lower(),
         state=track.state,
         reason=track.reason,
+        quiet=track.quiet,
         attempts=track.attempts,
         providerId=track.provider_id,
         timeline=[_show_hop(hop) for hop in milestones(track)],

@@ -81,8 +81,10 @@ async def test_a_timeline_tells_what_happened_at_each_hop(house: House, admin: P
         "deviceId": None,
         "deviceName": None,
         "channel": "IN_APP",
+        "kind": "message",
         "state": "accepted",
         "reason": None,
+        "quiet": None,
         "attempts": 0,
         "providerId": None,
         "timeline": [{"hop": "server", "outcome": "stored", "at": AT.format(0)}],
@@ -93,8 +95,10 @@ async def test_a_timeline_tells_what_happened_at_each_hop(house: House, admin: P
         "deviceId": phone.id,
         "deviceName": "Pixel",
         "channel": "PUSH",
+        "kind": "message",
         "state": "accepted",
         "reason": None,
+        "quiet": None,
         "attempts": 1,
         "providerId": "provider-7",
         "timeline": [
@@ -393,3 +397,13 @@ async def test_a_retry_that_is_asked_for_wrongly_names_the_place(
     answer = await admin.api.post(RETRY, body)
     assert answer.status == 400
     assert path in answer.faults
+
+
+async def test_a_delivery_says_why_it_was_quiet(house: House, admin: Person) -> None:
+    bucket = await house.bucket(admin)
+    await house.phone(admin)
+    sql = "UPDATE bucket_members SET snoozed_until = $1"
+    await house.pieces.db.write(lambda tx: tx.run(sql, house.clock() + 1000))
+    sent = await house.send(admin.api, bucket)
+    shown = (await admin.api.get(timeline_of(sent["id"])))["deliveries"]
+    assert {one["channel"]: one["quiet"] for one in shown} == {"IN_APP": None, "PUSH": "snoozed"}
