@@ -21,6 +21,7 @@ from tests.harness.bench_accept import accept
 from tests.harness.bench_fanout import fanout, fanout_large
 from tests.harness.bench_figures import RUNS, say
 from tests.harness.bench_relay import relay
+from tests.harness.bench_sync import read_sync
 from tests.harness.bench_workers import workers
 
 THEMES: dict[str, Callable[[Path], Awaitable[None]]] = {
@@ -28,6 +29,7 @@ THEMES: dict[str, Callable[[Path], Awaitable[None]]] = {
     "relay": relay,
     "accept": accept,
     "latency": bench_parts.latency,
+    "read-sync": read_sync,
     "fanout": fanout,
     "fanout-large": fanout_large,
     "workers": workers,

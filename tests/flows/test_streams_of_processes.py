@@ -1,0 +1,44 @@
+"""Several processes of a server on one PostgreSQL: a stream of one is told what another has committed."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import databases
+from tests.harness.native import Native
+from tests.harness.stack import Stack, running
+from tests.harness.streams import event_stream, until, web_socket
+
+pytestmark = pytest.mark.skipif("postgresql" not in databases.engines(), reason="no PostgreSQL")
+
+
+@pytest.fixture
+async def stack(tmp_path: Path, postgres_url: str) -> AsyncIterator[Stack]:
+    one = {"HUSHPOST_WORKER_SEAL_PROCESSES": "1"}
+    async with running(
+        tmp_path, database_url=postgres_url, roles=("api", "worker", "api"), settings=one
+    ) as stack:
+        yield stack
+
+
+async def test_a_stream_of_one_process_is_told_what_another_has_done(stack: Stack) -> None:
+    first, worker, second = (Native(stack.session, server.url, stack.token) for server in stack.servers)
+    async with event_stream(first) as one, web_socket(second) as two:
+        for stream in (one, two):
+            await until(stream, "counts")
+
+        await stack.send(title="by the first process")
+        for stream in (one, two):
+            told = await until(stream, "notification")
+            assert told.data["message"]["title"] == "by the first process"
+
+        await second.call("PATCH", f"/api/v1/notifications/{told.data['id']}/read")
+        for stream in (one, two):
+            assert (await until(stream, "notification")).data["readAt"] is not None
+
+        await stack.send(title="by the worker", delaySeconds=1)
+        for stream in (one, two):
+            told = await until(stream, "notification")
+            assert told.data["message"]["title"] == "by the worker"
+    assert (await worker.get("/api/v1/live")).status == 404
