@@ -158,8 +158,9 @@ async def _attach(
 
 
 def _with_copy(message: Message, index: int, attachment_id: str) -> Message:
-    """Return a message with an attachment whose copy is on the server; the URL stays, as where it was from."""
+    """Return a message that names the copy of an attachment in the place of its URL."""
     content = message.content or {}
     attachments = list(content["attachments"])
-    attachments[index] = {**attachments[index], "attachmentUuid": attachment_id}
+    kept = {name: value for name, value in attachments[index].items() if name != "url"}
+    attachments[index] = {**kept, "attachmentUuid": attachment_id}
     return replace(message, content={**content, "attachments": attachments})

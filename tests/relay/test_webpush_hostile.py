@@ -3,9 +3,7 @@
 import asyncio
 import random as pseudo
 import ssl
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import count
 from typing import Any
 
@@ -18,6 +16,7 @@ from relay.guard import GuardedResolver
 from relay.providers.provider import Delivery, Verdict
 from relay.providers.webpush import KEPT_NAMES, WebPushProvider
 from relay.providers.webpush_stranger import Stranger
+from tests.harness.connects import spying
 from tests.relay.peers import CREATED, Peer
 from tests.relay.running import COLLAPSE, ENVELOPE, config, push_id
 from tests.relay.web import WEB_APP, Browser
@@ -33,27 +32,6 @@ INSIDE = [
     "64:ff9b::a00:1",
 ]
 INSIDE += ["2002:7f00:1::", "fd00:ec2::254", "fe80::1%eth0", "0.0.0.0", "224.0.0.1"]  # noqa: S104  nothing is bound
-
-_spies: list[list[Any]] = []
-
-
-def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    """See every connection that this process tries to open, and none that leaves the machine comes about."""
-    if event == "socket.connect" and _spies:
-        _spies[-1].append(arguments[1])
-        if arguments[1][0] != "127.0.0.1":
-            raise ConnectionRefusedError
-
-
-sys.addaudithook(_audit)
-
-
-@contextmanager
-def spying() -> Iterator[list[Any]]:
-    seen: list[Any] = []
-    _spies.append(seen)
-    yield seen
-    _spies.remove(seen)
 
 
 class Said:
