@@ -1,5 +1,9 @@
 # One image for both roles: `server` (the default) and `relay`; `up` runs both. State is in /data and nowhere else, so that
 # the root file system can be read-only.
+FROM node:22-slim AS reference
+COPY deploy/scalar.sh .
+RUN sh scalar.sh /scalar.js
+
 FROM python:3.13-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/hushpost
@@ -10,6 +14,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY crypto crypto
 COPY relay relay
 COPY server server
+COPY --from=reference /scalar.js server/api/scalar.js
 COPY simulator simulator
 # setuptools is pinned above; nothing is fetched to build.
 RUN /opt/hushpost/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . \

@@ -38,7 +38,7 @@ def node_packages() -> Path:
     """The folder whose `node_modules` has them."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
-        _missing("node and npm are not installed")
+        missing("node and npm are not installed")
     names = [f"{name}@{version}" for name, version in NODE.items()]
     options = ("--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
 
@@ -88,10 +88,10 @@ def _run(command: Sequence[str]) -> None:
         subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_SECONDS)
     except (subprocess.SubprocessError, OSError) as error:
         said = getattr(error, "stderr", None) or b""
-        _missing(f"{Path(command[0]).name} cannot install: {error} {said.decode(errors='replace')[-500:]}")
+        missing(f"{Path(command[0]).name} cannot install: {error} {said.decode(errors='replace')[-500:]}")
 
 
-def _missing(reason: str) -> NoReturn:
+def missing(reason: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
