@@ -15,7 +15,7 @@ from server.api.answers import JSON, PROBLEM, Problem
 from server.api.codes import CODES, STATUS_OF
 from server.api.describe import Description, description_of
 from server.api.gate import ForDevice, ForEither, ForUser, Open, Route
-from server.api.schema import Schema, Schemas
+from server.api.schema import Schema, Schemas, without_null
 from server.domain.scopes import Need
 
 TAGS: Mapping[str, str] = {
@@ -37,6 +37,8 @@ TAGS: Mapping[str, str] = {
 """The first segment of a path below /api/v1; what is not there is the server's."""
 
 _UUID_SCHEMA: Schema = {"type": "string", "format": "uuid"}
+_FILE: Schema = {"type": "string", "format": "binary"}
+_STRUCTURED = frozenset({JSON, "application/x-www-form-urlencoded", "multipart/form-data"})
 _PLACE = re.compile(r"\{(\w+)(?::((?:[^{}]|\{[^{}]*\})*))?\}")
 _SCOPE = {Need.ACCOUNT: "admin", Need.OPERATE: "admin"}
 _OPERATORS = (Need.OPERATE, Need.METRICS)
@@ -190,7 +192,8 @@ def _other_place(pattern: str) -> Schema:
 
 
 def _query(description: Description, schemas: Schemas) -> Iterable[Schema]:
-    for name, required, schema in schemas.fields(description.query) if description.query else ():
+    for name, required, found in schemas.fields(description.query) if description.query else ():
+        schema = without_null(found)
         said = schema.pop("description", "")
         yield {"name": name, "in": "query", "required": required, "description": said, "schema": schema}
 
@@ -201,16 +204,14 @@ def _headers(description: Description) -> Iterable[Schema]:
 
 
 def _body(description: Description, schemas: Schemas, example: Any) -> Schema:
+    """What is sent as neither JSON nor a form is a file as it is."""
     assert description.takes is not None  # noqa: S101 - the caller looked
     schema = schemas.of(description.takes)
-    required = schemas.components[description.takes.__name__].get("required")
-    shown = {} if example is None else {"example": example}
-    return {
-        "required": bool(required),
-        "content": {
-            media: {"schema": schema, **(shown if media == JSON else {})} for media in description.media
-        },
-    }
+    required = "required" in schemas.components[description.takes.__name__]
+    content = {media: {"schema": schema if media in _STRUCTURED else _FILE} for media in description.media}
+    if example is not None:
+        content[JSON]["example"] = example
+    return {"required": required and _STRUCTURED.issuperset(content), "content": content}
 
 
 def _success(description: Description, schemas: Schemas, example: Any) -> Schema:

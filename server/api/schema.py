@@ -38,7 +38,7 @@ _OF_RULES: Mapping[Rule, Schema] = {
     rules.username: {"pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"},
     rules.email: {"format": "email"},
     rules.color: {"pattern": "^#[0-9A-Fa-f]{6}$"},
-    rules.web_url: {"format": "uri", "pattern": "^https?://"},
+    rules.web_url: {"format": "iri", "pattern": "^https?://"},
 }
 
 
@@ -188,3 +188,15 @@ def nullable(schema: Schema) -> Schema:
         options = schema["anyOf"]
         return schema if _NULL in options else {**schema, "anyOf": [*options, dict(_NULL)]}
     return schema
+
+
+def without_null(schema: Schema) -> Schema:
+    """Return a schema of what cannot be null, as a text in a query cannot."""
+    kind = schema.get("type")
+    if isinstance(kind, list) and "null" in kind:
+        kinds = [one for one in kind if one != "null"]
+        return {**schema, "type": kinds[0] if len(kinds) == 1 else kinds}
+    if schema.get("anyOf", [])[1:] == [_NULL]:
+        rest = {name: value for name, value in schema.items() if name != "anyOf"}
+        return {**schema["anyOf"][0], **rest}
+    return dict(schema)
