@@ -4,12 +4,20 @@ What is no form is refused (`bad_form`), whatever is wrong with it. Field names 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
-from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp import (
+    BadContentDispositionHeader,
+    BadContentDispositionParam,
+    BodyPartReader,
+    MultipartReader,
+    web,
+)
 from aiohttp.http_exceptions import HttpProcessingError
 
 from server.api.reading import MAX_BODY, read_body, refuse_encoding, too_slow
@@ -21,8 +29,16 @@ FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 MOST_FIELDS = 500
 UPLOAD_SECONDS = 600.0  # for all of a form with files
+_NO_DISPOSITION = (BadContentDispositionHeader, BadContentDispositionParam)
+_MALFORMED = (ValueError, RuntimeError, LookupError, AssertionError, HttpProcessingError, *_NO_DISPOSITION)
+"""What the library raises for what is no form: by its own checks, or stumbling in passing."""
 _CHUNK = 64 * 1024
 _AS_IT_IS = frozenset({"", "7bit", "8bit", "binary"})
+
+for (
+    _warning
+) in _NO_DISPOSITION:  # it would write what was sent, names of files too, to standard error and go on
+    warnings.simplefilter("error", _warning)
 
 Pairs = list[tuple[str, str]]
 
@@ -86,11 +102,14 @@ async def _read_parts(request: web.Request, take_file: TakeFile) -> Pairs:
 
 def _named(part: MultipartReader | BodyPartReader) -> tuple[BodyPartReader, str]:
     """Return a part and the name of its field."""
-    if not isinstance(part, BodyPartReader) or part.name is None:
+    if not isinstance(part, BodyPartReader):
         raise _malformed()
-    if part.headers.get("Content-Transfer-Encoding", "").strip().lower() not in _AS_IT_IS:
+    with _malformed_otherwise():
+        name, _ = part.name, part.filename
+        (name or "").encode()  # a name of bytes that are no UTF-8 is none
+    if name is None or part.headers.get("Content-Transfer-Encoding", "").strip().lower() not in _AS_IT_IS:
         raise _malformed()
-    return part, part.name
+    return part, name
 
 
 async def _read_text(part: BodyPartReader, room: int) -> str:
@@ -112,10 +131,15 @@ async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
 
 
 async def _reading(work: Awaitable[T]) -> T:
-    """Read on; what the library stumbles over, by its own checks or in passing, is wrong with the form."""
-    try:
+    with _malformed_otherwise():
         return await work
-    except (ValueError, RuntimeError, LookupError, AssertionError, HttpProcessingError):
+
+
+@contextmanager
+def _malformed_otherwise() -> Iterator[None]:
+    try:
+        yield
+    except _MALFORMED:
         raise _malformed() from None
 
 

@@ -6,9 +6,12 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from server.api.forms import MOST_FIELDS
 from server.api.reading import MAX_BODY
+from tests.harness.fuzz import almost, examples
 from tests.harness.native import Native, Reply
 from tests.server.conftest import House, Person
 
@@ -166,6 +169,9 @@ async def test_what_is_no_list_is_given_once(admin: Person, way: Any) -> None:
         (MULTIPART, b"title=Hi"),
         (MULTIPART, parts([("title", "Hi")])[:-9]),
         (MULTIPART, b"--xXx\r\n\r\nno headers\r\n--xXx--\r\n"),
+        (MULTIPART, b'--xXx\r\nContent-Disposition: form-data; name="ti\r\n\r\nHi\r\n--xXx--\r\n'),
+        (MULTIPART, b"--xXx\r\nContent-Disposition: =\r\n\r\nHi\r\n--xXx--\r\n"),
+        (MULTIPART, b'--xXx\r\nContent-Disposition: form-data; name="\xff"\r\n\r\nHi\r\n--xXx--\r\n'),
         (MULTIPART, b"--xXx\r\nno header\r\n\r\n\r\n--xXx--\r\n"),
         (MULTIPART, b"--xXx\r\n" + b"A: b\r\n" * 1000 + b"\r\n\r\n--xXx--\r\n"),
         (MULTIPART, b"--xXx\r\nA: " + b"b" * 100_000 + b"\r\n\r\n\r\n--xXx--\r\n"),
@@ -246,3 +252,25 @@ async def test_a_key_makes_one_message_in_each_way_of_its_own(admin: Person, way
         headers={"Idempotency-Key": "k"},
     )
     assert json_key.status == (201 if way is get_query else 409)  # a route of its own has keys of its own
+
+
+_RIGHT = part("attachments", b"x" * 99, more='; filename="a"', headers="Content-Type: a/b\r\n") + parts(
+    filled("default")
+)
+_PIECES = [
+    *(b"\r\n", b"--", b"--xXx", b"--xXx--\r\n", b'"', b"; ", b"\xff", b"\0"),
+    *(
+        b"; filename*=utf-8''%ff",
+        b'; name="title"',
+        b"Content-Length: 5\r\n",
+        b"Content-Type: multipart/x\r\n",
+    ),
+]
+
+
+@examples(60)
+@given(raw=almost(st.just(_RIGHT), st.one_of(st.sampled_from(_PIECES), st.binary(max_size=4))))
+async def test_what_is_almost_a_form_is_taken_or_refused(admin: Person, raw: bytes) -> None:
+    """And is never a failure."""
+    answer = await post(admin.api, MULTIPART, raw)
+    assert answer.status in (201, 400, 404), answer.body

@@ -20,6 +20,8 @@ FINE = {
         "en-u-hc-h12",
     ],
     rules.web_url: ["https://example.com/a?b=c#d", "http://[::1]:8080/", "https://exämple.de/ü"],
+    rules.uuid: ["2b1f2a4c-0000-7000-8000-000000000000", "2B1F2A4C-0000-7000-8000-000000000000"],
+    rules.background_call: ["GET::https://example.com/done?a=1", "DELETE::http://example.com"],
     rules.tap_url: ["/orders/123", "https://example.com", "myapp://orders/1", "tel:+123", "mailto:a@b.c"],
 }
 WRONG = {
@@ -53,6 +55,24 @@ WRONG = {
         "https://a b.c",
         "javascript:alert(1)",
         "https://a.b:99999",
+    ],
+    rules.uuid: [
+        "",
+        "Marketing",
+        "2b1f2a4c00007000800000000000000",
+        "{2b1f2a4c-0000-7000-8000-000000000000}",
+    ],
+    rules.background_call: [
+        "",
+        "https://example.com",
+        "::https://example.com",
+        "get::https://example.com",
+        "CONNECT::https://example.com",
+        "POST:https://example.com",
+        "POST::",
+        "POST::/done",
+        "POST::javascript:alert(1)",
+        "POST::https://example.com/ x",
     ],
     rules.tap_url: [
         "orders/123",
