@@ -112,7 +112,7 @@ class AttachmentBody(Body, frozen=True, kw_only=True):
     )
     url: Annotated[
         str | None,
-        own(_read_url, "Where devices find it: http(s). Either this or `attachmentUuid`.", format="uri"),
+        own(_read_url, "Where devices find it: http(s). Either this or `attachmentUuid`.", format="iri"),
     ] = None
     attachment_uuid: (
         Annotated[
@@ -206,7 +206,7 @@ Minutes = Annotated[
 ]
 _Url = Annotated[
     str,
-    text("Adds an attachment of that kind.", most=LONGEST_URL, rule=rules.web_url, format="uri"),
+    text("Adds an attachment of that kind.", most=LONGEST_URL, rule=rules.web_url, format="iri"),
 ]
 _Flag = Annotated[bool, note("Adds that action, unless it is among `actions`.")]
 
