@@ -49,7 +49,7 @@ class RequestView(TypedDict):
 class DoneView(TypedDict):
     """What became of an action."""
 
-    type: ActionType
+    type: Annotated[ActionType, note("What was done.")]
     state: Annotated[Literal["done", "queued", "failed"], note("`queued`: a webhook is called soon.")]
     until: Annotated[
         Time | None, note("When a snooze ends, or a postponed message comes again; null for others.")
@@ -58,6 +58,8 @@ class DoneView(TypedDict):
 
 
 class RequestsView(TypedDict):
+    """Webhooks that buttons of a message called."""
+
     requests: Annotated[list[RequestView], note("The newest first, 20 at most.")]
 
 

@@ -114,6 +114,8 @@ class QuietTimesBody(Body, frozen=True, kw_only=True):
 
 
 class RetentionView(TypedDict):
+    """How long a bucket keeps its messages."""
+
     days: Annotated[int | None, note("Messages that are older than so many days are deleted; null: none.")]
     count: Annotated[int | None, note("Of more messages than so many, the oldest are deleted; null: none.")]
 
@@ -139,7 +141,7 @@ class BucketView(TypedDict):
     color: Annotated[str | None, note("Its colour, like #1E88E5.")]
     protected: Annotated[bool, _PROTECTED]
     public: Annotated[bool, _PUBLIC]
-    retention: RetentionView
+    retention: Annotated[RetentionView, note("How long it keeps its messages.")]
     ownerId: Annotated[Id, note("The user whose it is.")]
     permissions: Annotated[list[Permission], note("What the caller may do in it; none: they are no member.")]
     snoozedUntil: Annotated[Time | None, note("Until when the caller hears nothing of it.")]
@@ -148,7 +150,9 @@ class BucketView(TypedDict):
 
 
 class BucketsView(TypedDict):
-    buckets: list[BucketView]
+    """Buckets of the caller."""
+
+    buckets: Annotated[list[BucketView], note("The buckets.")]
     nextCursor: Annotated[Id | None, note("`cursor` of the next page; null: this is the last one.")]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from aiohttp import web
 
 from server.api.answers import show
-from server.api.bodies import Body, Reader, instant, note, own, read_query, take, text, whole
+from server.api.bodies import Body, Reader, instant, items, note, own, read_query, take, text, whole
 from server.api.delivery_views import (
     DeadPageView,
     RetriedView,
@@ -103,7 +103,12 @@ class RetryBody(Body, frozen=True, kw_only=True):
     """The deliveries that are to be tried again: by their ids, or by what they have in common."""
 
     ids: (
-        tuple[Annotated[str, text("The id of a delivery.", most=36, rule=rules.uuid, format="uuid")], ...]
+        Annotated[
+            tuple[
+                Annotated[str, text("The id of a delivery.", most=36, rule=rules.uuid, format="uuid")], ...
+            ],
+            items("Those with these ids.", most=MOST_RETRIED),
+        ]
         | None
     ) = None
     state: Annotated[

@@ -67,6 +67,8 @@ class NewInvitationView(InvitationView):
 
 
 class InvitationsView(TypedDict):
+    """A page of invitations."""
+
     invitations: Annotated[list[InvitationView], note("The caller's, the newest first.")]
     nextCursor: Annotated[Id | None, note("`cursor` of the next page; null: this is the last one.")]
 

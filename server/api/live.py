@@ -90,7 +90,10 @@ class EventView(TypedDict):
 
     event: Annotated[str, note("`notification`, `counts` or `reset`.")]
     id: Annotated[str, note("Where to go on after it.")]
-    data: NotificationView | DeletedView | CountsView | NothingView
+    data: Annotated[
+        NotificationView | DeletedView | CountsView | NothingView,
+        note("What is true now, whatever it was before."),
+    ]
 
 
 class LiveViews:

@@ -63,7 +63,9 @@ class MemberView(TypedDict):
 
 
 class MembersView(TypedDict):
-    members: list[MemberView]
+    """The members of a bucket."""
+
+    members: Annotated[list[MemberView], note("The members.")]
     nextCursor: Annotated[Id | None, note("`cursor` of the next page; null: this is the last one.")]
 
 

@@ -1,59 +1,69 @@
 """Messages as the native API shows them: flat, with every field as it stands after the shortcuts."""
 
-from typing import NotRequired, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
-from server.api.bodies import Id, Time
-from server.domain.message import Message
+from server.api.bodies import Id, Time, note
+from server.domain.message import ActionType, DeliveryType, MediaType, Message
 from server.domain.times import show_time
 
 
 class MessageAttachmentView(TypedDict):
-    mediaType: str
-    name: NotRequired[str]
-    url: NotRequired[str]
-    attachmentUuid: NotRequired[Id]
-    saveOnServer: NotRequired[bool]
+    """Something that is shown with a message: at `url`, or stored on this server."""
+
+    mediaType: Annotated[MediaType, note("What it is.")]
+    name: NotRequired[Annotated[str, note("What it is called.")]]
+    url: NotRequired[Annotated[str, note("Where devices find it.")]]
+    attachmentUuid: NotRequired[Annotated[Id, note("The id of the file on this server.")]]
+    saveOnServer: NotRequired[Annotated[bool, note("Whether this server keeps a copy.")]]
 
 
 class ActionView(TypedDict):
-    type: str
-    value: NotRequired[str]
-    title: NotRequired[str]
-    icon: NotRequired[str]
-    destructive: NotRequired[bool]
+    """A button of a message, or what a tap on it does."""
+
+    type: Annotated[ActionType, note("What it does.")]
+    value: NotRequired[Annotated[str, note("With what: a URL, a path, minutes; it depends on the type.")]]
+    title: NotRequired[Annotated[str, note("What stands on the button.")]]
+    icon: NotRequired[Annotated[str, note("The name of its icon.")]]
+    destructive: NotRequired[Annotated[bool, note("Whether it is shown as one that destroys something.")]]
 
 
 class MessageView(TypedDict):
+    """A message, with every field as it stands after the shortcuts."""
+
     id: Id
-    title: str | None
-    subtitle: str | None
-    body: str | None
-    bucketId: Id
-    deliveryType: str
-    attachments: list[MessageAttachmentView]
-    actions: list[ActionView]
-    tapAction: ActionView | None
-    sound: str | None
-    snoozes: list[int]
-    postpones: list[int]
-    locale: str | None
-    groupId: str
-    collapseId: str | None
-    tags: list[str]
-    ephemeral: bool
-    remindEveryMinutes: int | None
-    maxReminders: int | None
-    senderId: Id | None
-    createdAt: Time
-    scheduledSendAt: Time | None
-    updatedAt: Time | None
-    expiresAt: Time
-    notificationsCount: int
+    title: Annotated[str | None, note("The first line; null: the content was deleted.")]
+    subtitle: Annotated[str | None, note("The second line.")]
+    body: Annotated[str | None, note("The text.")]
+    bucketId: Annotated[Id, note("The bucket that it was sent to.")]
+    deliveryType: Annotated[DeliveryType, note("How it comes to its recipients.")]
+    attachments: Annotated[list[MessageAttachmentView], note("What is shown with it.")]
+    actions: Annotated[list[ActionView], note("Its buttons.")]
+    tapAction: Annotated[ActionView | None, note("What a tap on it does.")]
+    sound: Annotated[str | None, note("The sound that it comes with.")]
+    snoozes: Annotated[list[int], note("Minutes for which the bucket may be snoozed from it.")]
+    postpones: Annotated[list[int], note("Minutes after which it may be asked for again.")]
+    locale: Annotated[str | None, note("The language of its texts.")]
+    groupId: Annotated[str, note("What it is stacked with.")]
+    collapseId: Annotated[str | None, note("It takes the place of an earlier one with the same.")]
+    tags: Annotated[list[str], note("Its labels.")]
+    ephemeral: Annotated[bool, note("Whether it is deleted once it was read.")]
+    remindEveryMinutes: Annotated[
+        int | None, note("After how many minutes those are reminded who have not read it.")
+    ]
+    maxReminders: Annotated[int | None, note("How often at most.")]
+    senderId: Annotated[Id | None, note("Who sent it.")]
+    createdAt: Annotated[Time, note("When it was created.")]
+    scheduledSendAt: Annotated[Time | None, note("When it is to be sent; null: at once.")]
+    updatedAt: Annotated[Time | None, note("When it was last changed.")]
+    expiresAt: Annotated[Time, note("Until when its delivery is tried.")]
+    notificationsCount: Annotated[int, note("How many users it went to.")]
 
 
 class MessagesView(TypedDict):
-    messages: list[MessageView]
-    nextCursor: Id | None
+    """Messages that the caller sent or may see."""
+
+    messages: Annotated[list[MessageView], note("The newest first.")]
+    nextCursor: Annotated[Id | None, note("`cursor` of the next page; null: this is the last one.")]
 
 
 def show_message(message: Message) -> MessageView:
@@ -65,7 +75,7 @@ def show_message(message: Message) -> MessageView:
         "subtitle": content.get("subtitle"),
         "body": content.get("body"),
         "bucketId": message.bucket_id,
-        "deliveryType": message.delivery_type.value,
+        "deliveryType": message.delivery_type,
         "attachments": content.get("attachments", []),
         "actions": content.get("actions", []),
         "tapAction": content.get("tapAction"),

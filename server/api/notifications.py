@@ -62,7 +62,7 @@ class NotificationView(TypedDict):
 
     id: Id
     messageId: Annotated[Id, note("The message's id, the same for all who have it.")]
-    message: MessageView
+    message: Annotated[MessageView, note("The message.")]
     readAt: Annotated[Time | None, note("When it was read; null: it is unread.")]
     postponedUntil: Annotated[Time | None, note("When a postponed one comes again.")]
     createdAt: Annotated[Time, note("When it came into the inbox.")]
@@ -77,22 +77,30 @@ class DeletedView(TypedDict):
 
 
 class NotificationsView(TypedDict):
+    """A page of an inbox."""
+
     notifications: Annotated[list[NotificationView], note("The newest first.")]
     nextCursor: Annotated[Id | None, note("`cursor` of the next page; null: this is the last one.")]
 
 
 class BucketCountView(TypedDict):
+    """How much is unread in a bucket."""
+
     bucketId: Id
     unread: Annotated[int, note("How many are unread in this bucket.")]
 
 
 class CountsView(TypedDict):
+    """How much there is in an inbox."""
+
     total: Annotated[int, note("How many there are.")]
     unread: Annotated[int, note("How many of them are unread.")]
     buckets: Annotated[list[BucketCountView], note("The buckets that have unread ones.")]
 
 
 class MarkedView(TypedDict):
+    """What was marked."""
+
     marked: Annotated[int, note("How many were unread and are read now.")]
 
 

@@ -100,6 +100,8 @@ class NewTokenView(TokenView):
 
 
 class TokenList(TypedDict):
+    """One's access tokens."""
+
     accessTokens: Annotated[list[TokenView], note("The caller's tokens, the newest first.")]
 
 

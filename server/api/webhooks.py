@@ -15,6 +15,8 @@ _REFUSED = ("bucket_not_found", "bucket_ambiguous", "bucket_forbidden")
 
 
 class SecretView(TypedDict):
+    """What signs the webhooks of an account."""
+
     secret: Annotated[str, note("`whsec_` and the key in base64, as libraries of Standard Webhooks take it.")]
 
 

@@ -11,6 +11,8 @@ MOST_RETAINED = 1_000_000  # messages
 
 
 class Permission(StrEnum):
+    """What a member may do in a bucket."""
+
     READ = "READ"  # receives its messages
     WRITE = "WRITE"  # sends to it
     DELETE = "DELETE"  # retracts what others sent

@@ -41,11 +41,15 @@ class Kind(IntEnum):
 
 
 class Channel(StrEnum):
+    """How a message travels: into the inbox, or to a device."""
+
     IN_APP = "IN_APP"
     PUSH = "PUSH"
 
 
 class State(StrEnum):
+    """How far a delivery is."""
+
     QUEUED = "queued"
     LEASED = "leased"
     ACCEPTED = "accepted"  # the provider has it; for IN_APP: it is in the inbox
@@ -235,6 +239,8 @@ class Settlement:
 
 
 class ReceiptEvent(StrEnum):
+    """What a device says of a push."""
+
     RECEIVED = "received"
     SHOWN = "shown"
     READ = "read"

@@ -30,6 +30,8 @@ EPHEMERAL_TTL = DAY  # what is left of an ephemeral message after that is nothin
 
 
 class DeliveryType(StrEnum):
+    """How a message comes: as usual, without a sound, even where sounds are off, or into the inbox only."""
+
     NORMAL = "NORMAL"
     SILENT = "SILENT"
     CRITICAL = "CRITICAL"
@@ -37,6 +39,8 @@ class DeliveryType(StrEnum):
 
 
 class MediaType(StrEnum):
+    """What an attachment is."""
+
     IMAGE = "IMAGE"
     VIDEO = "VIDEO"
     GIF = "GIF"

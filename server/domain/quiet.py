@@ -23,6 +23,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Day(StrEnum):
+    """A day of the week."""
+
     MON = "MON"
     TUE = "TUE"
     WED = "WED"
