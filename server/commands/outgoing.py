@@ -58,7 +58,7 @@ async def finish_saved(
 
     async def job(tx: Transaction) -> tuple[Reason | None, bool]:
         if not await outgoing.is_held(tx, lease, request.id):
-            return Reason.TIMEOUT, False  # somebody else fetches it by now
+            return Reason.TOO_LATE, False  # somebody else fetches it by now
         reason = await _attach(tx, request, received, per_user, now)
         return reason, await _finish(tx, lease, request, Attempt(reason), now, 0)
 
@@ -147,7 +147,7 @@ async def _attach(
     if message is None or message.content is None or message.sender_id is None:
         return Reason.RETRACTED
     if message.sent_at is not None:
-        return Reason.TIMEOUT  # its devices have been told the URL
+        return Reason.TOO_LATE  # its devices have been told the URL
     try:
         await keep(tx, message.sender_id, received, now, per_user=per_user)
     except TooLarge:

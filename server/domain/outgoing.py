@@ -55,6 +55,7 @@ class Reason(StrEnum):
     DOWNGRADED = "downgraded"  # a redirect from https to http
     TOO_LARGE = "too_large"
     RETRACTED = "retracted"  # the message was, meanwhile
+    TOO_LATE = "too_late"  # the message went without its copy
     ATTEMPT_FAILED = "attempt_failed"  # for a reason that nobody foresaw
 
 
@@ -69,6 +70,7 @@ _FINAL = frozenset(
         Reason.DOWNGRADED,
         Reason.TOO_LARGE,
         Reason.RETRACTED,
+        Reason.TOO_LATE,
     }
 )
 # Seconds to wait after each attempt that failed; after the last there is none. A webhook's are those of Standard Webhooks:
