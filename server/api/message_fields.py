@@ -100,7 +100,7 @@ class AttachmentBody(Body, frozen=True, kw_only=True):
     """A picture, sound, video or file that comes with a message: by its URL, or one that is stored on this server."""
 
     media_type: Annotated[
-        MediaType,
+        str,
         own(
             _word(MediaType, _SAME_MEDIA),
             "What it is; DOCUMENT is another word for FILE.",
@@ -112,11 +112,22 @@ class AttachmentBody(Body, frozen=True, kw_only=True):
     )
     url: Annotated[
         str | None,
-        own(_read_url, "Where devices find it: http(s). Either this or `attachmentUuid`.", format="iri"),
+        own(
+            _read_url,
+            "Where devices find it: http(s). Either this or `attachmentUuid`.",
+            format="iri",
+            maxLength=LONGEST_URL,
+        ),
     ] = None
     attachment_uuid: (
         Annotated[
-            str, text("The id of an attachment that is stored on this server.", most=36, rule=rules.uuid)
+            str,
+            text(
+                "The id of an attachment that is stored on this server.",
+                most=36,
+                rule=rules.uuid,
+                format="uuid",
+            ),
         ]
         | None
     ) = None
@@ -129,7 +140,7 @@ class ActionBody(Body, frozen=True, kw_only=True):
     """Something that a person can do with a message: a button, or what a tap on it does."""
 
     type: Annotated[
-        ActionType,
+        str,
         own(
             _word(ActionType, _SAME_ACTION),
             "What happens; OPEN_URL is another word for NAVIGATE.",
@@ -142,6 +153,8 @@ class ActionBody(Body, frozen=True, kw_only=True):
             _read_value,
             "NAVIGATE: an http(s) URL, a path or an app's URL. BACKGROUND_CALL: `METHOD::url`. WEBHOOK: an http(s) URL. SNOOZE and"
             " POSTPONE: minutes, 1 to 10080. Needless for the others.",
+            type=["string", "integer", "null"],
+            maxLength=LONGEST_URL,
         ),
     ] = None
     destructive: Annotated[bool, note("Whether it is shown as one that destroys something.")] = False
@@ -272,6 +285,8 @@ class MessageBody(Body, frozen=True, kw_only=True):
         own(
             _read_user_ids,
             "Only these members of the bucket, by id or username: a list, the JSON text of one, or names with commas between them.",
+            type=["array", "string", "null"],
+            maxItems=MOST_RECIPIENTS_NAMED,
         ),
     ] = None
     image_url: _Url | None = None

@@ -54,7 +54,7 @@ def read_message(given: Given, *, bucket_known: bool) -> SendMessage:
 
 
 def action_of(body: ActionBody) -> Action:
-    return Action(body.type, body.value, body.title, body.icon, destructive=body.destructive)
+    return Action(ActionType(body.type), body.value, body.title, body.icon, destructive=body.destructive)
 
 
 def tap_of(tap_action: ActionBody | None, tap_url: str | None) -> Action | None:
@@ -102,7 +102,7 @@ def _attachments(body: MessageBody) -> list[Attachment]:
 def _attachment(body: AttachmentBody) -> Attachment:
     stored = body.attachment_uuid
     return Attachment(
-        media_type=body.media_type,
+        media_type=MediaType(body.media_type),
         name=body.name,
         url=body.url,
         attachment_id=None if stored is None else stored.lower(),
