@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from msgspec import UNSET, UnsetType
 
+from server.commands import emptying
 from server.domain.account import DEFAULT_BUCKET, User
 from server.domain.bucket import ALL, Bucket, Permission
 from server.domain.errors import Conflict, Fault, Forbidden, NotFound
@@ -17,7 +18,6 @@ from server.domain.ids import new_id
 from server.domain.ports import Database, NotUnique, Random, Transaction
 from server.domain.quiet import QuietTime
 from server.domain.rules import is_id, label
-from server.domain.task import Kind, Task
 from server.store import buckets, members, tasks
 
 T = TypeVar("T")
@@ -151,8 +151,7 @@ async def delete_bucket(
         if bucket.protected_at is not None:
             raise Conflict("this bucket is protected; end that first", code="bucket_protected")
         await buckets.close_bucket(tx, bucket.id)
-        payload = {"bucket": bucket.id, "after": "", "until": now}
-        await tasks.add_task(tx, Task(new_id(now, random), Kind.EMPTY, None, payload, now, 0, now))
+        await tasks.add_task(tx, emptying.plan(bucket.id, now, random))
 
     await db.write(job)
     wake()

@@ -7,15 +7,22 @@ book (`server/store/pruning.py`). Until then the task looks again from time to t
 
 from server.commands.takeback import take_back
 from server.domain.delivery import DAYS_KEPT, SECOND
+from server.domain.ids import new_id
 from server.domain.message import DAY
 from server.domain.ports import Random, Transaction
-from server.domain.task import Task
+from server.domain.task import Kind, Task
 from server.store import buckets, emptying, pruning
 
 LOOK_AGAIN = 3600 * SECOND
 _TAKEN_BACK_AT_ONCE = 20  # messages
 _DROPPED_AT_ONCE = 100  # messages
 _ROWS_AT_ONCE = 1000
+
+
+def plan(bucket_id: str, now: int, random: Random) -> Task:
+    """Return the task for a bucket that is deleted now."""
+    payload = {"bucket": bucket_id, "after": "", "until": now + LOOK_AGAIN}
+    return Task(new_id(now, random), Kind.EMPTY, None, payload, now, 0, now)
 
 
 async def empty(tx: Transaction, task: Task, now: int, random: Random) -> Task | None:

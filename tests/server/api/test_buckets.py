@@ -74,3 +74,95 @@ async def test_a_name_that_no_bucket_can_have_is_not_found(admin: Person) -> Non
     for name in ("%00", "a%0Ab", "%FF%FE", "%ED%A0%80"):
         answer = await admin.api.get(f"{BUCKETS}/{name}")
         assert (answer.status, answer.code) == (404, "bucket_not_found")
+
+
+async def test_a_bucket_is_changed_field_by_field(house: House, admin: Person) -> None:
+    """What is left out stays; null clears what may be empty."""
+    bucket = await house.bucket(admin, "Alerts")
+    whole = {
+        "name": "Alarms",
+        "description": "What wakes somebody",
+        "icon": "bell",
+        "color": "#1E88E5",
+        "public": True,
+        "retention": {"days": 30, "count": 1000},
+    }
+    changed = await admin.api.patch(f"{BUCKETS}/Alerts", whole)
+    assert (changed.status, whole.items() <= changed.json.items()) == (200, True)
+    assert (await admin.api.get(f"{BUCKETS}/{bucket}")).json == changed.json
+    less = {"icon": None, "public": False, "retention": {"days": None}, "name": None}
+    left = await admin.api.patch(f"{BUCKETS}/{bucket}", less)
+    assert left.json == {
+        **changed.json,
+        "icon": None,
+        "public": False,
+        "retention": {"days": None, "count": 1000},
+    }
+    assert (await admin.api.patch(f"{BUCKETS}/{bucket}", {"retention": None}))["retention"] == {
+        "days": None,
+        "count": None,
+    }
+    assert (await admin.api.patch(f"{BUCKETS}/{bucket}", {})).status == 200
+
+
+async def test_a_bucket_is_made_with_a_retention(admin: Person) -> None:
+    made = await admin.api.post(BUCKETS, {"name": "Log", "retention": {"days": 7}})
+    assert made["retention"] == {"days": 7, "count": None}
+
+
+async def test_faults_of_a_change_are_all_named(house: House, admin: Person) -> None:
+    bucket = await house.bucket(admin)
+    body = {"name": "", "color": "red", "public": 1, "retention": {"days": 0, "count": 1_000_001}}
+    answer = await admin.api.patch(f"{BUCKETS}/{bucket}", body)
+    assert answer.faults.keys() == {"name", "color", "public", "retention.days", "retention.count"}
+    assert (await admin.api.patch(f"{BUCKETS}/{bucket}", {"retention": 5})).faults.keys() == {"retention"}
+
+
+async def test_a_bucket_cannot_take_the_name_of_another_one_of_its_owner(house: House, admin: Person) -> None:
+    """Whoever asks for it."""
+    await house.bucket(admin, "Alerts")
+    bucket, other = await house.bucket(admin, "Team"), await house.register("other")
+    await house.join(other, bucket, Permission.ADMIN)
+    await house.bucket(other, "Mine")
+    for api in (admin.api, other.api):
+        answer = await api.patch(f"{BUCKETS}/{bucket}", {"name": "Alerts"})
+        assert (answer.status, answer.code) == (409, "bucket_exists")
+    assert (await other.api.patch(f"{BUCKETS}/{bucket}", {"name": "Mine"})).status == 200
+
+
+async def test_a_protected_bucket_only_its_owner_changes_and_nobody_deletes(
+    house: House, admin: Person
+) -> None:
+    """Until the owner ends that."""
+    bucket, other = await house.bucket(admin), await house.register("other")
+    await house.join(other, bucket, Permission.ADMIN)
+    at = f"{BUCKETS}/{bucket}"
+    assert (await admin.api.patch(at, {"protected": True}))["protected"]
+    refused = await other.api.patch(at, {"protected": False})
+    assert (refused.status, refused.code) == (403, "owner_only")
+    for api in (admin.api, other.api):
+        assert ((await api.delete(at)).status, (await api.delete(at)).code) == (409, "bucket_protected")
+    assert (await admin.api.patch(at, {"description": "mine"})).status == 200
+    assert (await admin.api.patch(at, {"protected": False})).status == 200
+    assert (await other.api.delete(at)).status == 204
+
+
+async def test_the_default_bucket_keeps_its_name_and_stays(admin: Person) -> None:
+    """Though its owner may change the rest."""
+    at = f"{BUCKETS}/default"
+    renamed = await admin.api.patch(at, {"name": "other"})
+    assert (renamed.status, renamed.code) == (409, "bucket_default")
+    assert (await admin.api.patch(at, {"name": "default", "icon": "star", "protected": False})).status == 200
+    deleted = await admin.api.delete(at)
+    assert (deleted.status, deleted.code) == (409, "bucket_default")
+
+
+async def test_since_when_a_bucket_is_public_does_not_move(house: House, admin: Person) -> None:
+    bucket = await house.bucket(admin)
+    await admin.api.patch(f"{BUCKETS}/{bucket}", {"public": True})
+    before = await house.pieces.db.read(lambda tx: tx.all("SELECT public_at FROM buckets ORDER BY id"))
+    house.clock.advance(1000)
+    await admin.api.patch(f"{BUCKETS}/{bucket}", {"public": True})
+    assert (
+        await house.pieces.db.read(lambda tx: tx.all("SELECT public_at FROM buckets ORDER BY id")) == before
+    )
