@@ -10,7 +10,6 @@ import orjson
 import segno
 from aiohttp import web
 
-from crypto.keys import Suite
 from server.api.answers import JSON, nothing, show
 from server.api.bodies import Body, own, read, read_query, text, whole
 from server.api.describe import describes
@@ -45,6 +44,7 @@ from server.domain.times import show_time
 _LONGEST_CODE = 100
 _LONGEST_HANDLE = 4096
 _LONGEST_KEY = 4096
+_SUITES = (1, 2)
 _LONGEST_WAIT = 30
 _WAIT = 10
 
@@ -52,7 +52,7 @@ _WAIT = 10
 def _read_key(fields: Fields, name: str) -> bytes:
     """Read a public key of the suite that stands beside it; one that no honest device makes is a fault like any other."""
     given, suite = fields.required(name, most=_LONGEST_KEY), fields.value("suite")
-    if not given or suite not in tuple(Suite):
+    if not given or suite not in _SUITES:
         return b""
     key = read_public_key(suite, given)
     if isinstance(key, tuple):
@@ -66,7 +66,7 @@ class KeyBody(Body, frozen=True, kw_only=True):
 
     suite: Annotated[
         int,
-        whole("The suite of the key: 1 is X25519, 2 is X-Wing.", least=int(min(Suite)), most=int(max(Suite))),
+        whole("The suite of the key: 1 is X25519, 2 is X-Wing.", least=_SUITES[0], most=_SUITES[-1]),
     ]
     public_key: Annotated[
         bytes,
