@@ -12,7 +12,6 @@ from server.api.answers import show
 from server.api.bodies import Body, take
 from server.api.describe import describes
 from server.api.message_fields import (
-    ActionBody,
     Actions,
     Locale,
     MessageBody,
@@ -25,6 +24,7 @@ from server.api.message_fields import (
     Text,
     Title,
 )
+from server.api.message_parts import ActionBody
 from server.api.message_views import MessageView, show_message
 from server.api.reading import Fields, read_json
 from server.api.schedule import Delay, SendAt, ZoneName, moment

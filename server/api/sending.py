@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from server.api.bodies import take
-from server.api.message_fields import ActionBody, AttachmentBody, MessageBody
+from server.api.message_fields import MessageBody
+from server.api.message_parts import ActionBody, AttachmentBody
 from server.api.reading import Fields
 from server.api.schedule import moment
 from server.domain.message import (
