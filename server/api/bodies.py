@@ -36,7 +36,10 @@ Time = Annotated[
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What a client sends."""
+    """What a client sends. It does not show what it holds, which may be a password."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
 
 
 def note(description: str, **schema: Any) -> Meta:

@@ -129,6 +129,7 @@ QuietTimeView = TypedDict(
         "to": Annotated[str, note("When it ends: on the next day where it is not after `from`.", **_CLOCK)],
     },
 )
+QuietTimeView.__doc__ = "A part of the week in which a bucket is quiet."
 
 
 class BucketView(TypedDict):
