@@ -4,7 +4,7 @@ The device's token goes nowhere else. Whatever the server answers is judged by i
 trusted further than its `code`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -67,6 +67,15 @@ class Home:
             "POST", "device/receipts", {"receipts": [_show(one) for one in receipts]}, HTTPStatus.ACCEPTED
         )
 
+    async def press(self, message_id: str, which: str, key: str) -> str:
+        """Have the server run a button's action; return its type."""
+        path = f"notifications/{quote(message_id, safe='')}/actions/{which}"
+        async with self._ask("POST", path, headers={"Idempotency-Key": key}) as answer:
+            if answer.status not in {HTTPStatus.OK, HTTPStatus.ACCEPTED}:
+                raise await refusal(path, answer)
+            body = await answer.json(content_type=None)
+            return str(body.get("type")) if isinstance(body, dict) else ""
+
     async def put_handle(self, handle: str) -> None:
         await self._tell("PUT", "device/handle", {"handle": handle}, HTTPStatus.NO_CONTENT)
 
@@ -79,13 +88,13 @@ class Home:
         await self._tell("DELETE", "device", None, HTTPStatus.NO_CONTENT)
 
     def _ask(
-        self, method: str, path: str, body: Any = None
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         return self.session.request(
             method,
             URL(f"{self.url}/api/v1/{path}", encoded=True),
             json=body,
-            headers={"Authorization": f"Bearer {self.token}"},
+            headers={"Authorization": f"Bearer {self.token}", **(headers or {})},
             allow_redirects=False,
             timeout=TIMEOUT,
         )

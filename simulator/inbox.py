@@ -226,6 +226,12 @@ def read(inbox: Inbox, message_id: str, now: int) -> Inbox:
     return _receipt(_clear(inbox, {message_id, about}, now), message_id, "read", now)
 
 
+def delete(inbox: Inbox, message_id: str, now: int) -> Inbox:
+    """The user deletes a message, with all that reminds of it."""
+    card = inbox.cards.get(message_id)
+    return _retract(inbox, {message_id, message_id if card is None else card.about}, now)
+
+
 def complete(inbox: Inbox, preview: Card, content: Content, now: int) -> Inbox:
     """Put the whole content where `preview` stands, its claim having been fetched at last."""
     card = inbox.cards.get(preview.message_id)

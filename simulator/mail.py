@@ -113,6 +113,15 @@ class Receipt:
 
 
 @dataclass(frozen=True)
+class Press:
+    """A button that the server is to run the action of: its index, or "tap". `key` is the same each time it is sent."""
+
+    message_id: str
+    which: str
+    key: str
+
+
+@dataclass(frozen=True)
 class Arrival:
     """An opened frame with its content, which is the claim's where the frame named one and it could be had."""
 
@@ -165,6 +174,7 @@ class Inbox:
     cards: Mapping[str, Card] = field(default_factory=dict, repr=False)
     log: tuple[Shown, ...] = field(default=(), repr=False)
     receipts: tuple[Receipt, ...] = field(default=(), repr=False)
+    presses: tuple[Press, ...] = ()
     failures: Mapping[str, int] = field(default_factory=dict)
     woken_at: int = -WAKE_PAUSE
 

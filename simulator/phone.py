@@ -18,11 +18,13 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
+from uuid import UUID
 
 import aiohttp
 
 from crypto.errors import CryptoError
 from crypto.keys import Suite, fingerprint
+from simulator import actions
 from simulator import inbox as rules
 from simulator.handles import Random
 from simulator.home import Refused
@@ -55,8 +57,11 @@ def ignore(_event: Event) -> None:
 class Phone:
     """Made by `pair` or `open`; `close` ends it. Errors of its task come out of whatever waits for it."""
 
-    def __init__(self, keeper: Keeper, sync: Sync, mailbox: Mailbox, resources: AsyncExitStack) -> None:
+    def __init__(
+        self, keeper: Keeper, sync: Sync, mailbox: Mailbox, random: Random, resources: AsyncExitStack
+    ) -> None:
         self._keeper = keeper
+        self._random = random
         self._sync = sync
         self._mailbox = mailbox
         self._resources = resources
@@ -135,7 +140,7 @@ class Phone:
         resources: AsyncExitStack,
     ) -> Self:
         sync = Sync(keeper, session=session, mailbox=mailbox, random=random)
-        return cls(keeper, sync, mailbox, resources)
+        return cls(keeper, sync, mailbox, random, resources)
 
     async def close(self) -> None:
         if self._timer is not None:
@@ -196,6 +201,27 @@ class Phone:
         async with self._turn:
             await self._keeper.keep_inbox(rules.read(self.inbox, message_id, self._keeper.clock()))
         self.poke()
+
+    async def tap(self, message_id: str, which: int | str = actions.TAP) -> str:
+        """The user presses a button, or the message itself; return the type of its action.
+
+        What the server runs is sent in the phone's own time, and again if need be. Where a NAVIGATE leads is told as an event.
+        """
+        async with self._turn:
+            action = actions.action_of(self.inbox, message_id, which)
+            kind, value = str(action["type"]), str(action.get("value"))
+            if kind in actions.ON_SERVER:
+                key = str(UUID(bytes=self._random(16), version=4))
+                await self._keeper.keep_inbox(actions.pressed(self.inbox, message_id, which, key))
+            else:
+                now = self._keeper.clock()
+                await self._keeper.keep_inbox(actions.run_here(self.inbox, message_id, action, now))
+        if kind == "NAVIGATE":
+            self._keeper.tell({"event": "navigated", "messageId": message_id, "url": value})
+        elif kind == "BACKGROUND_CALL":
+            await self._sync.call(value)
+        self.poke()
+        return kind
 
     async def renew_handle(self) -> None:
         async with self._turn:

@@ -14,9 +14,10 @@ from crypto.encoding import b64u
 from crypto.errors import CryptoError, Malformed
 from crypto.frame import Kind
 from crypto.keys import DeviceKey
+from simulator import actions
 from simulator import inbox as rules
 from simulator.handles import Installation, Random, get_handle
-from simulator.home import Home, Refused
+from simulator.home import TIMEOUT, Home, Refused
 from simulator.keeper import Keeper
 from simulator.mail import Arrival, Asked, Content, Page, Settled
 from simulator.mailbox import Mailbox
@@ -41,6 +42,7 @@ class Sync:
     async def run(self) -> None:
         await self.fetch()
         await self.complete_previews()
+        await self.send_presses()
         await self.send_receipts()
         if handle_is_old(self._keeper.state, self._keeper.clock()):
             await self.renew_handle()
@@ -122,6 +124,27 @@ class Sync:
             # What the server will never take must not hold up what comes after it.
             self._keeper.tell({"event": "receipts_refused", "code": refused.code})
         await self._keeper.keep_inbox(rules.sent(self._keeper.inbox, receipts))
+
+    async def send_presses(self) -> None:
+        for press in self._keeper.inbox.presses:
+            kind = None
+            try:
+                kind = await self.home.press(press.message_id, press.which, press.key)
+            except Refused as refused:
+                if refused.status in LATER or refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    raise
+                self._keeper.tell({"event": "press_refused", "code": refused.code})
+            now = self._keeper.clock()
+            await self._keeper.keep_inbox(actions.answered(self._keeper.inbox, press, kind, now))
+
+    async def call(self, value: str) -> None:
+        """Make a call that a button asks for (`METHOD::url`): once, whatever comes of it, and without the device's token."""
+        method, _, url = value.partition("::")
+        try:
+            async with self._session.request(method, url, allow_redirects=False, timeout=TIMEOUT) as answer:
+                self._keeper.tell({"event": "called", "status": answer.status})
+        except (aiohttp.ClientError, TimeoutError) as error:
+            self._keeper.tell({"event": "call_failed", "reason": type(error).__name__})
 
     async def renew_handle(self) -> None:
         pairing = self._keeper.state.pairing
