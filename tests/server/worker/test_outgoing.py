@@ -27,6 +27,9 @@ from server.worker.web import Web
 from tests.harness.native import listening
 from tests.server.conftest import House, Person
 
+DOCUMENTED = (
+    (Path(__file__).parents[3] / "docs/webhooks.md").read_text("utf-8").split("```python")[1].split("```")[0]
+)
 LOOPBACK = [ip_network("127.0.0.1/32")]
 DAY = 86_400_000
 
@@ -148,6 +151,19 @@ async def test_a_receiver_verifies_who_pressed_what(office: Office, admin: Perso
     [row] = await office.until("done")
     assert (row["status"], row["attempts"], row["reason"]) == (200, 1, None)
     assert json.loads(row["payload"]) == {"action": "0"}  # nothing of what was asked is kept
+
+
+async def test_ten_lines_of_the_documentation_verify_it_too(office: Office, admin: Person) -> None:
+    bucket, _ = await press(office, admin)
+    await office.start()
+    await office.receiver.has(1)
+    secret = (await admin.api.get(f"/api/v1/buckets/{bucket}/webhook-secret"))["secret"]
+    headers, body = office.receiver.came[0]
+    documented: dict[str, Any] = {}
+    exec(DOCUMENTED, documented)  # noqa: S102 - our own words
+    assert documented["is_genuine"](secret, headers, body)
+    assert not documented["is_genuine"](secret, headers, body + b" ")
+    assert not documented["is_genuine"](secret, {**headers, "webhook-timestamp": "1"}, body)
 
 
 async def test_a_secret_that_was_replaced_signs_nothing_any_more(office: Office, admin: Person) -> None:
