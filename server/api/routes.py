@@ -133,6 +133,7 @@ def routes(to: Resources) -> list[Route]:
         # a user's devices
         ForUser("POST", "/api/v1/devices/pairing-codes", Need.ACCOUNT, to.devices.create_code),
         ForUser("GET", "/api/v1/devices", Need.ACCOUNT, to.devices.list),
+        ForUser("PATCH", f"/api/v1/devices/{_ID}", Need.ACCOUNT, to.devices.change),
         ForUser("DELETE", f"/api/v1/devices/{_ID}", Need.ACCOUNT, to.devices.delete),
         ForUser("POST", f"/api/v1/devices/{_ID}/test", Need.ACCOUNT, to.devices.test),
         # a device that pairs, and then asks for itself
