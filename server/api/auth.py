@@ -78,9 +78,9 @@ class SignedInView(TypedDict):
 
     accessToken: Annotated[str, note("For the header `Authorization: Bearer`.")]
     refreshToken: Annotated[str, note("Good once, for new tokens of this session.")]
-    tokenType: Literal["Bearer"]
+    tokenType: Annotated[Literal["Bearer"], note("Always this.")]
     expiresIn: Annotated[int, note("For how many seconds the access token is good.")]
-    user: UserView
+    user: Annotated[UserView, note("Whose it is.")]
 
 
 @dataclass(frozen=True)

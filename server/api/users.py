@@ -119,6 +119,8 @@ class SessionView(TypedDict):
 
 
 class SessionsView(TypedDict):
+    """One's sign-ins."""
+
     sessions: Annotated[list[SessionView], note("The newest first.")]
 
 

@@ -15,6 +15,8 @@ PROFILE = ("firstName", "lastName", "phone", "locale", "timezone")  # what a use
 
 
 class Role(StrEnum):
+    """What an account may do: `admin` operates the server."""
+
     ADMIN = "admin"  # the operator: the first account
     USER = "user"
 
