@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -171,3 +172,24 @@ async def test_a_message_with_everything_in_it_is_whole_on_every_platform(scene:
     }
     for card in await scene.show(**everything):
         assert {name: card.content[name] for name in everything} == everything
+
+
+async def test_a_file_that_comes_with_a_message_is_each_devices_own(scene: Scene) -> None:
+    """A device is given a claim, and no word of where the file is; so it is with one that is named again."""
+    form = aiohttp.FormData({"title": "t", "bucketId": "default"})
+    form.add_field("attachments", b"\x89PNG", filename="a.png", content_type="image/png")
+    stack = scene.stack
+    headers = {"Authorization": f"Bearer {stack.token}"}
+    async with stack.session.post(
+        f"{stack.server.url}/api/v1/messages", data=form, headers=headers
+    ) as answer:
+        sent = await answer.json()
+    [stored] = sent["attachments"]
+    again = await scene.show(attachments=[stored | {"name": "b.png"}])
+    for phone, card in zip(scene.phones, again, strict=True):
+        await phone.until(lambda inbox: sent["id"] in inbox.cards)
+        for name, shown in (("a.png", phone.card(sent["id"])), ("b.png", card)):
+            [attachment] = shown.attachments
+            assert attachment.keys() == {"mediaType", "name", "claim"}
+            assert (attachment["mediaType"], attachment["name"]) == ("IMAGE", name)
+            assert attachment["claim"].keys() >= {"id", "key", "sha256", "size"}
