@@ -203,3 +203,14 @@ async def test_of_two_that_use_a_code_at_once_one_is_paired(house: House, admin:
     body = await house.pairing(admin)
     answers = await asyncio.gather(*(house.post_pairing(body) for _ in range(4)))
     assert sorted(answer.status for answer in answers) == [201, 403, 403, 403]
+
+
+async def test_a_device_is_renamed_by_its_user_alone(house: House, admin: Person) -> None:
+    """Another's device does not exist."""
+    phone, other = await house.phone(admin), await house.register("other")
+    place = f"/api/v1/devices/{phone.id}"
+    renamed = await admin.api.patch(place, {"name": "Work phone"})
+    assert (renamed.status, renamed["name"]) == (200, "Work phone")
+    assert [one["name"] for one in (await admin.api.get("/api/v1/devices"))["devices"]] == ["Work phone"]
+    assert (await admin.api.patch(place, {})).faults == {"name": "is missing"}
+    assert (await other.api.patch(place, {"name": "Mine"})).code == "not_found"
