@@ -33,6 +33,7 @@ NAMES = {
     "outside.example.": ["8.8.8.8"],
     "receiver.example.": ["127.0.0.1"],
 }
+EVERYWHERE = [ip_network("0.0.0.0/0"), ip_network("::/0")]
 LOOPBACK = [ip_network("127.0.0.1/32")]
 URLS = [
     line.encode("ascii").decode("unicode_escape")
@@ -284,6 +285,16 @@ def test_a_wait_is_read_in_seconds_or_as_a_time(value: str | None, seconds: int 
 )
 def test_what_leads_outside_as_far_as_one_sees_is_asked(url: str) -> None:
     assert read_target(url, ()).scheme in url
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "169.254.169.254", "[::1]", "[::ffff:8.8.8.8]", "[fe80::1%25eth0]"]
+)
+def test_an_address_inside_is_refused_before_anybody_tries_it(host: str) -> None:
+    with pytest.raises(Refused) as raised:
+        read_target(f"http://{host}/", ())
+    assert raised.value.reason is Reason.REFUSED_INSIDE
+    assert host == "[fe80::1%25eth0]" or read_target(f"http://{host}/", EVERYWHERE)
 
 
 def test_a_reason_is_all_that_is_said_of_a_url_that_is_refused() -> None:
