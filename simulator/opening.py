@@ -80,7 +80,12 @@ def claim_of(content: Content) -> Claim | None:
 
 def open_whole(blob: bytes, claim: Claim, *, message_id: str, device_id: str) -> Content:
     """Open a fetched claim, which is the whole body of its message."""
-    content = open_claim(
+    return read_content(open_blob(blob, claim, message_id=message_id, device_id=device_id))
+
+
+def open_blob(blob: bytes, claim: Claim, *, message_id: str, device_id: str) -> bytes:
+    """Open a fetched claim: a body, or a file that came with it."""
+    return open_claim(
         blob,
         message_id=UUID(message_id),
         device_id=UUID(device_id),
@@ -88,7 +93,6 @@ def open_whole(blob: bytes, claim: Claim, *, message_id: str, device_id: str) ->
         sha256=claim.sha256,
         size=claim.size,
     )
-    return read_content(content)
 
 
 def read_answer(body: Mapping[str, Any]) -> Answer:

@@ -223,6 +223,10 @@ class Phone:
         self.poke()
         return kind
 
+    async def attachment(self, message_id: str, index: int) -> bytes:
+        """The user looks at a file that came with a message."""
+        return await self._sync.attachment(self.card(message_id), index)
+
     async def renew_handle(self) -> None:
         async with self._turn:
             await self._sync.renew_handle()

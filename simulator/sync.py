@@ -19,9 +19,9 @@ from simulator import inbox as rules
 from simulator.handles import Installation, Random, get_handle
 from simulator.home import TIMEOUT, Home, Refused
 from simulator.keeper import Keeper
-from simulator.mail import Arrival, Asked, Content, Page, Settled
+from simulator.mail import Arrival, Asked, Card, Content, Page, Settled
 from simulator.mailbox import Mailbox
-from simulator.opening import Answer, Opened, claim_of, open_text, open_whole, read_answer
+from simulator.opening import Answer, Opened, claim_of, open_blob, open_text, open_whole, read_answer
 from simulator.state import add_key, drop_old_keys, handle_is_old, key_is_old, register_key
 
 GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
@@ -103,6 +103,15 @@ class Sync:
         except (aiohttp.ClientError, TimeoutError):
             return None
         return {name: value for name, value in content.items() if name != "claim"}
+
+    async def attachment(self, card: Card, index: int) -> bytes:
+        """Fetch a file that lies on the server; ValueError for one that lies elsewhere, Refused, CryptoError."""
+        claim = claim_of(card.attachments[index])
+        if claim is None:
+            raise ValueError("this attachment lies elsewhere")
+        blob = await self.home.claim(claim.id)
+        device_id = self._keeper.state.pairing.device_id
+        return open_blob(blob, claim, message_id=card.source, device_id=device_id)
 
     async def complete_previews(self) -> None:
         for card in rules.previews(self._keeper.inbox):
