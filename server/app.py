@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from crypto.keys import IdentityKey
 from relay.shared import Shared
 from server.api.actions import Actions
+from server.api.attachments import Attachments
 from server.api.auth import Auth
 from server.api.buckets import Buckets
 from server.api.deliveries import Deliveries
@@ -244,6 +245,7 @@ def _resources(
         messages=Messages(
             db, clock, random, wake, Sender(db, Turns(), Repeats(), random, wake, PAGE), _storage(settings)
         ),
+        attachments=Attachments(db, clock, random, _storage(settings)),
         notifications=Notifications(Marking(db, clock, random, wake)),
         actions=Actions(Acting(db, random, wake), clock),
         webhooks=Webhooks(WebhookSecrets(db, pieces.secret)),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from server.api.actions import Actions
+from server.api.attachments import Attachments
 from server.api.auth import Auth
 from server.api.buckets import Buckets
 from server.api.deliveries import Deliveries
@@ -48,6 +49,7 @@ class Resources:
     invitations: Invitations
     messages: Messages
     changes: MessageChanges
+    attachments: Attachments
     notifications: Notifications
     actions: Actions
     webhooks: Webhooks
@@ -125,6 +127,11 @@ def routes(to: Resources) -> list[Route]:
         # what changes there, as it happens
         ForUser("GET", "/api/v1/live", Need.READ, to.live.socket),
         ForUser("GET", "/api/v1/messages/stream", Need.READ, to.live.stream),
+        # files
+        ForUser("POST", "/api/v1/attachments", Need.SEND, to.attachments.create),
+        ForUser("GET", "/api/v1/attachments", Need.READ, to.attachments.list),
+        ForEither("GET", f"/api/v1/attachments/{_ID}", Need.READ, to.attachments.get),
+        ForUser("DELETE", f"/api/v1/attachments/{_ID}", Need.ACCOUNT, to.attachments.delete),
         # what came to nothing
         ForUser("GET", "/api/v1/deliveries", Need.OPERATE, to.deliveries.dead),
         ForUser("POST", "/api/v1/deliveries/retry", Need.OPERATE, to.deliveries.retry),

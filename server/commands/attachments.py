@@ -8,7 +8,8 @@ names it, and a day without one. What was left behind by a crash is swept.
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
-from server.domain.errors import TooLarge
+from server.domain.account import User
+from server.domain.errors import Conflict, NotFound, TooLarge
 from server.domain.file import ORPHAN_AFTER, UNNAMED_FOR, ReceivedFile, StoredFile, clean_name, clean_type
 from server.domain.ids import new_id
 from server.domain.ports import Database, Random, Transaction
@@ -25,6 +26,12 @@ class Storage:
     files: Files
     largest: int
     per_user: int
+
+
+@dataclass(frozen=True)
+class FilePage:
+    files: list[StoredFile]
+    more: bool
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,44 @@ async def keep(
     return file
 
 
+async def keep_upload(
+    db: Database, storage: Storage, owner_id: str, received: ReceivedFile, *, now: int
+) -> StoredFile:
+    """Write the row of a file that was uploaded by itself; TooLarge."""
+    return await db.write(lambda tx: keep(tx, owner_id, received, now, per_user=storage.per_user))
+
+
+async def list_files(db: Database, user: User, *, before: str | None, limit: int) -> FilePage:
+    """Return a user's own files, the newest first."""
+    found = await db.read(lambda tx: attachments.list_own(tx, user.id, before=before, limit=limit + 1))
+    return FilePage(found[:limit], len(found) > limit)
+
+
+async def find_file(db: Database, storage: Storage, user_id: str, file_id: str) -> StoredFile:
+    """Return a file that this user uploaded, or that a message names which this user may see; NotFound."""
+    found = await db.read(lambda tx: attachments.find_visible(tx, user_id, [file_id]))
+    if file_id not in found:
+        raise _no_such_file()
+    file = found[file_id]
+    if not await storage.files.has(file.id, file.size):
+        raise NotFound("the file is not on the server's disk any more", code="attachment_lost")
+    return file
+
+
+async def delete_file(db: Database, storage: Storage, user: User, file_id: str) -> None:
+    """Delete a file of this user's; NotFound, Conflict while a message names it."""
+
+    async def job(tx: Transaction) -> None:
+        found = await attachments.load_files(tx, [file_id])
+        if file_id not in found or found[file_id].owner_id != user.id:
+            raise _no_such_file()
+        if not await attachments.drop_unnamed(tx, [file_id]):
+            raise Conflict("a message names this file; take that back first", code="attachment_in_use")
+
+    await db.write(job)
+    await storage.files.remove([file_id])
+
+
 async def attach(tx: Transaction, message_id: str, attachment_id: str) -> None:
     """Have a message name a file; both have rows already."""
     await attachments.link(tx, message_id, attachment_id)
@@ -103,3 +148,7 @@ async def sweep(db: Database, files: Files, *, now: int) -> Swept:
     orphans = [file_id for file_id in there if file_id not in rows]
     await files.remove(orphans)
     return Swept(len(dropped), len(orphans), await files.remove_unfinished(now - ORPHAN_AFTER))
+
+
+def _no_such_file() -> NotFound:
+    return NotFound("no such attachment", code="attachment_not_found")

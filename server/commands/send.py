@@ -5,7 +5,7 @@ message that is scheduled only the message and a task are written: at its time t
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from server.commands import spread
 from server.commands.attachments import attach, keep
@@ -126,10 +126,11 @@ async def _send(
 ) -> tuple[Message, Sequence[Delivery]]:
     bucket = await _bucket(tx, caller, command.bucket)
     wanted = await _wanted(tx, caller, command.user_ids)
+    command = await _with_names(tx, caller, command)
     due_at = _due_at(command, now)
     if due_at is not None:
         message = _new_message(command, caller, bucket, 0, now, random)
-        await _add(tx, caller, command, message)
+        await _add(tx, command, message)
         payload = {"only": wanted, "page": page}
         task = Task(new_id(now, random), Kind.SEND, message.id, payload, due_at, 0, now)
         await tasks.add_task(tx, task)
@@ -137,7 +138,7 @@ async def _send(
         return message, ()
     audience = await spread.find_audience(tx, bucket.id, command.delivery_type, wanted, page)
     message = _new_message(command, caller, bucket, audience.users, now, random)
-    await _add(tx, caller, command, message)
+    await _add(tx, command, message)
     written = await spread.begin(tx, message, audience, turn=turn, now=now, random=random)
     await plan_ahead(tx, message, page=page, now=now, random=random)
     return message, written
@@ -172,12 +173,14 @@ async def _wanted(tx: Transaction, caller: Caller, named: Sequence[str] | None) 
     return wanted
 
 
-async def _add(tx: Transaction, caller: Caller, command: SendMessage, message: Message) -> None:
-    """Write a message, and which files it names: its sender's own, or those of messages that its sender may see."""
-    await messages.add_message(tx, message)
+async def _with_names(tx: Transaction, caller: Caller, command: SendMessage) -> SendMessage:
+    """Return the command with its files under their own names where it gives none.
+
+    A file is its sender's own, or one of a message that its sender may see; NotFound.
+    """
     named = {index: one.attachment_id for index, one in enumerate(command.attachments) if one.attachment_id}
     if not named:
-        return
+        return command
     found = await attachments.find_visible(tx, caller.user.id, list(named.values()))
     faults = [
         Fault(f"attachments[{index}].attachmentUuid", "no such attachment", "name one that you may see")
@@ -186,8 +189,21 @@ async def _add(tx: Transaction, caller: Caller, command: SendMessage, message: M
     ]
     if faults:
         raise NotFound("no such attachment", code="attachment_not_found", faults=faults)
-    for attachment_id in found:
-        await attach(tx, message.id, attachment_id)
+    return replace(
+        command,
+        attachments=tuple(
+            replace(one, name=one.name or found[one.attachment_id].name) if one.attachment_id else one
+            for one in command.attachments
+        ),
+    )
+
+
+async def _add(tx: Transaction, command: SendMessage, message: Message) -> None:
+    """Write a message, and which files it names."""
+    await messages.add_message(tx, message)
+    for attachment in command.attachments:
+        if attachment.attachment_id is not None:
+            await attach(tx, message.id, attachment.attachment_id)
 
 
 def _due_at(command: SendMessage, now: int) -> int | None:

@@ -4,6 +4,7 @@ From the first commit on nothing of it goes out: a worker reads the content as i
 already is taken from them by notices, the first page of which is in the same transaction.
 """
 
+from server.commands.attachments import drop_unused
 from server.domain.ids import new_id
 from server.domain.ports import Random, Transaction
 from server.domain.task import Kind, Task
@@ -17,6 +18,7 @@ async def take_back(tx: Transaction, message_id: str, *, now: int, random: Rando
     # First: a page that is being written is withdrawn with the others.
     await tasks.drop_tasks(tx, message_id)
     if await messages.blank(tx, message_id, now):
+        await drop_unused(tx, [message_id])  # the files themselves are swept
         task = Task(new_id(now, random), Kind.RETRACT, message_id, {"after": ""}, now, 0, now)
         rest = await go_on(tx, task, now, random)
         if rest is not None:

@@ -98,7 +98,7 @@ async def test_a_stored_file_is_named_again_by_who_may_see_it(house: House, admi
     stored = (await send(admin.api, [TEXT]))["attachments"][0]["attachmentUuid"]
     entry = {"mediaType": "FILE", "attachmentUuid": stored.upper()}
     again = await house.send(admin.api, "default", attachments=[entry])
-    assert again["attachments"] == [{"mediaType": "FILE", "attachmentUuid": stored}]
+    assert again["attachments"] == [{"mediaType": "FILE", "name": "log.txt", "attachmentUuid": stored}]
 
     unknown = {"mediaType": "FILE", "attachmentUuid": "01991a3e-0000-7000-8000-000000000000"}
     refused = await house.send(admin.api, "default", attachments=[unknown, entry, unknown])
