@@ -30,12 +30,13 @@ from server.store.files import Files
 from server.worker.audit import Auditor
 from server.worker.dispatch import Dispatcher
 from server.worker.gateway import PushGateway
-from server.worker.metrics import AuditMetrics, OutboxMetrics, OutgoingMetrics, SchedulerMetrics
+from server.worker.metrics import AuditMetrics, OutboxMetrics, OutgoingMetrics, SchedulerMetrics, SweepMetrics
 from server.worker.outbox import Outbox, OutboxSettings
 from server.worker.outgoing import Outgoing
 from server.worker.pace import Pace
 from server.worker.pool import SealingPool, sealing_pool
 from server.worker.scheduler import Scheduler
+from server.worker.sweeper import Sweeper
 from server.worker.web import Web
 
 COLLAPSE = "collapse"  # the purpose of the key behind collapse values (PROTOCOL.md, section 2)
@@ -74,6 +75,9 @@ async def server_app(
         )
         if figures.first:
             workers["audit"] = Auditor(db, metrics=AuditMetrics(figures.counted), clock=now_ms, log=log)
+            workers["sweeper"] = Sweeper(
+                db, files, metrics=SweepMetrics(figures.counted), clock=now_ms, log=log
+            )
 
     for worker in workers.values():
         hint.add(worker.wake)

@@ -6,9 +6,11 @@ for (`server/api/metrics.py`), here stands what happens over time.
 
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from server.commands.attachments import Swept
 from server.domain.delivery import Event, Settlement
 from server.domain.outgoing import Kind as OutgoingKind
 from server.domain.outgoing import Reason
@@ -168,6 +170,22 @@ class AuditMetrics:
         for state in COLUMNS:
             self._differences.labels(state).set(differences.get(state, 0))
         self._audited.set(now / 1000)
+
+
+class SweepMetrics:
+    """Files that were deleted because nobody needs them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._files = Counter(
+            "hushpost_attachments_swept",
+            "Files that were deleted, by why: no message named them, no row did, or they were never whole.",
+            ("reason",),
+            registry=registry,
+        )
+
+    def swept(self, swept: Swept) -> None:
+        for reason, number in asdict(swept).items():
+            self._files.labels(reason).inc(number)
 
 
 def _seconds(registry: CollectorRegistry, name: str, text: str, buckets: Iterable[float]) -> Histogram:
