@@ -12,6 +12,8 @@ from aiohttp import web
 
 from server.domain.relay import ADMITTED, RelayState
 
+_LONGEST_LINE = 1 << 20
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -87,7 +89,8 @@ class Native:
 @asynccontextmanager
 async def listening(app: web.Application) -> AsyncIterator[str]:
     """Serve an application on a free port of loopback and yield its URL."""
-    runner = web.AppRunner(app, access_log=None, auto_decompress=False)
+    # A query may be longer than usual: beyond that the library answers by itself, and the application is not asked.
+    runner = web.AppRunner(app, access_log=None, auto_decompress=False, max_line_size=_LONGEST_LINE)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)
