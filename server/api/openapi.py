@@ -227,7 +227,7 @@ def _success(description: Description, schemas: Schemas, example: Any) -> Schema
 
 def _codes(route: Route, description: Description) -> Collection[str]:
     """Return the codes of everything that a route may be refused with."""
-    codes = ["unavailable", *description.errors]
+    codes = ["limited", "unavailable", *description.errors]
     if not isinstance(route, Open):
         codes += _OF_DEVICES if isinstance(route, ForDevice) else _OF_USERS
     if isinstance(route, ForEither):
