@@ -63,6 +63,10 @@ def restore(
         with opened(file) as archive, work_folder(place) as work:
             checked = check(archive, work)
             result(_described(checked.manifest))
+            for file_id in checked.missing:
+                say(
+                    f"the attachment {file_id} is not in it: deleted while the backup was made, or lost before"
+                )
             if verify:
                 result(
                     "every file is what it was when the backup was taken; the database and its keys are whole"

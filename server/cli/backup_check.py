@@ -24,12 +24,16 @@ from server.store.migrations import newest
 
 @dataclass(frozen=True)
 class Checked:
-    """A backup in which nothing is wrong. `database` is its copy in the work folder; `keys` by member."""
+    """A backup in which nothing is wrong. `database` is its copy in the work folder; `keys` by member.
+
+    `missing`: ids of files that its rows know of and that are not in it; their messages are shown without them.
+    """
 
     manifest: Manifest
     database: Path
     keys: dict[str, list[Key]]
     attachments: list[str]
+    missing: list[str]
 
 
 def check(archive: Archive, work: Path) -> Checked:
@@ -44,7 +48,9 @@ def check(archive: Archive, work: Path) -> Checked:
     if faults:
         raise CommandError(*(f"{archive.path}: {fault}" for fault in faults))
     attachments = [name for name in archive.names if name.startswith(ATTACHMENTS)]
-    return Checked(archive.manifest, database, keys, attachments)
+    there = {name.rpartition("/")[2] for name in attachments}
+    missing = [file_id for file_id in snapshot.attachment_ids(database) if file_id not in there]
+    return Checked(archive.manifest, database, keys, attachments, missing)
 
 
 def _members(archive: Archive, database: Path) -> list[str]:

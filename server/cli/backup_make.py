@@ -88,9 +88,12 @@ def _keys(settings: Settings) -> Iterator[tuple[str, Content]]:
 
 
 def _attachments(settings: Settings) -> Iterator[tuple[str, Content]]:
-    """What lies there after the snapshot was taken: each file that it knows of, unless it was deleted since."""
+    """What lies there after the snapshot was taken: each file that it knows of, unless it was deleted since.
+
+    What is still being written is no file yet: it is in a folder with a longer name.
+    """
     folder = Path(settings.server.data_dir) / archive.ATTACHMENTS
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(folder.glob("??/*")):
         if path.is_file() and not path.is_symlink():
             yield archive.ATTACHMENTS + path.relative_to(folder).as_posix(), path
 

@@ -107,6 +107,14 @@ def faults(file: Path) -> list[str]:
     return [fault for fault in found if fault != "ok"] + referring
 
 
+def attachment_ids(file: Path) -> list[str]:
+    """Return the ids of the files that a copy's rows know of; none where its tables are older than those."""
+    with _opened(file) as connection:
+        if "attachments" not in _tables(connection):
+            return []
+        return [str(row[0]) for row in connection.execute("SELECT id FROM attachments ORDER BY id")]
+
+
 async def require_free(url: str) -> None:
     """Refuse a database that a server has open, or that holds anything."""
     async with target(url) as opened:

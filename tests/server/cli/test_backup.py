@@ -38,6 +38,8 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
         machine.run("keys", "new", "relay")
         (machine.data / "attachments/ab").mkdir(parents=True)
         (machine.data / "attachments/ab/cd").write_bytes(b"blob" * 1000)
+        (machine.data / "attachments/incoming").mkdir()
+        (machine.data / "attachments/incoming/half").write_bytes(b"bl")
         yield machine
 
 
@@ -94,6 +96,14 @@ def test_a_backup_restores_to_the_same_server_on_any_engine(server: Machine, oth
     assert (other.data / "attachments/ab/cd").read_bytes() == b"blob" * 1000
     for path in other.data.rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_files_that_rows_know_of_and_that_are_not_in_it_are_named(server: Machine) -> None:
+    ids = {row["id"] for row in server.contents()["attachments"]}
+    done = server.run("restore", "--verify", str(server.backup()))
+    assert done.code == 0, done.err
+    assert ids
+    assert all(f"the attachment {one} is not in it" in done.err for one in ids)
 
 
 def test_a_backup_is_for_its_owner_only_and_says_nothing_secret(server: Machine) -> None:
