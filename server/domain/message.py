@@ -2,8 +2,8 @@
 
 `SendMessage` has no default values: each API states its own. What is stored as `content` is the JSON that devices are
 given (PROTOCOL.md, section 2), with only what is set, after the shortcuts of the API that sent it; so a message reads the
-same wherever it is shown. Two words in it are the server's own and no device sees them: an attachment's `attachmentUuid`,
-in whose place a device is given a claim, and `saveOnServer`.
+same wherever it is shown. Two words in it are the server's own: an attachment's `attachmentUuid`, in whose place
+a device that has a key is given a claim, and `saveOnServer`, which no device sees.
 """
 
 from dataclasses import dataclass, field
