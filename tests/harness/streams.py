@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -87,6 +87,25 @@ async def web_socket(
     query = {} if after is None else {"after": after}
     async with api.session.ws_connect(f"{api.url}/api/v1/live", headers=sent, params=query) as socket:
         yield Socket(socket)
+
+
+class Known:
+    """What a client of a stream knows: the newest state of each item, and the counts. The two come in no order."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self.items: dict[str, Any] = {}
+        self.counts: tuple[int, int] | None = None  # total, unread
+
+    async def until(self, condition: Callable[["Known"], bool]) -> None:
+        """Take events until what is known is so."""
+        while not condition(self):
+            told = await self._stream.next()
+            assert told is not None, "the stream ended"
+            if told.event == "counts":
+                self.counts = told.data["total"], told.data["unread"]
+            else:
+                self.items[told.data["id"]] = told.data
 
 
 async def until(stream: Stream, event: str) -> Told:

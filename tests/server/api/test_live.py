@@ -11,7 +11,7 @@ import pytest
 from server.api.live import CLOSE_CREDENTIAL
 from server.domain.inbox import KEPT, OVERLAP
 from tests.harness.native import Native
-from tests.harness.streams import Socket, event_stream, until, web_socket
+from tests.harness.streams import Known, Socket, event_stream, until, web_socket
 from tests.server.conftest import PUBLIC_URL, House, Person
 
 LIVE = "/api/v1/live"
@@ -41,20 +41,19 @@ async def test_what_happens_to_a_message_is_told_as_it_happens(
         assert told.id == f"{house.clock()}.{item}"
         assert (await until(stream, "counts")).data["unread"] == 1
 
+        known = Known(stream)
         house.clock.advance(1)
         await act(admin.api, "PATCH", item, "/read")
-        assert (await until(stream, "notification")).data["readAt"] is not None
-        counts = await until(stream, "counts")
-        assert (counts.data["total"], counts.data["unread"]) == (1, 0)
+        await known.until(lambda it: item in it.items and it.items[item]["readAt"] is not None)
+        await known.until(lambda it: it.counts == (1, 0))
 
         await act(admin.api, "PATCH", item, "/unread")  # in the same millisecond
-        assert (await until(stream, "notification")).data["readAt"] is None
+        await known.until(lambda it: it.items[item]["readAt"] is None)
 
         await act(admin.api, "DELETE", item)
-        gone = (await until(stream, "notification")).data
-        assert gone.keys() == {"id", "messageId", "deletedAt"}
-        assert (gone["id"], gone["messageId"]) == (item, sent["id"])
-        assert (await until(stream, "counts")).data["total"] == 0
+        await known.until(lambda it: it.items[item].keys() == {"id", "messageId", "deletedAt"})
+        await known.until(lambda it: it.counts == (0, 0))
+        assert (known.items[item]["id"], known.items[item]["messageId"]) == (item, sent["id"])
 
 
 @either

@@ -193,11 +193,11 @@ def upgrade() -> None:
         batch_op.alter_column("bucket_id", existing_type=sa.Text(), nullable=False)
         batch_op.drop_index(batch_op.f("ix_inbox_items_user_id_id"))
         for name, columns, some in (
-            ("ix_inbox_items_there", ["user_id", "id"], "deleted_at IS NULL"),
+            ("ix_inbox_items_there", ["user_id", "id", "deleted_at"], "deleted_at IS NULL"),
             ("ix_inbox_items_bucket", ["user_id", "bucket_id", "id"], "deleted_at IS NULL"),
             (
                 "ix_inbox_items_unread",
-                ["user_id", "id", "bucket_id"],
+                ["user_id", "id", "bucket_id", "read_at", "deleted_at"],
                 "read_at IS NULL AND deleted_at IS NULL",
             ),
         ):
