@@ -20,16 +20,20 @@ from prometheus_client import CollectorRegistry, Gauge
 from crypto.keys import IdentityKey
 from relay.shared import Shared
 from server.api.actions import Actions
+from server.api.address import Proxies
 from server.api.attachments import Attachments
 from server.api.auth import Auth
 from server.api.buckets import Buckets
+from server.api.cors import Cors
 from server.api.deliveries import Deliveries
 from server.api.device import Device
 from server.api.devices import Devices
 from server.api.gate import Gate
+from server.api.headers import Headers, headers_of
 from server.api.health import Health, Pulse
 from server.api.invitations import Invitations
 from server.api.keys import Keys
+from server.api.limits import UNLIMITED, WINDOW, RequestLimits
 from server.api.live import Live, LiveViews
 from server.api.members import Members
 from server.api.message_changes import MessageChanges
@@ -61,11 +65,20 @@ from server.commands.signing import Signer
 from server.commands.spread import PAGE
 from server.commands.usage import Usage
 from server.commands.webhooks import WebhookSecrets
-from server.config import AccountSettings, Settings, attachments_dir, is_for_this_machine, trusted_networks
+from server.config import (
+    AccountSettings,
+    ServerSettings,
+    Settings,
+    allowed_origins,
+    attachments_dir,
+    is_for_this_machine,
+    trusted_networks,
+)
 from server.domain.ports import Clock, Database, DatabaseError, Random
 from server.domain.relay import AskRelay
 from server.domain.throttle import Quota, Throttle
 from server.domain.turns import Turns
+from server.live.counting import CountedThrottle
 from server.live.hint import Hint
 from server.live.hub import Hub
 from server.live.throttles import SharedThrottle
@@ -123,11 +136,16 @@ def build_server(settings: Settings, pieces: ServerPieces) -> web.Application:
     passwords = _passwords(settings.accounts, pieces.random)
     mint, usage = _mint(pieces), Usage()
     running = Running(pieces, usage)
-    app = _application(pieces)
+    headers = headers_of(settings.server.public_url, Cors(allowed_origins(settings.server)))
+    app = _application(pieces, headers)
     shared = _shared(settings.redis.url, pieces)
     if shared is not None:
         app.cleanup_ctx.append(_opened(shared))
-    gate, hub = _gate(pieces, mint, usage), _hub(app, pieces)
+    by_credential = _counted("requests", settings.limits.credential, pieces, shared)
+    by_address = _counted("requests-address", settings.limits.address, pieces, shared)
+    app.cleanup_ctx.extend(_telling(throttle) for throttle in (by_credential, by_address) if throttle)
+    limits = RequestLimits(by_credential, by_address, _proxies(settings.server))
+    gate, hub = _gate(pieces, mint, usage, limits), _hub(app, pieces)
     resources = _resources(settings, pieces, mint, passwords, running, shared, gate, hub)
     install(app, gate, routes(resources))
     app.cleanup_ctx.extend([_hashing(passwords), running.context])
@@ -138,8 +156,8 @@ def build_worker(pieces: ServerPieces) -> web.Application:
     """Build the application of a process that only works; it says whether it does, and its figures."""
     usage = Usage()
     running = Running(pieces, usage)
-    app = _application(pieces)
-    install(app, _gate(pieces, _mint(pieces), usage), operators_routes(_health(pieces, running)))
+    app = _application(pieces, headers_of("", Cors(())))
+    install(app, _gate(pieces, _mint(pieces), usage, UNLIMITED), operators_routes(_health(pieces, running)))
     app.cleanup_ctx.append(running.context)
     return app
 
@@ -195,17 +213,41 @@ class Running:
             self._pieces.log.error("a worker has stopped", worker=task.get_name(), **described(error))
 
 
-def _application(pieces: ServerPieces) -> web.Application:
+def _application(pieces: ServerPieces, headers: Headers) -> web.Application:
     outer = Outer(pieces.log, pieces.monotonic, RequestMetrics(pieces.counted))
-    return web.Application(client_max_size=MAX_BODY, middlewares=[outer.middleware])
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[outer.middleware])
+    app.on_response_prepare.append(headers.added)
+    return app
 
 
 def _mint(pieces: ServerPieces) -> Mint:
     return Mint(derive(pieces.secret, SESSIONS), pieces.identity.public.id, pieces.random)
 
 
-def _gate(pieces: ServerPieces, mint: Mint, usage: Usage) -> Gate:
-    return Gate(Callers(pieces.db, mint, usage), pieces.clock)
+def _gate(pieces: ServerPieces, mint: Mint, usage: Usage, limits: RequestLimits) -> Gate:
+    return Gate(Callers(pieces.db, mint, usage), pieces.clock, limits)
+
+
+def _proxies(settings: ServerSettings) -> Proxies:
+    return Proxies(trusted_networks(settings), settings.forwarded_header)
+
+
+def _counted(name: str, amount: int, pieces: ServerPieces, shared: Shared | None) -> CountedThrottle | None:
+    if not amount:
+        return None
+    return CountedThrottle(
+        Throttle(Quota(name, amount, WINDOW), keys=_KEYS_REMEMBERED), shared, pieces.monotonic
+    )
+
+
+def _telling(throttle: CountedThrottle) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def context(_app: web.Application) -> AsyncIterator[None]:
+        telling = asyncio.create_task(throttle.run(), name="counting")
+        yield
+        telling.cancel()
+        await asyncio.wait({telling})
+
+    return context
 
 
 def _health(pieces: ServerPieces, running: Running) -> Health:
@@ -288,7 +330,7 @@ def _storage(settings: Settings) -> Storage:
 def _origins(settings: Settings) -> frozenset[str]:
     """Return the origins whose pages may connect, as browsers write them."""
     url = urlsplit(settings.server.public_url)
-    return frozenset({f"{url.scheme}://{url.netloc}".lower()})
+    return frozenset({f"{url.scheme}://{url.netloc}".lower(), *allowed_origins(settings.server)})
 
 
 def _auth(
@@ -307,7 +349,7 @@ def _auth(
         ),
         registrations=_throttle(REGISTRATIONS_BY_ADDRESS, shared),
         loopback=is_for_this_machine(settings.server),
-        proxies=trusted_networks(settings.server),
+        proxies=_proxies(settings.server),
     )
 
 

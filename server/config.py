@@ -62,6 +62,7 @@ DatabaseUrl = Annotated[
 _POSTGRES_URL = re.compile(
     r"postgres(?:ql)?://(?:[^\s:/?#@]*(?::[^\s:/?#@]*)?@)?(?P<hosts>[^\s/?#@]*)(?:/[^\s?#]*)?(?:\?[^\s#]*)?"
 )
+_ORIGIN_HOST = re.compile(r"[a-z0-9._-]+|\[[0-9a-f:.]+\]")
 _HOST = re.compile(r"(?:[^:\[\]]*|\[[0-9A-Fa-f:.%]+\])(?::(?P<port>[0-9]{1,5}))?")
 
 
@@ -74,6 +75,13 @@ RelayPass = Annotated[
     ),
 ]
 RedisUrl = Annotated[str, msgspec.Meta(pattern=REDIS_URL, description=REDIS_URLS, extra=SECRET)]
+
+
+class ForwardedHeader(StrEnum):
+    """Where the proxies in front say for whom they ask. What stands in the other one is anybody's word, and is passed over."""
+
+    X_FORWARDED_FOR = "X-Forwarded-For"
+    FORWARDED = "Forwarded"  # RFC 7239
 
 
 class LogFormat(StrEnum):
@@ -95,7 +103,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     public_url: the address under which phones and clients reach it; it stands in pairing links and is signed.
     listen: where it listens; port 0 takes a free one. data_dir: what it keeps, the keys in `keys/` below it.
     key_file, secret_file: relative ones are in `<data_dir>/keys`.
-    trusted_proxies: networks whose X-Forwarded-For is believed.
+    trusted_proxies: networks of proxies that are believed for whom they ask. forwarded_header: where they say it.
+    cors_origins: origins whose pages may call it from a browser.
     relay_url: the relay that pushes for it, by its public address. relay_connect_url: where to connect to it instead,
     where the two are on one network. relay_keys: its public keys, as its `hushpost keys show` prints them; none
     means that the keys seen first are trusted from then on. relay_pass: what its operator gave to this server, where it
@@ -108,6 +117,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     key_file: str = "server.key"
     secret_file: str = "server.secret"  # noqa: S105 - a file's name
     trusted_proxies: tuple[str, ...] = ()
+    forwarded_header: ForwardedHeader = ForwardedHeader.X_FORWARDED_FOR
+    cors_origins: tuple[str, ...] = ()
     relay_url: OptionalUrl = ""
     relay_connect_url: OptionalUrl = ""
     relay_keys: tuple[str, ...] = ()
@@ -152,6 +163,16 @@ class AccountSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     argon2_lanes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
     argon2_threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     argon2_waiting: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 32
+
+
+class LimitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Requests in ten seconds, 0 for any number.
+
+    credential: with one access token, session or device. address: from one address, of those without a valid credential.
+    """
+
+    credential: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 5_000
+    address: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 1_000
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -206,6 +227,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     database: DatabaseSettings = DatabaseSettings()
     redis: RedisSettings = RedisSettings()
     accounts: AccountSettings = AccountSettings()
+    limits: LimitSettings = LimitSettings()
     attachments: AttachmentSettings = AttachmentSettings()
     worker: WorkerSettings = WorkerSettings()
     outgoing: OutgoingSettings = OutgoingSettings()
@@ -266,6 +288,29 @@ def _networks(name: str, texts: tuple[str, ...]) -> tuple[Network, ...]:
         raise ConfigError(f"{name}: {error}; write a network such as 10.0.0.0/8") from None
 
 
+def allowed_origins(settings: ServerSettings) -> tuple[str, ...]:
+    """The origins whose pages may call the server, each as browsers write it; "*" is every origin."""
+    for text in settings.cors_origins:
+        if text != "*" and text != _origin(text):
+            raise ConfigError(
+                f"server.cors_origins: {text!r} is no origin; write it as a browser does, such as https://app.example.org:8443"
+                ' (scheme, host in lowercase, no path, the port only where it is not the usual one), or "*" for every origin'
+            )
+    return settings.cors_origins
+
+
+def _origin(text: str) -> str | None:
+    """Return the origin of a URL."""
+    try:
+        parts = urlsplit(text)
+        usual = {"http": 80, "https": 443}[parts.scheme]
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        port = "" if parts.port in (None, usual) else f":{parts.port}"
+    except (KeyError, ValueError):
+        return None
+    return f"{parts.scheme}://{host}{port}" if _ORIGIN_HOST.fullmatch(host or "") else None
+
+
 def is_listen_address(text: str) -> bool:
     """Whether a text that did not come from the settings would do as a `Listen`."""
     try:
@@ -294,6 +339,7 @@ def faults(settings: Settings) -> Iterator[ConfigError]:
     for read in (
         lambda: trusted_relay_keys(settings.server),
         lambda: trusted_networks(settings.server),
+        lambda: allowed_origins(settings.server),
         lambda: allowed_networks(settings.outgoing),
     ):
         try:

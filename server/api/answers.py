@@ -1,4 +1,4 @@
-"""What every answer has in common: JSON written one way, problem documents (RFC 9457), headers of a server of secrets."""
+"""What answers have in common: JSON written one way, and problem documents (RFC 9457)."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -6,7 +6,6 @@ from typing import Annotated, Any, NotRequired, TypedDict
 
 import orjson
 from aiohttp import web
-from multidict import CIMultiDict
 
 from server.api.bodies import note
 from server.api.reading import TooSlow, UnsupportedMedia
@@ -49,19 +48,6 @@ STATUS: dict[type[Refusal], HTTPStatus] = {
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
-# Answers hold what only their reader may see, and nothing here is a page: no cache, no framing, no guessing of types.
-SECURITY_HEADERS = CIMultiDict(
-    {
-        "Cache-Control": "no-store",
-        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        "Referrer-Policy": "no-referrer",
-        "Server": "hushpost",  # and not which versions of what
-        "X-Content-Type-Options": "nosniff",
-        "X-Frame-Options": "DENY",
-    }
-)
-
 
 class Fault(TypedDict):
     """One thing that is wrong in a request."""
@@ -87,9 +73,9 @@ def show(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = N
     return web.Response(body=orjson.dumps(value), status=status, content_type=JSON, headers=headers)
 
 
-def nothing(status: int = 204) -> web.Response:
+def nothing(status: int = 204, *, headers: Mapping[str, str] | None = None) -> web.Response:
     """Answer without a body."""
-    return web.Response(status=status)
+    return web.Response(status=status, headers=headers)
 
 
 def rate_limit(left: Allowance) -> dict[str, str]:

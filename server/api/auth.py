@@ -1,12 +1,11 @@
 """`/api/v1/auth`: accounts, signing in, staying signed in, signing out."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypedDict
 
 from aiohttp import web
 
-from server.api.address import Network, client_address, is_local
+from server.api.address import Proxies, client_address, is_local
 from server.api.answers import nothing, rate_limit, show
 from server.api.bodies import Body, note, own, read, text
 from server.api.describe import describes
@@ -94,7 +93,7 @@ class Auth:
     sign_ins: SignInLimits
     registrations: Throttling
     loopback: bool
-    proxies: Sequence[Network]
+    proxies: Proxies
 
     @describes(
         "Register",

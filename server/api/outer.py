@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from server.api.answers import SECURITY_HEADERS, problem, show_refusal
+from server.api.answers import nothing, problem, show_refusal
 from server.api.metrics import RequestMetrics
 from server.domain.errors import Refusal
 from server.domain.ports import DatabaseUnavailable, ReferenceMissing
@@ -46,8 +46,6 @@ class Outer:
         async def outer(request: web.Request, handler: Handler) -> web.StreamResponse:
             began = self.monotonic()
             response = await self._answer(request, handler)
-            if not response.prepared:
-                response.headers.merge(SECURITY_HEADERS)  # without those that it has
             self._note(request, response.status, self.monotonic() - began)
             return response
 
@@ -65,7 +63,7 @@ class Outer:
         except Refusal as refusal:
             return show_refusal(refusal)
         except web.HTTPException as error:
-            return _show_http(error)
+            return _show_http(request, error)
         except ReferenceMissing:
             return problem(
                 HTTPStatus.CONFLICT, "conflict", "something that this refers to was deleted meanwhile"
@@ -102,7 +100,11 @@ def described(error: BaseException) -> dict[str, str]:
     }
 
 
-def _show_http(error: web.HTTPException) -> web.StreamResponse:
+def _show_http(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
+    if request.method == "OPTIONS" and isinstance(error, web.HTTPMethodNotAllowed):
+        # No route has this method: the router has found what the others are.
+        methods = ", ".join(sorted({*error.allowed_methods, "OPTIONS"}))
+        return nothing(headers={"Allow": methods})
     status = HTTPStatus(error.status)
     code, detail = KNOWN.get(status, ("bad_request", status.phrase))
     headers = {name: error.headers[name] for name in ("Allow", "Location") if name in error.headers}

@@ -164,8 +164,8 @@ def routes(to: Resources) -> list[Route]:
 def operators_routes(health: Health) -> list[Route]:
     """Return what every process answers, whatever its role."""
     return [
-        Open("GET", "/healthz", health.alive),
-        Open("GET", "/readyz", health.ready),
+        Open("GET", "/healthz", health.alive, counted=False),
+        Open("GET", "/readyz", health.ready, counted=False),
         ForUser("GET", "/metrics", Need.METRICS, health.metrics),
     ]
 

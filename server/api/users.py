@@ -1,13 +1,13 @@
 """`/api/v1/users`: one's own account: who one is, the password, where one is signed in. And what an admin sets for others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, TypedDict
 
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
-from server.api.address import Network, client_address
+from server.api.address import Proxies, client_address
 from server.api.answers import nothing, show
 from server.api.bodies import Body, Id, Time, note, read, text
 from server.api.describe import describes
@@ -130,7 +130,7 @@ class Users:
     clock: Clock
     passwords: Passwords
     sign_ins: SignInLimits
-    proxies: Sequence[Network]
+    proxies: Proxies
 
     @describes("Show one's account", gives=UserView)
     async def me(self, _request: web.Request, caller: Caller) -> web.Response:

@@ -73,6 +73,11 @@ class Caller:
     session_id: str | None  # of a person who is signed in
     token_id: str | None  # of an access token
 
+    @property
+    def credential_id(self) -> str:
+        """Return what tells this credential from every other."""
+        return self.token_id or self.session_id or self.user.id
+
 
 @dataclass(frozen=True)
 class CallingDevice:

@@ -29,6 +29,13 @@ class Throttling(Protocol):
     async def forget(self, key: str) -> None: ...
 
 
+class Counting(Protocol):
+    """A throttle that nobody waits for, as `server.live.counting` has it."""
+
+    def take(self, key: str) -> Allowance | None: ...
+    def left(self, key: str) -> Allowance: ...
+
+
 class Throttle:
     """Counts attempts for each key, in this process. Times are milliseconds."""
 
@@ -68,6 +75,11 @@ class Throttle:
     def note(self, key: str, whole_at: float) -> None:
         """Take over what all processes together have counted."""
         self._store(key, whole_at)
+
+    def raise_to(self, key: str, whole_at: float) -> None:
+        """Take over what all processes together have counted, where that is more than this one has."""
+        if whole_at > self._whole_at.get(key, 0.0):
+            self._store(key, whole_at)
 
     def _store(self, key: str, whole_at: float) -> None:
         self._whole_at[key] = whole_at

@@ -238,6 +238,10 @@ url = "{database_url}"
 argon2_memory_kib = 8192
 argon2_time = 1
 
+[limits]
+credential = 0
+address = 0
+
 [relay]
 public_url = "http://{addresses["relay"]}"
 listen = "{addresses["relay"]}"

@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from server.api.gate import TABLE, ForDevice, ForEither, ForUser, Gate, Open, Route
+from server.api.limits import UNLIMITED
 from server.api.metrics import RequestMetrics
 from server.api.outer import Outer
 from server.api.routes import install
@@ -62,6 +63,9 @@ OPEN = {
     ("GET", "/api/v1/identity"),
     ("POST", "/api/v1/devices/pair"),
     ("GET", "/.well-known/http-message-signatures-directory"),
+    ("GET", "/openapi.json"),
+    ("GET", "/scalar"),
+    ("GET", "/scalar/standalone.js"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),
 }
@@ -137,7 +141,7 @@ async def only_the_gate(house: House, table: list[Route]) -> AsyncIterator[str]:
     mint = Mint(derive(pieces.secret, SESSIONS), pieces.identity.public.id, pieces.random)
     outer = Outer(pieces.log, pieces.monotonic, RequestMetrics(pieces.counted))
     app = web.Application(middlewares=[outer.middleware])
-    gate = Gate(Callers(pieces.db, mint, Usage()), pieces.clock)
+    gate = Gate(Callers(pieces.db, mint, Usage()), pieces.clock, UNLIMITED)
     install(app, gate, [replace(route, handler=passed) for route in table])
     async with listening(app) as url:
         yield url

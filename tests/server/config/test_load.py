@@ -42,6 +42,8 @@ EXAMPLES = {
     "relay_pass": "e30.e30.AA",
     "argon2_memory_kib": "9000",
     "trusted_proxies": "10.0.0.0/8",
+    "forwarded_header": "Forwarded",
+    "cors_origins": "https://app.example.org",
     "allowed_networks": "192.168.1.20/32",
 }
 
@@ -267,3 +269,34 @@ def test_secrets_do_not_show_in_the_settings_text() -> None:
 
 def test_an_ipv6_address_is_listened_on_without_its_brackets() -> None:
     assert listen_address("[::1]:80") == ("::1", 80)
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://app.example.org", "http://localhost:5173", "https://[2001:db8::1]:8443", "*"]
+)
+def test_an_origin_is_written_as_browsers_write_it(origin: str) -> None:
+    assert load(None, {"HUSHPOST_SERVER_CORS_ORIGINS": origin}).settings.server.cors_origins == (origin,)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://app.example.org/",
+        "https://app.example.org/path",
+        "https://App.example.org",
+        "https://app.example.org:443",
+        "http://app.example.org:80",
+        "https://user@app.example.org",
+        "app.example.org",
+        "https://*.example.org",
+        "https://app.example.org:port",
+        "null",
+        "",
+    ],
+)
+def test_what_no_browser_would_send_is_refused_as_an_origin(tmp_path: Path, origin: str) -> None:
+    """It would never match: the page would be refused, and nobody could see why."""
+    file = written(tmp_path, f'[server]\ncors_origins = ["{origin}"]\n')
+    [fault] = faults(file, {})
+    assert "cors_origins" in fault
+    assert "no origin" in fault
