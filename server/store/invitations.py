@@ -7,12 +7,14 @@ from server.store.buckets import permissions_of, permissions_text
 
 _OPEN = "SELECT i.* FROM invitations i WHERE i.hash = $1 AND i.accepted_at IS NULL AND i.expires_at > $2"
 # Who was made less since has nothing to give: permissions are JSON lists of four plain words.
-_GIVEN_BY_ADMIN_OF_BUCKET = (
-    " AND EXISTS (SELECT 1 FROM bucket_members m WHERE m.bucket_id = i.bucket_id AND m.user_id = i.created_by"
+_ADMIN_OF_BUCKET = (
+    "EXISTS (SELECT 1 FROM bucket_members m WHERE m.bucket_id = i.bucket_id AND m.user_id = i.created_by"
     " AND m.permissions LIKE '%\"ADMIN\"%')"
 )
+_GIVEN_BY_ADMIN_OF_BUCKET = f" AND {_ADMIN_OF_BUCKET}"
 _GIVEN_BY_OPERATOR = (
     f" AND EXISTS (SELECT 1 FROM users u WHERE u.id = i.created_by AND u.role = '{Role.ADMIN.value}')"
+    f" AND (i.bucket_id IS NULL OR {_ADMIN_OF_BUCKET})"
 )
 
 

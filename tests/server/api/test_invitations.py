@@ -188,3 +188,19 @@ async def test_no_code_is_stored(house: House, admin: Person) -> None:
     stored = str([dict(row) for row in rows])
     assert code not in stored
     assert code.replace("-", "") not in stored
+
+
+async def test_an_operator_invites_to_no_bucket_that_they_were_taken_out_of(
+    closed_house: House,
+) -> None:
+    """Nor does the code make an account then: what it promised is not theirs to give."""
+    admin = await closed_house.register("admin")
+    assert (await register(closed_house, "bob", await invited(closed_house, admin))).status == 201
+    login = await closed_house.api.post("/api/v1/auth/login", {"username": "bob", "password": PASSWORD})
+    bob = closed_house.api.with_token(login["accessToken"])
+    bucket = (await bob.post(BUCKETS, {"name": "Bob's own"}))["id"]
+    await bob.post(f"{BUCKETS}/{bucket}/members", {"user": "admin", "permissions": ["ADMIN"]})
+    code = await invited(closed_house, admin, bucketId=bucket, permissions=["ADMIN"])
+    await bob.delete(f"{BUCKETS}/{bucket}/members/admin")
+    refused = await register(closed_house, "mallory", code)
+    assert (refused.status, refused.code) == (403, "invitation_invalid")
