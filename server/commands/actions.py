@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from server.commands import marks, outgoing, planned
-from server.commands.buckets import snooze_bucket
+from server.commands.buckets import check_member, snooze_bucket
 from server.domain.account import Caller, CallingDevice
 from server.domain.errors import Conflict, Fault, Gone, NotFound
 from server.domain.inbox import InboxItem
@@ -200,7 +200,11 @@ async def _postpone(press: _Press, minutes: int) -> Done:
 
 
 async def _call(press: _Press) -> Done:
-    """Queue a webhook, unless this press was queued before: by its key, or as one that is not over yet."""
+    """Queue a webhook, unless this press was queued before: by its key, or as one that is not over yet.
+
+    It is signed with the bucket's key, which speaks for members alone; NotFound for others.
+    """
+    await check_member(press.tx, press.person.user_id, press.item.message.bucket_id)
     earlier = await _earlier(press)
     if earlier is not None:
         return Done(ActionType.WEBHOOK, request=earlier)

@@ -214,6 +214,12 @@ async def administered(tx: Transaction, user: User, reference: str, *, lock: boo
     return bucket
 
 
+async def check_member(tx: Transaction, user_id: str, bucket_id: str) -> None:
+    """NotFound for who is no member of a bucket."""
+    if await buckets.find_bucket(tx, user_id, bucket_id) is None:
+        raise _not_found()
+
+
 async def find(tx: Transaction, user_id: str, reference: str) -> list[Bucket]:
     """Return the buckets that an id or a name may mean, among those that the user is a member of."""
     if label(reference) is not None:  # no bucket has such a name, and PostgreSQL cannot even look for a NUL

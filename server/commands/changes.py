@@ -47,7 +47,7 @@ async def change(
 ) -> Message:
     """Change a message and return it as it is now; what changes nothing tells nobody.
 
-    Its sender may, and the ADMINs of its bucket; NotFound where the caller may not even see it, else Forbidden. Gone where it
+    Its sender may, who still writes to its bucket, and the ADMINs there; NotFound where the caller may not even see it, else Forbidden. Gone where it
     was retracted, Conflict for another time of what was sent.
     """
 
@@ -96,17 +96,16 @@ async def _find(tx: Transaction, user: User, message_id: str) -> Message:
     if message is None:
         raise NotFound("no such message", code="message_not_found")
     if not await _may_change(tx, user, message):
-        raise Forbidden("only its sender, or an ADMIN of the bucket, may change a message")
+        raise Forbidden("only its sender, who writes to the bucket, or an ADMIN there may change a message")
     if message.content is None:
         raise Gone("the message was retracted", code="message_retracted")
     return message
 
 
 async def _may_change(tx: Transaction, user: User, message: Message) -> bool:
-    if message.sender_id == user.id:
-        return True
+    needed = Permission.WRITE if message.sender_id == user.id else Permission.ADMIN
     bucket = await find_bucket(tx, user.id, message.bucket_id)
-    return bucket is not None and bucket.lets(Permission.ADMIN)
+    return bucket is not None and bucket.lets(needed)
 
 
 def _changed(message: Message, command: ChangeMessage) -> Message:

@@ -57,6 +57,7 @@ async def finish_saved(
     """
 
     async def job(tx: Transaction) -> tuple[Reason | None, bool]:
+        await messages.lock_message(tx, request.message_id or "")  # first, as whoever takes it back does
         if not await outgoing.is_held(tx, lease, request.id):
             return Reason.TOO_LATE, False  # somebody else fetches it by now
         reason = await _attach(tx, request, received, per_user, now)
@@ -141,9 +142,7 @@ async def _attach(
     tx: Transaction, request: Request, received: ReceivedFile, per_user: int, now: int
 ) -> Reason | None:
     """Have a message name a file, unless it is too late for that; return why it is."""
-    message_id = request.message_id or ""
-    await messages.lock_message(tx, message_id)
-    message = await messages.load_message(tx, message_id)
+    message = await messages.load_message(tx, request.message_id or "")
     if message is None or message.content is None or message.sender_id is None:
         return Reason.RETRACTED
     if message.sent_at is not None:

@@ -6,9 +6,10 @@ already is taken from them by notices, the first page of which is in the same tr
 
 from server.commands.attachments import drop_unused
 from server.domain.ids import new_id
+from server.domain.outgoing import Kind as Requested
 from server.domain.ports import Random, Transaction
 from server.domain.task import Kind, Task
-from server.store import messages, notices, tasks
+from server.store import messages, notices, outgoing, tasks
 
 PAGE = 500  # deliveries that are looked at in one transaction
 
@@ -19,6 +20,7 @@ async def take_back(tx: Transaction, message_id: str, *, now: int, random: Rando
     await tasks.drop_tasks(tx, message_id)
     if await messages.blank(tx, message_id, now):
         await drop_unused(tx, [message_id])  # the files themselves are swept
+        await outgoing.drop(tx, message_id, Requested.SAVE)
         task = Task(new_id(now, random), Kind.RETRACT, message_id, {"after": ""}, now, 0, now)
         rest = await go_on(tx, task, now, random)
         if rest is not None:

@@ -1,4 +1,4 @@
-"""Messages, and who may see them: the sender, the recipients, and who may delete in the bucket.
+"""Messages, and who may see them: the sender, the recipients who have not deleted them, and who may delete in the bucket.
 
 Deliveries are the outbox's (`server/store/outbox.py`).
 """
@@ -19,7 +19,8 @@ _MESSAGE = "SELECT m.* FROM messages m"
 _OVERSEES = "(b.permissions LIKE '%\"ADMIN\"%' OR b.permissions LIKE '%\"DELETE\"%')"
 VISIBLE = (
     "(m.sender_id = $1"
-    " OR EXISTS (SELECT 1 FROM inbox_items i WHERE i.message_id = m.id AND i.user_id = $1)"
+    " OR EXISTS (SELECT 1 FROM inbox_items i WHERE i.message_id = m.id AND i.user_id = $1"
+    " AND (i.deleted_at IS NULL OR m.retracted_at IS NOT NULL))"  # what was retracted is gone, not unknown
     f" OR EXISTS (SELECT 1 FROM bucket_members b WHERE b.bucket_id = m.bucket_id AND b.user_id = $1 AND {_OVERSEES}))"
 )
 # The newest of each of the three reasons to see a message, each from an index, so that a page costs a page.
@@ -27,7 +28,8 @@ _NEWEST_VISIBLE = (
     "SELECT id FROM (SELECT id FROM messages WHERE sender_id = $1 AND retracted_at IS NULL AND id < $2"
     " AND (bucket_id = $4 OR $4 = '') ORDER BY id DESC LIMIT $3) AS sent"
     " UNION SELECT id FROM (SELECT m.id FROM inbox_items i JOIN messages m ON m.id = i.message_id"
-    " WHERE i.user_id = $1 AND m.retracted_at IS NULL AND i.message_id < $2 AND (m.bucket_id = $4 OR $4 = '')"
+    " WHERE i.user_id = $1 AND i.deleted_at IS NULL AND m.retracted_at IS NULL AND i.message_id < $2"
+    " AND (m.bucket_id = $4 OR $4 = '')"
     " ORDER BY i.message_id DESC LIMIT $3) AS received"
     " UNION SELECT id FROM (SELECT m.id FROM bucket_members b JOIN messages m ON m.bucket_id = b.bucket_id"
     f" WHERE b.user_id = $1 AND {_OVERSEES} AND m.retracted_at IS NULL AND m.id < $2"

@@ -130,6 +130,11 @@ async def is_waiting(tx: Transaction, message_id: str, kind: Kind) -> bool:
     return row is not None
 
 
+async def drop(tx: Transaction, message_id: str, kind: Kind) -> None:
+    """Delete a message's requests of a kind; what comes of one that is under way settles nothing."""
+    await tx.run("DELETE FROM outgoing_requests WHERE message_id = $1 AND kind = $2", message_id, kind.value)
+
+
 async def find_by_key(tx: Transaction, key: bytes) -> tuple[str, Progress] | None:
     """Return the request that a key has made, and the id of its message."""
     row = await tx.one("SELECT * FROM outgoing_requests WHERE key = $1", key)
