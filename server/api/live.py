@@ -39,6 +39,7 @@ from server.live.hub import Connection, End, Ended, Event, Hub
 ANY = "*"
 PROTOCOL = "hushpost"
 """The subprotocol that a WebSocket's client asks for, beside `bearer.<token>` where it can set no other header."""
+PROTOCOLS = "Sec-WebSocket-Protocol"
 LAST_EVENT_ID = "Last-Event-ID"
 EVENT_STREAM = "text/event-stream"
 
@@ -129,6 +130,7 @@ class Live:
     )
     async def socket(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         self._check_origin(request)
+        _check_protocols(request)
         after = read_query(LiveQuery, request).after
         socket = web.WebSocketResponse(
             protocols=(PROTOCOL,),
@@ -238,6 +240,13 @@ def _closing(outcome: Any) -> tuple[int, bytes]:
     if isinstance(outcome, asyncio.CancelledError):  # the client said something, or is closing
         return WSCloseCode.POLICY_VIOLATION, b"this socket takes no messages"
     return WSCloseCode.INTERNAL_ERROR, b"the server failed; connect again"
+
+
+def _check_protocols(request: web.Request) -> None:
+    """Invalid where a client offers other subprotocols than ours: the library would log what it offers, a token too."""
+    offered = request.headers.get(PROTOCOLS)
+    if offered is not None and PROTOCOL not in map(str.strip, offered.split(",")):
+        raise invalid(PROTOCOLS, f"has no {PROTOCOL}", f"offer {PROTOCOL} first, or no subprotocol")
 
 
 def _last_event(request: web.Request) -> Position | None:

@@ -230,6 +230,18 @@ async def test_a_page_sends_its_token_as_a_subprotocol(admin: Person) -> None:
         assert await Socket(socket).next() is not None
 
 
+async def test_a_token_among_unknown_subprotocols_is_logged_by_nobody(
+    admin: Person, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not by the library either: it writes what a client offers to the log where it knows none of it."""
+    for offered in (f"bearer.{admin.access}", f"bearer.{admin.access}, hushposts"):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            async with web_socket(admin.api, headers={"Sec-WebSocket-Protocol": offered}):
+                pass
+        assert refused.value.status == 400
+    assert admin.access not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
