@@ -5,7 +5,7 @@ The simulated providers and the phones are in this process; one message at a tim
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import quantiles
@@ -60,17 +60,19 @@ async def _phones(stack: Stack, api: Native, phones: tuple[Phone, Phone]) -> Non
 
 
 async def _streams(stack: Stack, api: Native) -> None:
-    async with event_stream(api) as sse, web_socket(api) as socket:
-        kinds: Sequence[tuple[Stream, str]] = ((sse, "server-sent events"), (socket, "WebSocket"))
-        for stream, _ in kinds:
-            await until(stream, "counts")
-        for stream, name in kinds:
+    """One stream at a time: each is told of everything, and what is not read would wait for the next one's turn."""
+    for connect, name in ((event_stream, "server-sent events"), (web_socket, "WebSocket")):
+        async with connect(api) as stream:
+
+            async def quiet(stream: Stream = stream) -> str:
+                await until(stream, "counts")
+                return ""
 
             async def told(_: str, stream: Stream = stream) -> None:
                 await stack.send(title="bench", deliveryType="NO_PUSH")
                 await until(stream, "notification")
 
-            await _measure(f"from POST to the event, {name}", _nothing, told)
+            await _measure(f"from POST to the event, {name}", quiet, told)
 
 
 async def _memory(stack: Stack, api: Native) -> None:
@@ -109,7 +111,3 @@ async def _shown(stack: Stack, phones: tuple[Phone, Phone]) -> str:
 
 async def _is_read(phone: Phone, message: str) -> None:
     await phone.until(lambda inbox: inbox.cards[message].state == "read")
-
-
-async def _nothing() -> str:
-    return ""
