@@ -84,9 +84,11 @@ from server.live.hub import Hub
 from server.live.throttles import SharedThrottle
 from server.store.files import Files
 
-# An account's own mistakes fit; guessing does not. An address may be an office's.
-SIGN_INS_BY_ACCOUNT = Quota("sign-in", 10, 300)
+# A person's own mistakes fit; guessing does not. An address may be an office's. What strangers guess at an account leaves
+# its owner, who is at another address, free, until there are so many addresses that only the account can be counted.
+SIGN_INS_BY_PAIR = Quota("sign-in", 10, 300)
 SIGN_INS_BY_ADDRESS = Quota("sign-in-address", 60, 300)
+SIGN_INS_BY_ACCOUNT = Quota("sign-in-account", 300, 3600)
 REGISTRATIONS_BY_ADDRESS = Quota("registration", 20, 3600)
 _KEYS_REMEMBERED = 10_000
 _WRITE_USAGE_EVERY = 30.0  # seconds
@@ -344,8 +346,9 @@ def _auth(
         mint=mint,
         rules=AccountRules(settings.accounts.registration, first_account_code(pieces.secret)),
         sign_ins=SignInLimits(
-            _throttle(SIGN_INS_BY_ACCOUNT, shared),
-            _throttle(SIGN_INS_BY_ADDRESS, shared),
+            by_address=_throttle(SIGN_INS_BY_ADDRESS, shared),
+            by_pair=_throttle(SIGN_INS_BY_PAIR, shared),
+            by_account=_throttle(SIGN_INS_BY_ACCOUNT, shared),
         ),
         registrations=_throttle(REGISTRATIONS_BY_ADDRESS, shared),
         loopback=is_for_this_machine(settings.server),

@@ -1,8 +1,9 @@
 """Signing in, staying signed in, signing out.
 
-An attempt is counted for the account and for the address before the password is looked at, so that attempts at the
-same moment are counted too, and given back where it was right. An account that does not exist is counted and costs the
-same as one that does.
+An attempt is counted before the password is looked at, so that attempts at the same moment are counted too, and given back
+where it was right. An account that does not exist is counted and costs the same as one that does. What an account has for each
+address is small, and what it has for all of them large: who guesses from elsewhere does not lock its owner out, and many who
+guess together are bounded.
 """
 
 from collections.abc import Sequence
@@ -37,23 +38,36 @@ class SignedIn:
 
 @dataclass(frozen=True)
 class SignInLimits:
-    by_account: Throttling
+    """How often one may try: from an address, at an account from one address, at an account from all of them."""
+
     by_address: Throttling
+    by_pair: Throttling
+    by_account: Throttling
 
     async def take(self, command: SignIn, now: int) -> None:
-        """Count an attempt; Limited where none is left."""
-        account = matching_key(command.name)
-        if await self.by_address.take(command.address, now) is None:
-            raise Limited("too many attempts from this address", self.by_address.left(command.address, now))
-        if await self.by_account.take(account, now) is None:
-            raise Limited("too many attempts at this account", self.by_account.left(account, now))
+        """Count an attempt; Limited where none is left. What an address is refused does not count for the account."""
+        address, account = command.address, matching_key(command.name)
+        for throttle, key, where in (
+            (self.by_address, address, "from this address"),
+            (self.by_pair, _pair(command), "at this account from this address"),
+            (self.by_account, account, "at this account"),
+        ):
+            if await throttle.take(key, now) is None:
+                raise Limited(f"too many attempts {where}", throttle.left(key, now))
 
     def left(self, command: SignIn, now: int) -> Allowance:
-        return self.by_account.left(matching_key(command.name), now)
+        """Return what the account has left from this address."""
+        return self.by_pair.left(_pair(command), now)
 
     async def give_back(self, command: SignIn, now: int) -> None:
-        await self.by_account.forget(matching_key(command.name))
+        """Uncount an attempt whose password was right, and those of its address at its account."""
+        await self.by_pair.forget(_pair(command))
         await self.by_address.give_back(command.address, now)
+        await self.by_account.give_back(matching_key(command.name), now)
+
+
+def _pair(command: SignIn) -> str:
+    return f"{command.address} {matching_key(command.name)}"  # no address has a space
 
 
 async def sign_in(

@@ -15,17 +15,23 @@ from server.domain.account import Registration
 from tests.server.conftest import PASSWORD, House, Person
 
 Open = Callable[[Settings], Awaitable[House]]
-REGISTER, LOGIN, REFRESH, ME = (
+REGISTER, LOGIN, REFRESH, ME, PASSWORD_PATH = (
     "/api/v1/auth/register",
     "/api/v1/auth/login",
     "/api/v1/auth/refresh",
     "/api/v1/users/me",
+    "/api/v1/users/me/password",
 )
 
 
 def account(username: str = "ann", **more: Any) -> dict[str, Any]:
     """Return the body of a registration."""
     return {"email": f"{username}@example.com", "username": username, "password": PASSWORD, **more}
+
+
+def behind_proxies(settings: Settings) -> Settings:
+    server = msgspec.structs.replace(settings.server, trusted_proxies=("127.0.0.0/8", "10.0.0.0/8"))
+    return msgspec.structs.replace(settings, server=server)
 
 
 async def test_the_first_account_is_the_admin_with_a_default_bucket(house: House) -> None:
@@ -132,7 +138,7 @@ async def test_a_wrong_password_and_an_unknown_account_look_the_same(house: Hous
 
 
 @pytest.mark.usefixtures("admin")
-async def test_sign_ins_are_throttled_by_account_and_come_back(house: House) -> None:
+async def test_sign_ins_at_an_account_are_throttled_and_come_back(house: House) -> None:
     """A right password too, until the time has passed; for an account that does not exist as well."""
     for email in ("admin@example.com", "nobody@example.com"):
         wrong = {"email": email, "password": "not the password"}
@@ -149,6 +155,37 @@ async def test_sign_ins_are_throttled_by_account_and_come_back(house: House) -> 
     assert right.headers["RateLimit"].startswith('"sign-in";r=10;')
 
 
+async def test_what_strangers_guess_leaves_the_owner_free(open_house: Open, settings: Settings) -> None:
+    """To sign in and to change the password, from another address; what the stranger writes as theirs is not believed."""
+    house = await open_house(behind_proxies(settings))
+    owner = await house.register("ann")
+    stranger, elsewhere = "203.0.113.9", {"X-Forwarded-For": "198.51.100.7"}
+    wrong, right = account(password="not the password"), account()
+
+    async def sign_in(body: dict[str, Any], forwarded: str) -> int:
+        headers = {"X-Forwarded-For": forwarded}
+        return (await house.api.call("POST", LOGIN, body, headers=headers)).status
+
+    guesses = [await sign_in(wrong, f"192.0.2.{number}, {stranger}") for number in range(11)]
+    assert guesses == [401] * 10 + [429]
+    assert await sign_in(right, stranger) == 429
+    answer = await house.api.call("POST", LOGIN, right, headers=elsewhere)
+    assert (answer.status, answer.headers["RateLimit"]) == (200, '"sign-in";r=10;t=1')
+    change = {"currentPassword": PASSWORD, "newPassword": PASSWORD + "!"}
+    assert (await owner.api.call("POST", PASSWORD_PATH, change, headers=elsewhere)).status == 204
+
+
+@pytest.mark.usefixtures("admin")
+async def test_without_trusted_proxies_nobody_comes_from_elsewhere(house: House) -> None:
+    """Otherwise each attempt would be an address's first."""
+    body = {"email": "admin@example.com", "password": "not the password"}
+    statuses = [
+        (await house.api.call("POST", LOGIN, body, headers={"X-Forwarded-For": f"192.0.2.{number}"})).status
+        for number in range(11)
+    ]
+    assert statuses == [401] * 10 + [429]
+
+
 async def test_sign_ins_are_throttled_by_address(house: House) -> None:
     """Many accounts from one place are one attempt each at that place."""
     bodies = [{"email": f"user{n}@example.com", "password": "not the password"} for n in range(61)]
@@ -160,8 +197,7 @@ async def test_behind_a_trusted_proxy_the_address_is_the_clients(
     open_house: Open, settings: Settings
 ) -> None:
     """What the client itself wrote into the header is not believed; IPv6 counts by network."""
-    server = msgspec.structs.replace(settings.server, trusted_proxies=("127.0.0.0/8", "10.0.0.0/8"))
-    house = await open_house(msgspec.structs.replace(settings, server=server))
+    house = await open_house(behind_proxies(settings))
 
     async def statuses(number: int, forwarded: str) -> set[int]:
         bodies = [{"email": f"u{n}@{number}.example", "password": "not the password"} for n in range(61)]
