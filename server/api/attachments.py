@@ -89,10 +89,15 @@ class Attachments:
         errors=("attachment_too_large", "attachments_full", "bad_form", "storage_unavailable"),
     )
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
+        with self.storage.receiving(caller.user.id):
+            file = await self._keep(request, caller)
+        return show(show_file(file), status=201, headers={"Location": f"/api/v1/attachments/{file.id}"})
+
+    async def _keep(self, request: web.Request, caller: Caller) -> StoredFile:
         received: list[ReceivedFile] = []
         try:
             await self._receive(request, received)
-            file = await commands.keep_upload(
+            return await commands.keep_upload(
                 self.db, self.storage, caller.user.id, received[0], now=self.clock()
             )
         except Refusal:
@@ -101,7 +106,6 @@ class Attachments:
         except ConnectionError:  # there is nobody to answer any more
             await commands.discard(self.storage.files, received)
             raise Invalid("the body was cut off", code="bad_request") from None
-        return show(show_file(file), status=201, headers={"Location": f"/api/v1/attachments/{file.id}"})
 
     async def _receive(self, request: web.Request, received: list[ReceivedFile]) -> None:
         query = read_query(UploadQuery, request)

@@ -84,7 +84,8 @@ class Messages:
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
         kind = media_type(request)
         if kind == MULTIPART:
-            return await self._create_with_files(request, caller)
+            with self.storage.receiving(caller.user.id):
+                return await self._create_with_files(request, caller)
         given = await (self._form(request) if kind == FORM else self._json(request))
         return show_sent(await self._send(request, caller, given))
 

@@ -5,17 +5,23 @@ for, `keep` writes its row and `attach` has a message name it; a request that is
 names it, and a day without one. What was left behind by a crash is swept.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from server.domain.account import User
-from server.domain.errors import Conflict, NotFound, TooLarge
+from server.domain.errors import Allowance, Conflict, Limited, NotFound, TooLarge
 from server.domain.file import ORPHAN_AFTER, UNNAMED_FOR, ReceivedFile, StoredFile, clean_name, clean_type
 from server.domain.ids import new_id
 from server.domain.ports import Database, Random, Transaction
 from server.store import attachments
 from server.store.files import Files
 
+MOST_AT_ONCE = 4
+"""How many requests with files a user may have under way: what they bring lies on the disk before it is counted."""
+
+_AGAIN = 1  # seconds
 _SWEPT_AT_ONCE = 1000
 
 
@@ -26,6 +32,23 @@ class Storage:
     files: Files
     largest: int
     per_user: int
+    _under_way: Counter[str] = field(default_factory=Counter, repr=False, compare=False)  # by user
+
+    @contextmanager
+    def receiving(self, user_id: str) -> Iterator[None]:
+        """Take a place for a request with files; Limited where a user has too many."""
+        if self._under_way[user_id] >= MOST_AT_ONCE:
+            raise Limited(
+                f"you have {MOST_AT_ONCE} uploads under way; wait for one of them",
+                Allowance("uploads", MOST_AT_ONCE, _AGAIN, 0, _AGAIN),
+            )
+        self._under_way[user_id] += 1
+        try:
+            yield
+        finally:
+            self._under_way[user_id] -= 1
+            if not self._under_way[user_id]:
+                del self._under_way[user_id]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
+from server.commands.attachments import MOST_AT_ONCE
 from server.config import AttachmentSettings, Settings
 from server.domain.bucket import Permission
 from tests.harness.native import Native, Reply
@@ -276,3 +277,35 @@ async def test_an_upload_that_is_cut_off_leaves_nothing(house: House, admin: Per
     while files_of(house):  # noqa: ASYNC110
         await asyncio.sleep(0)
     assert [line for line in house.log.entries if line["log_level"] == "error"] == []
+
+
+@pytest.mark.parametrize(
+    ("route", "part", "status"), [(ROUTE, b"file", 201), ("/api/v1/messages", b"attachments", 400)]
+)
+async def test_of_one_user_four_uploads_are_under_way_at_most(
+    house: House, admin: Person, route: str, part: bytes, status: int
+) -> None:
+    """What comes is on the disk before it is counted: nobody fills that with what never ends. Others are not held up."""
+    end = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'--b\r\nContent-Disposition: form-data; name="%b"; filename="x"\r\n\r\nx' % part
+        await end.wait()
+        yield b"\r\n--b--\r\n"
+
+    async def upload_slowly() -> Reply:
+        headers = {
+            "Authorization": f"Bearer {admin.access}",
+            "Content-Type": "multipart/form-data; boundary=b",
+        }
+        async with admin.api.session.post(admin.api.url + route, data=body(), headers=headers) as response:
+            return Reply(response.status, response.headers.copy(), await response.read())
+
+    uploads = [asyncio.create_task(upload_slowly()) for _ in range(MOST_AT_ONCE + 1)]
+    [refused], rest = await asyncio.wait(uploads, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+    assert (refused.result().status, refused.result().code) == (429, "limited")
+    assert (await upload((await house.register("other")).api)).status == 201
+    end.set()
+    ended = await asyncio.gather(*rest)
+    assert {answer.status for answer in ended} == {status}
+    assert (await upload(admin.api)).status == 201
