@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from argon2 import PasswordHasher
@@ -72,6 +71,7 @@ from server.config import (
     allowed_origins,
     attachments_dir,
     is_for_this_machine,
+    page_origins,
     trusted_networks,
 )
 from server.domain.ports import Clock, Database, DatabaseError, Random
@@ -293,7 +293,7 @@ def _resources(
         notifications=Notifications(Marking(db, clock, random, wake)),
         actions=Actions(Acting(db, random, wake), clock),
         webhooks=Webhooks(WebhookSecrets(db, pieces.secret)),
-        live=Live(gate, hub, clock, LiveMetrics(pieces.counted), _origins(settings)),
+        live=Live(gate, hub, clock, LiveMetrics(pieces.counted), page_origins(settings.server)),
         changes=MessageChanges(db, clock, random, wake),
         deliveries=Deliveries(db, clock, wake),
         devices=Devices(db, clock, random, wake, address, signer),
@@ -327,12 +327,6 @@ def _hub(app: web.Application, pieces: ServerPieces) -> Hub:
 def _storage(settings: Settings) -> Storage:
     limits = settings.attachments
     return Storage(Files(attachments_dir(settings)), limits.max_bytes, limits.user_bytes)
-
-
-def _origins(settings: Settings) -> frozenset[str]:
-    """Return the origins whose pages may connect, as browsers write them."""
-    url = urlsplit(settings.server.public_url)
-    return frozenset({f"{url.scheme}://{url.netloc}".lower(), *allowed_origins(settings.server)})
 
 
 def _auth(

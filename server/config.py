@@ -299,6 +299,12 @@ def allowed_origins(settings: ServerSettings) -> tuple[str, ...]:
     return settings.cors_origins
 
 
+def page_origins(settings: ServerSettings) -> frozenset[str]:
+    """The origins whose pages may open a WebSocket, of which browsers do not ask first: also the server's own."""
+    own = _origin(settings.public_url)
+    return frozenset((*allowed_origins(settings), *([own] if own else ())))
+
+
 def _origin(text: str) -> str | None:
     """Return the origin of a URL."""
     try:

@@ -2,16 +2,19 @@
 
 from collections.abc import Awaitable, Callable
 
+import aiohttp
 import msgspec
 import pytest
 
 from server.api.gate import TABLE
 from server.api.gate import Open as OpenRoute
 from server.app import build_server
+from server.commands.derive import first_account_code
 from server.config import Settings
 from tests.harness.native import Reply
+from tests.harness.streams import web_socket
 from tests.server.api.test_scopes_table import path_of
-from tests.server.conftest import House
+from tests.server.conftest import House, Person
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the engine does not matter
 
@@ -76,6 +79,35 @@ async def test_a_page_reads_answers_and_refusals(open_house: Open, settings: Set
             "Idempotency-Replayed",
             "ETag",
         }
+
+
+async def connecting(house: House, admin: Person, origin: str) -> int:
+    """Return the status with which a page of this origin is answered that opens a WebSocket."""
+    headers = {"Authorization": f"Bearer {admin.access}", "Origin": origin}
+    try:
+        async with web_socket(house.api, headers=headers):
+            return 101
+    except aiohttp.WSServerHandshakeError as refused:
+        return refused.status
+
+
+@pytest.mark.parametrize(
+    ("listed", "origins"),
+    [
+        ((), {"https://push.example.org": 101, PAGE: 403, "null": 403}),
+        ((PAGE,), {"https://push.example.org": 101, PAGE: 101, ELSEWHERE: 403, "null": 403}),
+        (("*",), {"https://push.example.org": 101, PAGE: 101, ELSEWHERE: 101, "null": 101}),
+    ],
+)
+async def test_a_page_of_a_listed_origin_or_of_the_servers_own_opens_a_web_socket(
+    open_house: Open, settings: Settings, listed: tuple[str, ...], origins: dict[str, int]
+) -> None:
+    """Browsers leave out the port that is the usual one, whatever the operator wrote."""
+    settings = allowing(settings, *listed)
+    server = msgspec.structs.replace(settings.server, public_url="https://Push.Example.org:443/")
+    house = await open_house(msgspec.structs.replace(settings, server=server))
+    admin = await house.register("admin", code=first_account_code(house.pieces.secret))
+    assert {origin: await connecting(house, admin, origin) for origin in origins} == origins
 
 
 @pytest.mark.parametrize(
