@@ -15,7 +15,7 @@ from server.domain.errors import Allowance, Conflict, Limited, NotFound, TooLarg
 from server.domain.file import ORPHAN_AFTER, UNNAMED_FOR, ReceivedFile, StoredFile, clean_name, clean_type
 from server.domain.ids import new_id
 from server.domain.ports import Database, Random, Transaction
-from server.store import attachments
+from server.store import accounts, attachments
 from server.store.files import Files
 
 MOST_AT_ONCE = 4
@@ -64,6 +64,10 @@ class Swept:
     unnamed: int
     orphans: int
     unfinished: int
+
+
+class WrongDatabase(Exception):
+    """The folder holds the files of another database."""
 
 
 async def receive(
@@ -157,8 +161,19 @@ async def drop_unused(tx: Transaction, message_ids: Sequence[str]) -> list[str]:
     return await attachments.drop_unnamed(tx, named) if named else []
 
 
+async def claim_folder(db: Database, files: Files) -> None:
+    """Make the folder this database's; WrongDatabase where it is another's, whose files would look like nobody's here.
+
+    A database is known by the id of its first tenant, which it keeps in backups and copies.
+    """
+    database = await db.read(accounts.default_tenant)
+    if await files.claim(database) != database:
+        raise WrongDatabase
+
+
 async def sweep(db: Database, files: Files, *, now: int) -> Swept:
-    """Delete what nobody needs any more: a part of it where there is much."""
+    """Delete what nobody needs any more: a part of it where there is much; WrongDatabase."""
+    await claim_folder(db, files)
 
     async def unnamed(tx: Transaction) -> list[str]:
         old = await attachments.list_unnamed(tx, now - UNNAMED_FOR, _SWEPT_AT_ONCE)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from server.domain.message import DAY, LONGEST_LABEL
 
 UNNAMED_FOR = DAY  # what no message names by then is deleted
-ORPHAN_AFTER = 3_600_000  # milliseconds: far longer than any request that is still going to write its row
+# A file has no row until its request is over: of an upload that is 600 s at most (UPLOAD_SECONDS in server/api/forms.py), and of a
+# copy from elsewhere less. Twice that, so that clocks which differ and a database that is slow to answer cost nobody a file.
+ORPHAN_AFTER = 1_200_000  # milliseconds
 OCTETS = "application/octet-stream"
 NAMELESS = "file"
 _LONGEST_TYPE = 127  # RFC 6838, section 4.2

@@ -2,6 +2,7 @@
 
     <folder>/3f/<id>         by the last two digits of the id, which are random
     <folder>/incoming/<id>   what is being written
+    <folder>/database        the id of the database that knows them
 
 A row that names a file is committed after the file is there and deleted before the file goes. What a crash leaves in between is a
 file that no row names; `list_older` finds it by the time in its id. Blocking work runs in threads.
@@ -14,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256 as sha256_of
 from pathlib import Path
+from tempfile import mkstemp
 from typing import BinaryIO, ParamSpec, TypeVar
 
 from server.domain.errors import TooLarge, Unavailable
@@ -24,6 +26,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _INCOMING = "incoming"
+_OWNER = "database"
 _AGAIN = 60  # seconds
 _PIECE = 1 << 18
 
@@ -69,6 +72,15 @@ class Files:
     async def has(self, file_id: str, size: int) -> bool:
         """Say whether a file is there, of the size that it had."""
         return await asyncio.to_thread(_has, self.path(file_id), size)
+
+    @property
+    def owner_file(self) -> Path:
+        """Where it is written whose files these are."""
+        return self._folder / _OWNER
+
+    async def claim(self, owner: str) -> str:
+        """Write whose files these are, if nobody has, and return whose they are; OSError."""
+        return await asyncio.to_thread(_claim, self.owner_file, owner)
 
     async def list_older(self, before: int) -> list[str]:
         """Return the ids of the files that were begun before a time (milliseconds)."""
@@ -145,6 +157,18 @@ def _name(temporary: Path, path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _claim(path: Path, owner: str) -> str:
+    """Write an owner to a new file, whole or not at all; return the one that is written there."""
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, temporary = mkstemp(dir=path.parent)  # readable by its owner only
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(f"{owner}\n".encode())
+            _sync(file)
+        Path(temporary).replace(path)
+    return path.read_text().strip()
 
 
 def _unlink(path: Path) -> None:

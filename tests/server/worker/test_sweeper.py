@@ -8,9 +8,11 @@ import structlog
 from prometheus_client import CollectorRegistry
 from structlog.testing import LogCapture
 
-from server.commands.attachments import Swept, drop_unused, keep, receive
+from server.api.forms import UPLOAD_SECONDS
+from server.commands.attachments import Swept, WrongDatabase, drop_unused, keep, receive
 from server.domain.file import ORPHAN_AFTER, UNNAMED_FOR, ReceivedFile
-from server.domain.ports import Database, Random
+from server.domain.ports import Database, Random, Transaction
+from server.store.accounts import DEFAULT_TENANT, ensure_default_tenant
 from server.store.attachments import link
 from server.store.files import Files
 from server.worker.metrics import SweepMetrics
@@ -19,6 +21,16 @@ from tests.harness.clock import SettableClock
 from tests.harness.rows import Seeded
 
 NOTHING = Swept(0, 0, 0)
+
+
+async def became(database: Database, name: str) -> None:
+    """Make it the database of this name, as far as a folder can tell."""
+
+    async def job(tx: Transaction) -> None:
+        await tx.run("DELETE FROM tenants WHERE name = $1", DEFAULT_TENANT)
+        await ensure_default_tenant(tx, name, 1)
+
+    await database.write(job)
 
 
 class Attic:
@@ -66,10 +78,11 @@ class Attic:
 
 @pytest.fixture
 async def house(database: Database, clock: SettableClock, random: Random, tmp_path: Path) -> Attic:
+    await became(database, "a")
     return Attic(await Seeded.make(database, clock, random), clock, tmp_path / "attachments")
 
 
-async def test_a_file_whose_row_was_never_written_goes_after_an_hour(house: Attic) -> None:
+async def test_a_file_whose_row_was_never_written_goes_after_twenty_minutes(house: Attic) -> None:
     file = await house.received()  # and here the process was killed
     house.clock.advance(ORPHAN_AFTER)
     assert await house.sweeper.sweep() == NOTHING
@@ -107,3 +120,39 @@ async def test_a_file_that_another_message_names_is_not_dropped_with_the_first(h
     assert await house.seeded.db.write(lambda tx: drop_unused(tx, [first])) == []
     house.clock.advance(10 * UNNAMED_FOR)
     assert await house.sweeper.sweep() == NOTHING
+
+
+async def test_with_another_database_nothing_is_swept(house: Attic) -> None:
+    """To that one all of the files are nobody's. It is said once, with what to do."""
+    await house.sweeper.claim()
+    file = await house.kept()
+    await became(house.seeded.db, "b")
+    await house.seeded.db.write(lambda tx: tx.run("DELETE FROM attachments"))
+    house.clock.advance(10 * UNNAMED_FOR)
+    for work in (house.sweeper.claim, house.sweeper.sweep, house.sweeper.sweep):
+        await house.sweeper.attempt(work)
+    assert await house.is_there(file)
+    [told] = house.log.entries
+    assert told["log_level"] == "error"
+    assert "another database's" in told["event"]
+    assert "delete the file that names it" in told["event"]
+    assert told["file"] == str(house.files.owner_file)
+    house.files.owner_file.unlink()
+    assert await house.sweeper.sweep() == Swept(unnamed=0, orphans=1, unfinished=0)
+
+
+async def test_the_database_that_a_folder_names_goes_on_sweeping(house: Attic, tmp_path: Path) -> None:
+    """And makes a folder that is not there yet, for nobody else to read."""
+    await house.sweeper.claim()
+    named = tmp_path / "attachments" / "database"
+    assert (named.read_text(), named.stat().st_mode & 0o777) == ("a\n", 0o600)
+    await became(house.seeded.db, "b")
+    with pytest.raises(WrongDatabase):
+        await house.sweeper.sweep()
+    await became(house.seeded.db, "a")
+    assert await house.sweeper.sweep() == NOTHING
+    assert [path.name for path in named.parent.iterdir()] == ["database"]
+
+
+def test_no_upload_is_as_old_as_an_orphan() -> None:
+    assert ORPHAN_AFTER >= 2 * UPLOAD_SECONDS * 1000
