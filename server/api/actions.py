@@ -1,6 +1,5 @@
 """`/api/v1/notifications/{id}/actions`, `/snooze`, `/postpone`: what is done with a message by its buttons, in an app or on a device."""
 
-import re
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypedDict
 
@@ -9,17 +8,15 @@ from aiohttp import web
 from server.api.answers import show
 from server.api.bodies import Body, Id, Time, note, read, whole
 from server.api.describe import describes
+from server.api.idempotency import KEY_HEADER, read_key
 from server.api.reading import read_json
 from server.commands.actions import Acting, Done, Person, list_actions, postpone, run_action, snooze
-from server.commands.repeats import HEADER, LONGEST_KEY
 from server.domain.account import Caller, CallingDevice
-from server.domain.errors import invalid
 from server.domain.message import LONGEST_MINUTES, ActionType
 from server.domain.outgoing import Progress, Reason, State
 from server.domain.ports import Clock
 from server.domain.times import show_time
 
-_KEY = re.compile(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}")
 _MEANT = ("notification_not_found", "notification_gone")
 _IDS = "The id is the notification's, its message's, or on a device that of the frame it was sent."
 
@@ -82,9 +79,10 @@ class Actions:
             "message_ends_before",
             "idempotency_key_reused",
         ),
+        headers=KEY_HEADER,
     )
     async def run(self, request: web.Request, caller: Caller | CallingDevice) -> web.Response:
-        key, which = _key(request), request.match_info["action"]
+        key, which = read_key(request), request.match_info["action"]
         done = await run_action(self.acting, Person.of(caller), _id(request), which, key, now=self.clock())
         return show_done(done)
 
@@ -155,14 +153,3 @@ _STATES: dict[State, Literal["queued", "done", "failed"]] = {
 
 def _id(request: web.Request) -> str:
     return request.match_info["id"].lower()
-
-
-def _key(request: web.Request) -> str | None:
-    given = request.headers.getall(HEADER, [])
-    if not given:
-        return None
-    key = given[0].strip().strip('"')
-    if len(given) > 1 or _KEY.fullmatch(key) is None:
-        fix = f"send one key of 1 to {LONGEST_KEY} visible ASCII characters, such as a UUID"
-        raise invalid(HEADER, "is no key", fix)
-    return key

@@ -1,6 +1,5 @@
 """`/api/v1/messages`: send, list, get, retract."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -9,30 +8,27 @@ import orjson
 from aiohttp import web
 
 from server.api.answers import nothing, show
-from server.api.bodies import Body, read_query, text, whole
+from server.api.bodies import read_query, text
 from server.api.describe import JSON, describes
 from server.api.forms import FORM, MULTIPART, read_multipart, read_urlencoded
+from server.api.idempotency import KEY_HEADER, read_key
 from server.api.message_fields import MessageBody, MessageForm
 from server.api.message_views import MessagesView, MessageView, show_message
+from server.api.pages import PageQuery
 from server.api.reading import Fields, Query, Texts, media_type, read_json
 from server.api.sending import Given, read_message
 from server.api.uploads import Uploads, discarded_if_refused
 from server.commands.attachments import Storage
 from server.commands.messages import ListMessages, get_message, list_messages, retract
-from server.commands.repeats import HEADER, LONGEST_KEY, KeyOfSend, key_of_send
+from server.commands.repeats import KeyOfSend, key_of_send
 from server.commands.send import Enclosed, Sender, Sent, find_sent, send
-from server.domain import rules
-from server.domain.account import Caller
-from server.domain.errors import Invalid, invalid
+from server.domain.account import LONGEST_NAME, Caller
+from server.domain.errors import Invalid
 from server.domain.file import ReceivedFile
 from server.domain.ports import Clock, Database, Random
 
-PAGE = 20
-LONGEST_PAGE = 100
-
 REPEATED = "Idempotency-Replayed"
 """The header of an answer that was given before."""
-_KEY = re.compile(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}")
 _SENDING = (
     "bad_json",
     "bad_form",
@@ -48,17 +44,12 @@ _SENDING = (
 )
 
 
-class MessagesQuery(Body, frozen=True, kw_only=True):
+class MessagesQuery(PageQuery, frozen=True, kw_only=True):
     """Which messages to list."""
 
-    limit: Annotated[int, whole("How many at most.", least=1, most=LONGEST_PAGE)] = PAGE
-    cursor: (
-        Annotated[str, text("The `nextCursor` of the page before.", most=36, rule=rules.uuid, format="uuid")]
-        | None
-    ) = None
-    bucket_id: (
-        Annotated[str, text("Only those of this bucket.", most=36, rule=rules.uuid, format="uuid")] | None
-    ) = None
+    bucket_id: Annotated[str, text("Of one bucket only: its id or its name.", most=LONGEST_NAME)] | None = (
+        None
+    )
 
 
 @dataclass(frozen=True)
@@ -80,6 +71,7 @@ class Messages:
         gives=MessageView,
         status=201,
         errors=_SENDING,
+        headers=KEY_HEADER,
     )
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
         kind = media_type(request)
@@ -96,6 +88,7 @@ class Messages:
         gives=MessageView,
         status=201,
         errors=_SENDING,
+        headers=KEY_HEADER,
     )
     async def create_by_get(self, request: web.Request, caller: Caller) -> web.Response:
         meant = {"query": sorted(request.query.items())}
@@ -125,7 +118,7 @@ class Messages:
         self, request: web.Request, caller: Caller, given: Given, received: Sequence[ReceivedFile] = ()
     ) -> Sent:
         now, bound = given.fields.now, caller.grant.only_bucket
-        key = read_key(request, caller, given)
+        key = _key_of(request, caller, given)
         try:
             command = read_message(given, bucket_known=bound is not None)
         except Invalid:  # a time that was still to come when the same was sent first may have passed
@@ -136,10 +129,16 @@ class Messages:
         enclosed = Enclosed(received, self.storage.per_user)
         return await send(self.sender, caller, command, key=key, now=now, enclosed=enclosed)
 
-    @describes("List messages", query=MessagesQuery, gives=MessagesView)
+    @describes(
+        "List messages",
+        query=MessagesQuery,
+        gives=MessagesView,
+        errors=("bucket_not_found", "bucket_ambiguous"),
+    )
     async def list(self, request: web.Request, caller: Caller) -> web.Response:
         query = read_query(MessagesQuery, request)
-        page = await list_messages(self.db, caller.user, _list_command(query))
+        command = ListMessages(before=query.place, bucket=query.bucket_id, limit=query.limit)
+        page = await list_messages(self.db, caller.user, command)
         cursor = page.messages[-1].id if page.more else None
         shown: MessagesView = {
             "messages": [show_message(message) for message in page.messages],
@@ -175,29 +174,11 @@ def show_sent(sent: Sent) -> web.Response:
     return show(show_message(sent.message), status=201, headers=headers)
 
 
-def read_key(request: web.Request, caller: Caller, sending: Given) -> KeyOfSend | None:
-    """Read `Idempotency-Key`: any visible ASCII, with or without the quotes of a structured field (RFC 9651)."""
-    given = request.headers.getall(HEADER, [])
-    if not given:
+def _key_of(request: web.Request, caller: Caller, sending: Given) -> KeyOfSend | None:
+    key = read_key(request)
+    if key is None:
         return None
-    key = given[0].strip()
-    if len(key) > 1 and key[0] == key[-1] == '"':
-        key = key[1:-1]
-    if len(given) > 1 or _KEY.fullmatch(key) is None:
-        raise invalid(
-            HEADER,
-            "is no key",
-            f"send one key of 1 to {LONGEST_KEY} visible ASCII characters, such as a UUID",
-        )
     # Two tokens that are each bound to a bucket mean different things by leaving it out.
     bucket = sending.meant.get("bucketId") or caller.grant.only_bucket
     canonical = orjson.dumps({**sending.meant, "bucketId": bucket}, option=orjson.OPT_SORT_KEYS)
     return key_of_send(caller.user, f"{request.method} /api/v1/messages", key, canonical)
-
-
-def _list_command(query: MessagesQuery) -> ListMessages:
-    return ListMessages(
-        before=None if query.cursor is None else query.cursor.lower(),
-        bucket_id=None if query.bucket_id is None else query.bucket_id.lower(),
-        limit=query.limit,
-    )

@@ -151,8 +151,8 @@ def _operation(route: Route, description: Description, schemas: Schemas) -> dict
 def _name(route: Route) -> str:
     """Return a name for generated clients: `Buckets.create` is `bucketsCreate`."""
     resource, _, action = inspect.unwrap(route.handler).__qualname__.rpartition(".")
-    words = f"{resource}_{action}".split("_")
-    return "".join([words[0].lower(), *(word.capitalize() for word in words[1:])])
+    words = "".join(word.capitalize() for word in action.split("_"))
+    return f"{resource[0].lower()}{resource[1:]}{words}"
 
 
 def tag_of(route: Route) -> str:
@@ -234,7 +234,7 @@ def _codes(route: Route, description: Description) -> Collection[str]:
         codes += _OF_DEVICES
     if description.takes is not None:
         codes += _OF_BODIES
-    if description.query is not None:
+    if description.query is not None or description.headers:
         codes.append("invalid")
     if _PLACE.search(route.path):
         codes.append("not_found")

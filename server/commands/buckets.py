@@ -230,6 +230,16 @@ async def find(tx: Transaction, user_id: str, reference: str) -> list[Bucket]:
     return await buckets.find_buckets_named(tx, user_id, reference)
 
 
+async def id_of(tx: Transaction, user_id: str, reference: str | None) -> str | None:
+    """Return the id that an id or a name means, to choose by; NotFound, Conflict.
+
+    Messages and inbox items stay when a membership ends, so an id is taken as it is.
+    """
+    if reference is None or is_id(reference):
+        return reference and reference.lower()
+    return only(await find(tx, user_id, reference)).id
+
+
 def only(found: Sequence[Bucket]) -> Bucket:
     """Return the one bucket that was found; NotFound, Conflict."""
     if not found:

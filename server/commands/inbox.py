@@ -3,14 +3,13 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from server.commands.buckets import find, only
+from server.commands.buckets import id_of
 from server.commands.marks import delete_items, mark_read, mark_unread
 from server.domain.account import User
 from server.domain.errors import Gone, NotFound
 from server.domain.ids import first_id
 from server.domain.inbox import Counts, InboxItem, Position
 from server.domain.ports import Clock, Database, Random, Transaction
-from server.domain.rules import is_id
 from server.store import inbox_pages
 
 AT_ONCE = 500  # items that are marked in one transaction: others get in between
@@ -53,7 +52,7 @@ async def list_items(db: Database, user: User, command: ListItems) -> ItemPage:
         return await inbox_pages.list_items(
             tx,
             user.id,
-            bucket_id=await _bucket_id(tx, user, command.bucket),
+            bucket_id=await id_of(tx, user.id, command.bucket),
             unread=command.unread,
             since="" if command.since is None else first_id(command.since),
             before=command.before,
@@ -107,7 +106,7 @@ async def read_all(to: Marking, user: User, bucket: str | None, before: int | No
 
     Newest first, in as many transactions as it takes: what is marked stays so if the rest fails. NotFound, Conflict as `list_items`.
     """
-    bucket_id = await to.db.read(lambda tx: _bucket_id(tx, user, bucket))
+    bucket_id = await to.db.read(lambda tx: id_of(tx, user.id, bucket))
     marked, place = 0, first_id(to.clock() + 1 if before is None else before)
     while True:
         page = await to.db.write(_page_read(to, user, bucket_id, place))
@@ -167,13 +166,6 @@ def _page_read(
         return [item_id for item_id, _ in page]
 
     return job
-
-
-async def _bucket_id(tx: Transaction, user: User, reference: str | None) -> str | None:
-    """Return the id that a reference means. Items stay when a membership ends, so an id is taken as it is."""
-    if reference is None or is_id(reference):
-        return reference and reference.lower()
-    return only(await find(tx, user.id, reference)).id
 
 
 def _there(item: InboxItem | None) -> InboxItem:

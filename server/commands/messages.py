@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from server.commands.buckets import id_of
 from server.commands.takeback import take_back
 from server.domain.account import User
 from server.domain.bucket import Permission
@@ -15,10 +16,10 @@ from server.store.buckets import find_bucket
 
 @dataclass(frozen=True)
 class ListMessages:
-    """Newest first, from the one before `before` on."""
+    """Newest first, from the one before `before` on; `bucket` is an id or a name."""
 
     before: str | None
-    bucket_id: str | None
+    bucket: str | None
     limit: int
 
 
@@ -29,12 +30,15 @@ class MessagePage:
 
 
 async def list_messages(db: Database, user: User, command: ListMessages) -> MessagePage:
-    """Return what this user sent, received or oversees; retracted messages are not listed."""
-    found = await db.read(
-        lambda tx: messages.list_messages(
-            tx, user.id, before=command.before, bucket_id=command.bucket_id, limit=command.limit + 1
+    """Return what this user sent, received or oversees; retracted messages are not listed. NotFound, Conflict for the bucket's name."""
+
+    async def job(tx: Transaction) -> list[Message]:
+        bucket_id = await id_of(tx, user.id, command.bucket)
+        return await messages.list_messages(
+            tx, user.id, before=command.before, bucket_id=bucket_id, limit=command.limit + 1
         )
-    )
+
+    found = await db.read(job)
     return MessagePage(found[: command.limit], len(found) > command.limit)
 
 

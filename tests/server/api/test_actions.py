@@ -141,6 +141,7 @@ async def test_a_key_makes_one_webhook_however_often_it_is_sent(
     assert again["request"]["id"] == first["request"]["id"]
     assert (await press(phone, WEBHOOK, "b"))["request"]["id"] != first["request"]["id"]
     assert (await press(phone, WEBHOOK, "x" * 256)).faults == {"Idempotency-Key": "is no key"}
+    assert (await press(phone, WEBHOOK, '"a')).json["request"]["id"] != first["request"]["id"]
 
 
 async def test_a_key_is_good_for_one_button(house: House, admin: Person, item: dict[str, Any]) -> None:

@@ -237,6 +237,15 @@ async def test_pages_follow_each_other_without_gaps_or_repeats(house: House, adm
     assert len((await admin.api.get(f"{MESSAGES}?limit=100"))["messages"]) == 8
 
 
+async def test_messages_of_a_bucket_are_listed_by_its_name_too(house: House, admin: Person) -> None:
+    sent = await house.send(admin.api, await house.bucket(admin, "Alarms"))
+    await house.send(admin.api, await house.bucket(admin))
+    listed = await admin.api.get(f"{MESSAGES}?bucketId=Alarms")
+    assert [message["id"] for message in listed["messages"]] == [sent["id"]]
+    unknown = await admin.api.get(f"{MESSAGES}?bucketId=Nowhere")
+    assert (unknown.status, unknown.code) == (404, "bucket_not_found")
+
+
 async def test_a_retracted_message_is_gone_everywhere(house: House, admin: Person) -> None:
     """Its content from the store, what waits from the outbox, and devices that have it are told."""
     bucket = await house.bucket(admin)

@@ -114,6 +114,16 @@ async def test_a_route_with_two_meanings_is_one_operation(reference: dict[str, A
     assert both["security"][1:] == [{"accessToken": ["messages:read"]}, {"accessToken": ["messages:create"]}]
 
 
+async def test_a_generated_client_can_name_its_requests(reference: dict[str, Any]) -> None:
+    """Where an idempotency key is read it is a parameter, and a bad one a known refusal."""
+    paths = reference["paths"]
+    press = paths["/api/v1/notifications/{id}/actions/{action}"]["post"]
+    for operation in (*paths["/api/v1/messages"].values(), press):
+        assert "Idempotency-Key" in {one["name"] for one in operation["parameters"] if one["in"] == "header"}
+        assert "400" in operation["responses"]
+    assert paths["/api/v1/messages/{id}"]["patch"]["operationId"] == "messageChangesChange"
+
+
 async def test_every_code_that_is_raised_is_explained(database_url: str) -> None:
     """With the status that it is answered with: `raise Conflict(…, code="…")` is in the table under 409."""
     assert database_url
