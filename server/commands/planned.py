@@ -39,7 +39,8 @@ async def remind(tx: Transaction, task: Task, now: int, random: Random) -> Task 
     message = await _living(tx, task, now)
     if message is None or message.options.remind_every is None:
         return None
-    if not await inbox.is_pending(tx, message.id) and not await tasks.is_spreading(tx, message.id):
+    # In this order: whoever was the last to be written to is in the inboxes by the time that is asked.
+    if not await tasks.is_spreading(tx, message.id) and not await inbox.is_pending(tx, message.id):
         return None
     every = message.options.remind_every * MINUTE
     expires_at = min(message.expires_at, now + max(every, _LEAST_NEWS))
@@ -95,9 +96,10 @@ async def forget(tx: Transaction, task: Task, now: int, random: Random) -> Task 
     if message is None:
         return None
     if now < message.expires_at:
+        spreading = await tasks.is_spreading(tx, message.id)  # first, as in `remind`
         if await inbox.is_kept(tx, message.id):
             return task.at(message.expires_at)
-        if await tasks.is_spreading(tx, message.id):
+        if spreading:
             return task.at(now + SECOND)
     await take_back(tx, message.id, now=now, random=random)
     return None

@@ -16,7 +16,9 @@ PAGE = 500  # deliveries that are looked at in one transaction
 
 async def take_back(tx: Transaction, message_id: str, *, now: int, random: Random) -> None:
     """Forget a message's content, and what was still to be done for it; doing so again does nothing."""
-    # First: a page that is being written is withdrawn with the others.
+    # First: a page that is being written is withdrawn with the others. What is begun meanwhile leaves tasks of its own, which are
+    # there for a statement that comes after it has ended.
+    await tasks.lock_tasks(tx, message_id)
     await tasks.drop_tasks(tx, message_id)
     if await messages.blank(tx, message_id, now):
         await drop_unused(tx, [message_id])  # the files themselves are swept
