@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from server.commands import spread
+from server.commands.outgoing import sent_at_last
 from server.domain.account import User
 from server.domain.bucket import Permission
 from server.domain.delivery import Kind
@@ -61,7 +62,7 @@ async def change(
         changed = replace(changed, updated_at=now)
         await messages.write_content(tx, changed)
         if command.send_at is not None:
-            await tasks.move_send(tx, message_id, command.send_at)
+            await tasks.move_send(tx, message_id, await sent_at_last(tx, message, command.send_at))
         if message.sent_at is not None:
             await _tell(tx, changed, now, random)
         return changed

@@ -17,7 +17,7 @@ from server.domain.errors import TooLarge
 from server.domain.file import ReceivedFile
 from server.domain.ids import new_id
 from server.domain.message import Message
-from server.domain.outgoing import Attempt, Kind, Reason, Request, settle
+from server.domain.outgoing import SAVED_WITHIN, Attempt, Kind, Reason, Request, settle
 from server.domain.ports import Database, Random, Transaction
 from server.store import messages, outgoing, tasks
 
@@ -76,6 +76,12 @@ async def save_files(tx: Transaction, message: Message, *, now: int, random: Ran
             await outgoing.add(tx, request, key=None)
 
 
+async def sent_at_last(tx: Transaction, message: Message, send_at: int) -> int:
+    """Return when a message is sent at the latest whose time is set anew: it may wait for its files still."""
+    waits = await outgoing.is_waiting(tx, message.id, Kind.SAVE)
+    return max(send_at, message.created_at + SAVED_WITHIN) if waits else send_at
+
+
 async def call_webhook(
     tx: Transaction,
     message: Message,
@@ -128,13 +134,13 @@ async def _finish(
 
 
 async def _let_go(tx: Transaction, message_id: str, now: int) -> bool:
-    """Send a message that waits for nothing but its files, once there are none to wait for."""
+    """Have a message sent at its time, or now where that has passed, once there are no files to wait for."""
     if await outgoing.is_waiting(tx, message_id, Kind.SAVE):
         return False
     message = await messages.load_message(tx, message_id)
-    if message is None or message.sent_at is not None or message.scheduled_at is not None:
+    if message is None or message.sent_at is not None:
         return False
-    await tasks.move_send(tx, message_id, now)
+    await tasks.move_send(tx, message_id, max(message.scheduled_at or 0, now))
     return True
 
 

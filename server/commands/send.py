@@ -207,9 +207,9 @@ async def _add(tx: Transaction, command: SendMessage, message: Message) -> None:
 
 
 def _due_at(command: SendMessage, now: int) -> int | None:
-    """Return when a message is sent at the latest that waits: for its time, or for files to be saved; None where it does not."""
-    if command.send_at is None and any(attachment.save for attachment in command.attachments):
-        return now + SAVED_WITHIN
+    """Return when a message is sent at the latest that waits: for its time, and for files to be saved; None where it does not."""
+    if any(attachment.save for attachment in command.attachments):
+        return max(command.send_at or 0, now + SAVED_WITHIN)
     return command.send_at
 
 

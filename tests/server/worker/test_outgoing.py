@@ -360,3 +360,38 @@ async def run_due_named(office: Office, kind: str) -> None:
     await prepare_tasks(office.house.pieces.db, 0)
     while (ran := await run_task(office)) != kind:
         assert ran is not None
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_message_whose_time_comes_before_its_file_waits_for_that(
+    office: Office, admin: Person, *, later: bool
+) -> None:
+    """Whether it was sent with that time, or was given it while it was held."""
+    bucket = await office.house.bucket(admin)
+    file = {"mediaType": "IMAGE", "url": f"{office.receiver.url}/a.png", "saveOnServer": True}
+    time_ = {"delaySeconds": 1}
+    sent = await office.house.send(admin.api, bucket, attachments=[file], **({} if later else time_))
+    assert sent.status == 201, sent.body
+    if later:
+        changed = await admin.api.call("PATCH", f"/api/v1/messages/{sent['id']}", time_)
+        assert changed.status == 200, changed.body
+    office.house.clock.now += 1_500
+    assert await run_task(office) is None
+    await office.start()
+    await office.until("done")
+    assert await run_task(office) == "send"
+    message = await admin.api.get(f"/api/v1/messages/{sent['id']}")
+    assert "attachmentUuid" in message["attachments"][0]
+
+
+async def test_a_message_whose_file_comes_before_its_time_waits_for_that(
+    office: Office, admin: Person
+) -> None:
+    bucket = await office.house.bucket(admin)
+    file = {"mediaType": "IMAGE", "url": f"{office.receiver.url}/a.png", "saveOnServer": True}
+    await office.house.send(admin.api, bucket, attachments=[file], delaySeconds=5)
+    await office.start()
+    await office.until("done")
+    assert await run_task(office) is None
+    office.house.clock.now += 5_000
+    assert await run_task(office) == "send"
