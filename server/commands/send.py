@@ -13,6 +13,7 @@ from server.commands.buckets import find, only
 from server.commands.outgoing import save_files
 from server.commands.planned import plan_ahead
 from server.commands.repeats import KeyOfSend, Repeats
+from server.commands.takeback import take_back
 from server.domain.account import Caller
 from server.domain.audience import find_people
 from server.domain.bucket import Bucket, Permission
@@ -27,6 +28,7 @@ from server.domain.task import Kind, Task
 from server.domain.turns import Turns
 from server.store import attachments, messages, tasks
 from server.store.accounts import find_people as people_named
+from server.store.buckets import find_bucket
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,13 @@ async def find_sent(sender: Sender, key: KeyOfSend | None, now: int) -> Sent | N
 
 
 async def release(tx: Transaction, task: Task, *, now: int, random: Random) -> None:
-    """Send a scheduled message, in the transaction of its task."""
+    """Send a scheduled message, in the transaction of its task; take it back where its sender may not write any more."""
     message = await messages.load_message(tx, task.message_id or "")
     if message is None or message.content is None:
+        return
+    bucket = await find_bucket(tx, message.sender_id or "", message.bucket_id)
+    if bucket is None or not bucket.lets(Permission.WRITE):
+        await take_back(tx, message.id, now=now, random=random)
         return
     only, page = task.payload["only"], task.payload["page"]
     audience = await spread.find_audience(tx, message.bucket_id, message.delivery_type, only, page)

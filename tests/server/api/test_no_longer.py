@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from server.commands.due import run_due
 from server.domain.bucket import Permission
 from tests.harness.native import Native
 from tests.server.conftest import House, Person
@@ -76,6 +77,25 @@ async def test_who_may_not_write_any_more_changes_nothing(
     assert (await bob.api.patch(at, {"title": "3"})).code == "forbidden"
     assert (await admin.api.get(at))["title"] == "1"
     assert (await bob.api.delete(at)).status == 204
+
+
+@pytest.mark.parametrize("permissions", [["READ"], []])
+async def test_what_somebody_has_scheduled_is_not_sent_once_they_may_not_write(
+    house: House, admin: Person, bob: Person, bucket: str, permissions: list[str]
+) -> None:
+    """It is taken back at its time; until then it waits, for they may be let in again."""
+    member = f"/api/v1/buckets/{bucket}/members/bob"
+    await admin.api.patch(member, {"permissions": ["READ", "WRITE"]})
+    sent = await house.send(bob.api, bucket, delaySeconds=60)
+    if permissions:
+        await admin.api.patch(member, {"permissions": permissions})
+    else:
+        await admin.api.delete(member)
+    house.clock.advance(60_000)
+    while await run_due(house.pieces.db, now=house.clock(), random=house.random, log=house.pieces.log):
+        pass
+    assert (await admin.api.get(NOTIFICATIONS))["notifications"] == []
+    assert (await bob.api.get(f"{MESSAGES}/{sent['id']}")).code == "message_retracted"
 
 
 async def test_who_has_left_calls_no_webhook_of_the_bucket(
