@@ -118,6 +118,8 @@ class RetentionView(TypedDict):
 
     days: Annotated[int | None, note("Messages that are older than so many days are deleted; null: none.")]
     count: Annotated[int | None, note("Of more messages than so many, the oldest are deleted; null: none.")]
+    lastSweptAt: Annotated[Time | None, note("When messages were last deleted for that; null: never.")]
+    removed: Annotated[int, note("How many messages were deleted for that, so far.")]
 
 
 # `from` is a word of Python's.
@@ -203,7 +205,12 @@ def show_bucket(bucket: Bucket) -> BucketView:
         color=bucket.color,
         protected=bucket.protected_at is not None,
         public=bucket.public_at is not None,
-        retention=RetentionView(days=bucket.retention_days, count=bucket.retention_count),
+        retention=RetentionView(
+            days=bucket.retention_days,
+            count=bucket.retention_count,
+            lastSweptAt=None if bucket.swept_at is None else show_time(bucket.swept_at),
+            removed=bucket.swept,
+        ),
         ownerId=bucket.owner_id,
         permissions=[permission for permission in Permission if permission in bucket.permissions],
         snoozedUntil=None if bucket.snoozed_until is None else show_time(bucket.snoozed_until),

@@ -7,7 +7,7 @@ and never dropped.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from server.commands import changes, emptying, planned, spread, takeback
+from server.commands import changes, emptying, planned, retention, spread, takeback
 from server.commands.send import release
 from server.domain.delivery import DAYS_KEPT, jitter_of
 from server.domain.message import DAY
@@ -112,6 +112,7 @@ _HANDLERS: Mapping[Kind, Handler] = {
     Kind.REMIND: planned.remind,
     Kind.POSTPONE: planned.come_back,
     Kind.FORGET: planned.forget,
+    Kind.RETAIN: retention.retain,
     Kind.EMPTY: emptying.empty,
     Kind.PRUNE: _prune,
     Kind.COMPACT: _compact,

@@ -39,6 +39,8 @@ class Bucket:
     permissions: frozenset[Permission]
     retention_days: int | None = None  # it keeps messages for so long
     retention_count: int | None = None  # it keeps so many messages
+    swept: int = 0  # messages that it did not keep, so far
+    swept_at: int | None = None  # when the last of them went, milliseconds
     snoozed_until: int | None = None  # milliseconds
     quiet_times: tuple[QuietTime, ...] = ()
 

@@ -9,6 +9,7 @@ from server.domain.delivery import SECOND, backoff
 
 PRUNE_EVERY = 600 * SECOND
 COMPACT_EVERY = 10 * SECOND
+RETAIN_EVERY = 3600 * SECOND
 
 
 class Kind(StrEnum):
@@ -52,7 +53,7 @@ class Task:
 
 def recurring(now: int) -> list[Task]:
     """Return the tasks that every database has, with the same ids everywhere, so that there is one of each."""
-    kinds = (Kind.PRUNE, Kind.COMPACT)
+    kinds = (Kind.PRUNE, Kind.COMPACT, Kind.RETAIN)
     return [
         Task(f"00000000-0000-7000-8000-{number:012x}", kind, None, {}, now, 0, now)
         for number, kind in enumerate(kinds, start=1)

@@ -106,7 +106,10 @@ async def change_bucket(tx: Transaction, bucket: Bucket) -> None:
 async def close_bucket(tx: Transaction, bucket_id: str) -> None:
     """Take a bucket away from everybody, and free its name. What is in it is still there."""
     await tx.run("DELETE FROM invitations WHERE bucket_id = $1", bucket_id)
-    await tx.run("UPDATE buckets SET name = id, public_at = NULL WHERE id = $1", bucket_id)
+    await tx.run(
+        "UPDATE buckets SET name = id, public_at = NULL, retention_days = NULL, retention_count = NULL WHERE id = $1",
+        bucket_id,
+    )
     await tx.run("DELETE FROM bucket_members WHERE bucket_id = $1", bucket_id)
 
 
@@ -168,6 +171,8 @@ def _bucket_of(row: Row) -> Bucket:
         permissions=permissions_of(row["permissions"]),
         retention_days=row["retention_days"],
         retention_count=row["retention_count"],
+        swept=row["swept"],
+        swept_at=row["swept_at"],
         snoozed_until=row["snoozed_until"],
         quiet_times=read_quiet_times(row["quiet_times"]),
     )

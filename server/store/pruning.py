@@ -1,4 +1,4 @@
-"""How deliveries come to an end beside being settled: with their device or message, and by age. What is deleted is noted in the book.
+"""How deliveries come to an end beside being settled: by age, or with their device, message or bucket. What is deleted is in the book.
 
 A device may fetch whatever can still be shown, 28 days at the longest (PROTOCOL.md, section 2); what is older and settled tells
 nobody anything, and goes. Whoever deletes a user, a bucket or a message takes its deliveries away here first: rows that vanish with
@@ -44,6 +44,19 @@ async def prune(tx: Transaction, before: int, limit: int) -> int:
         first_id(before),  # nothing is settled before it has an id, and an id is a time
         before,
         limit,
+    )
+    await note_pruned(tx, written(_states(rows)))
+    return len(rows)
+
+
+async def prune_of_messages(tx: Transaction, message_ids: Sequence[str], limit: int) -> int:
+    """Delete at most so many deliveries of messages that are settled; return how many. What waits stays."""
+    rows = await tx.all(
+        "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries"
+        f" WHERE message_id IN ({holes(len(message_ids), after=1)}) AND state NOT IN ('queued', 'leased') LIMIT $1"
+        " FOR UPDATE SKIP LOCKED) RETURNING state",
+        limit,
+        *message_ids,
     )
     await note_pruned(tx, written(_states(rows)))
     return len(rows)

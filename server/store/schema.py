@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    or_,
 )
 
 metadata = MetaData(
@@ -314,6 +315,12 @@ def _of_some(table: Table, name: str, condition: ColumnElement[bool], *columns: 
     Index(f"ix_{table.name}_{name}", *listed, postgresql_where=condition, sqlite_where=condition)
 
 
+_of_some(
+    buckets,
+    "retained",
+    or_(buckets.c.retention_days.is_not(None), buckets.c.retention_count.is_not(None)),
+    "id",
+)
 _of_some(deliveries, "queued", deliveries.c.state == "queued", "turn", "due_at")
 _of_some(deliveries, "leased", deliveries.c.state == "leased", "device_id", "due_at")
 _of_some(deliveries, "lease", deliveries.c.lease.is_not(None), "lease")

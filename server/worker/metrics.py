@@ -143,8 +143,18 @@ class SchedulerMetrics:
             registry=registry,
         )
 
+        self._removed = Counter(
+            "hushpost_retention_removed",
+            "Messages that were deleted because their buckets keep no more.",
+            registry=registry,
+        )
+
     def ran(self, task: Task, now: int) -> None:
         self._late.labels(task.kind.value).observe(max(now - task.due_at, 0) / 1000)
+
+    def removed(self, messages: int) -> None:
+        """Count what a sweep of the buckets has removed."""
+        self._removed.inc(messages)
 
 
 class AuditMetrics:

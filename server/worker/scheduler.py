@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from server.commands.due import next_due, prepare_tasks, put_back, run_due
+from server.commands.retention import report_of
 from server.domain.delivery import SECOND
 from server.domain.ports import Clock, Database, DatabaseError, Random
 from server.domain.task import Kind
@@ -98,6 +99,10 @@ class Scheduler:
         if task is None:
             return False
         self._metrics.ran(task, now)
+        report = report_of(task)
+        if report is not None:
+            self._metrics.removed(report["messages"])
+            self._log.info("messages deleted that their buckets do not keep", **report)
         if task.kind in _WRITES:
             self._deliver()
         return True

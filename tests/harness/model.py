@@ -46,7 +46,7 @@ class Model:
         self.messages: dict[str, Message] = {}
         self.inbox: dict[tuple[str, str], int | None] = {}
         self.deliveries: dict[Key, Delivery] = {}
-        self.tasks = [Task("prune", None, now), Task("compact", None, now)]
+        self.tasks = [Task(kind, None, now) for kind in ("prune", "compact", "retain")]
         self.keys: dict[str, tuple[int, str, int]] = {}
         self.ahead: dict[str, int] = {}
         self.pruned: Counter[str] = Counter()
@@ -337,6 +337,8 @@ class Model:
             task.due = now + 600_000
         elif task.kind == "compact":
             task.due = now + 10_000
+        elif task.kind == "retain":
+            task.due = now + 3_600_000  # these buckets keep everything
         elif task.kind == "send":
             self.tasks.remove(task)
             self.begin(self.messages[message or ""], now, now)

@@ -12,7 +12,7 @@ from structlog.testing import LogCapture
 from server.commands.due import next_due, prepare_tasks, put_back, run_due
 from server.domain.ids import new_id
 from server.domain.ports import Database, Random, Transaction
-from server.domain.task import COMPACT_EVERY, PRUNE_EVERY, Kind, Task
+from server.domain.task import COMPACT_EVERY, PRUNE_EVERY, RETAIN_EVERY, Kind, Task
 from server.store import tasks
 from server.store.database import open_database
 from tests.harness.clock import SettableClock
@@ -161,13 +161,17 @@ async def test_what_comes_round_again_is_there_once(
 ) -> None:
     """Whoever prepares the database, and however often; one that is there keeps its time."""
     await asyncio.gather(*(prepare_tasks(seeded.db, clock()) for _ in range(5)))
-    for _ in range(2):
+    for _ in range(3):
         assert await run(seeded, log) is not None
     assert await run(seeded, log) is None
     clock.advance(1)
     await prepare_tasks(seeded.db, clock())
     now = clock() - 1
-    expected = {Kind.PRUNE: (now + PRUNE_EVERY, 0), Kind.COMPACT: (now + COMPACT_EVERY, 0)}
+    expected = {
+        Kind.PRUNE: (now + PRUNE_EVERY, 0),
+        Kind.COMPACT: (now + COMPACT_EVERY, 0),
+        Kind.RETAIN: (now + RETAIN_EVERY, 0),
+    }
     assert await stored(seeded.db) == expected
 
 
@@ -179,9 +183,9 @@ async def test_a_clock_that_is_put_back_makes_due_what_has_no_time_of_its_own(
     while await run(seeded, log):
         pass
     clock.advance(-3_600_000)
-    assert await put_back(seeded.db, clock()) == 2
+    assert await put_back(seeded.db, clock()) == 3
     due = await stored(seeded.db)
-    assert {due[Kind.PRUNE][0], due[Kind.COMPACT][0]} == {clock()}
+    assert {due[kind][0] for kind in (Kind.PRUNE, Kind.COMPACT, Kind.RETAIN)} == {clock()}
     assert due[planned][0] == clock() + 3_660_000
 
 

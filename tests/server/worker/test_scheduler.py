@@ -12,7 +12,7 @@ from structlog.testing import LogCapture
 
 from server.domain.ids import new_id
 from server.domain.ports import Database, DatabaseUnavailable, Random, Transaction
-from server.domain.task import COMPACT_EVERY, Kind, Task
+from server.domain.task import COMPACT_EVERY, RETAIN_EVERY, Kind, Task
 from server.store import tasks
 from server.worker.metrics import SchedulerMetrics
 from server.worker.scheduler import Scheduler
@@ -20,6 +20,8 @@ from tests.harness.announced import Announced
 from tests.harness.clock import SettableClock
 from tests.harness.native import Wakes
 from tests.harness.rows import Seeded
+
+_EVERY = {Kind.COMPACT: COMPACT_EVERY, Kind.RETAIN: RETAIN_EVERY}
 
 
 @dataclass
@@ -32,6 +34,7 @@ class Office:
     clock: SettableClock
     outbox: Wakes
     log: LogCapture
+    registry: CollectorRegistry
 
     async def plan(self, due_at: int) -> str:
         """Write a message that is to be sent at a time, as another process does: nobody is woken."""
@@ -73,17 +76,17 @@ def poll_seconds() -> float:
 
 @pytest.fixture
 async def office(database: Database, clock: SettableClock, random: Random, poll_seconds: float) -> Office:
-    db, outbox, log = Announced(database), Wakes(), LogCapture()
+    db, outbox, log, registry = Announced(database), Wakes(), LogCapture(), CollectorRegistry()
     scheduler = Scheduler(
         db,
         deliver=outbox.wake,
         poll_seconds=poll_seconds,
-        metrics=SchedulerMetrics(CollectorRegistry()),
+        metrics=SchedulerMetrics(registry),
         clock=clock,
         random=random,
         log=structlog.wrap_logger(structlog.PrintLogger(), processors=[log]),
     )
-    return Office(scheduler, await Seeded.make(database, clock, random), db, clock, outbox, log)
+    return Office(scheduler, await Seeded.make(database, clock, random), db, clock, outbox, log, registry)
 
 
 async def test_what_another_process_has_planned_is_done_at_its_time(office: Office) -> None:
@@ -150,6 +153,31 @@ async def test_a_clock_that_is_put_back_does_not_hold_up_what_comes_round(office
     assert [entry["log_level"] for entry in office.log.entries] == ["warning"]
 
 
+async def test_what_buckets_do_not_keep_is_told_once(office: Office) -> None:
+    """In one line with numbers, after the last of it, and counted; a sweep that finds nothing says nothing."""
+
+    async def one_too_many(tx: Transaction) -> None:
+        await tx.run("UPDATE buckets SET retention_count = 1")
+        await tx.run("UPDATE deliveries SET state = 'accepted', settled_at = 1")
+
+    for _ in range(3):
+        await office.seeded.message([await office.seeded.device()], title="x")
+    await office.db.write(one_too_many)
+    async with office.running():
+        await office.until(lambda: has_run(office, Kind.RETAIN))
+        office.clock.advance(RETAIN_EVERY)
+        await office.until(lambda: has_run(office, Kind.RETAIN))
+    [entry] = office.log.entries
+    assert entry == {
+        "event": "messages deleted that their buckets do not keep",
+        "log_level": "info",
+        "messages": 2,
+        "deliveries": 2,
+        "files": 0,
+    }
+    assert office.registry.get_sample_value("hushpost_retention_removed_total") == 2
+
+
 async def test_a_task_that_fails_stops_nothing(office: Office) -> None:
     broken = await office.plan(office.clock() - 1)
     await office.db.write(lambda tx: tx.run("UPDATE tasks SET payload = '{}'"))
@@ -163,7 +191,7 @@ async def has_run(office: Office, kind: Kind) -> bool:
     """Say whether a task that comes round has run at this time of the clock."""
     sql = "SELECT due_at FROM tasks WHERE kind = $1"
     row = await office.seeded.db.read(lambda tx: tx.one(sql, kind.value))
-    return row is not None and row["due_at"] == office.clock() + COMPACT_EVERY
+    return row is not None and row["due_at"] == office.clock() + _EVERY[kind]
 
 
 async def are_left(office: Office, messages: set[str]) -> bool:

@@ -171,6 +171,13 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("swept_at", sa.BigInteger(), nullable=True))
         batch_op.add_column(sa.Column("swept", sa.BigInteger(), server_default="0", nullable=False))
         batch_op.add_column(sa.Column("webhook_epoch", sa.Integer(), server_default="0", nullable=False))
+        batch_op.create_index(
+            "ix_buckets_retained",
+            ["id"],
+            unique=False,
+            postgresql_where=sa.text("retention_days IS NOT NULL OR retention_count IS NOT NULL"),
+            sqlite_where=sa.text("retention_days IS NOT NULL OR retention_count IS NOT NULL"),
+        )
 
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
         batch_op.add_column(sa.Column("quiet", sa.Text(), nullable=True))
