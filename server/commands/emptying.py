@@ -5,6 +5,7 @@ could not be told it learns when it fetches, for as long as its deliveries are k
 book (`server/store/pruning.py`). Until then the task looks again from time to time, for what somebody sent in the same moment.
 """
 
+from server.commands.attachments import drop_unused
 from server.commands.takeback import take_back
 from server.domain.delivery import DAYS_KEPT, SECOND
 from server.domain.ids import new_id
@@ -46,5 +47,6 @@ async def _drop(tx: Transaction, task: Task, bucket_id: str, now: int) -> Task |
         return None
     dropped = await pruning.drop_of_messages(tx, page, _ROWS_AT_ONCE)
     if not dropped and not await emptying.drop_items(tx, page, _ROWS_AT_ONCE):
+        await drop_unused(tx, page)  # the files themselves are swept
         await emptying.delete_messages(tx, page)
     return task.at(now)

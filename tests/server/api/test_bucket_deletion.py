@@ -5,7 +5,9 @@ import asyncio
 from server.commands.due import run_due
 from server.domain.bucket import Permission
 from server.domain.delivery import DAYS_KEPT
-from server.store import tallies
+from server.domain.file import StoredFile
+from server.domain.ports import Transaction
+from server.store import attachments, tallies
 from tests.server.conftest import House, Person
 
 BUCKETS = "/api/v1/buckets"
@@ -102,6 +104,24 @@ async def test_what_is_left_goes_when_no_device_can_ask_for_it(house: House, adm
     assert await count(house, "buckets") == 1
     assert len(await house.deliveries()) == len(await house.deliveries(kind=2))
     assert await holds(house)
+
+
+async def test_files_that_are_named_to_the_last_go_with_what_names_them(house: House, admin: Person) -> None:
+    """Where a message was given one after it was taken back."""
+    bucket = await house.bucket(admin)
+    sent = await house.send(admin.api, bucket)
+    await admin.api.delete(f"{BUCKETS}/{bucket}")
+    await run_tasks(house)
+
+    async def name_late(tx: Transaction) -> None:
+        file = StoredFile("a-file", admin.id, "a.txt", "text/plain", 1, b"sum", house.clock())
+        await attachments.add_attachment(tx, file)
+        await attachments.link(tx, sent["id"], file.id)
+
+    await house.pieces.db.write(name_late)
+    house.clock.advance(DAYS_KEPT * DAY)
+    await run_tasks(house)
+    assert [await count(house, table) for table in ("messages", "attachments")] == [0, 0]
 
 
 async def test_what_comes_in_the_same_moment_is_taken_back_as_well(house: House, admin: Person) -> None:
