@@ -30,6 +30,8 @@ _IDS_IN_A_NOTICE = 40  # 39 bytes each: fits the least room that the largest env
 # As `Address.is_web` has it: Web Push has no background pushes.
 _NOT_WEB = f" AND v.platform <> 'web' AND (v.handle IS NULL OR LENGTH(v.handle) < {WEB_HANDLE_LENGTH})"
 _FRAMES = "SELECT d.device_id, d.user_id, d.frame_id FROM deliveries d JOIN devices v ON v.id = d.device_id"
+# Of one user by their devices: of a message to very many people only theirs are read, from the index of each device's.
+_DEVICES = "SELECT id FROM devices WHERE user_id = $1"
 # It is on its way, or was tried, whatever came of that; or the device has fetched it.
 _MAY_HAVE = (
     "d.channel = 'PUSH' AND (d.attempts > 0 OR d.relayed_at IS NOT NULL OR d.state IN ('leased', 'accepted')"
@@ -75,15 +77,15 @@ async def withdraw_from(
     for chunk in chunks(sorted(set(message_ids))):
         named = holes(len(chunk), after=2)
         cancelled = await tx.run(
-            "UPDATE deliveries SET state = 'cancelled', settled_at = $2 WHERE user_id = $1 AND state = 'queued'"
-            f" AND message_id IN ({named})",
+            "UPDATE deliveries SET state = 'cancelled', settled_at = $2 WHERE state = 'queued'"
+            f" AND device_id IN ({_DEVICES}) AND message_id IN ({named})",
             user_id,
             now,
             *chunk,
         )
         await note(tx, moved({State.QUEUED: cancelled}, {State.CANCELLED: cancelled}))
         reached += await tx.all(
-            f"{_FRAMES} WHERE d.user_id = $1 AND d.device_id <> $2 AND {_MAY_HAVE}{_NOT_WEB}"
+            f"{_FRAMES} WHERE v.user_id = $1 AND d.device_id <> $2 AND {_MAY_HAVE}{_NOT_WEB}"
             f" AND d.message_id IN ({named})",
             user_id,
             but or "",
@@ -103,7 +105,7 @@ async def tell_read(
     reached: list[Row] = []
     for chunk in chunks(sorted(set(message_ids))):
         reached += await tx.all(
-            f"{_FRAMES} WHERE d.user_id = $1 AND d.channel = 'PUSH' AND d.state IN ('queued', 'leased', 'accepted', 'gone')"
+            f"{_FRAMES} WHERE v.user_id = $1 AND d.channel = 'PUSH' AND d.state IN ('queued', 'leased', 'accepted', 'gone')"
             f"{_NOT_WEB} AND d.device_id <> $2 AND d.message_id IN ({holes(len(chunk), after=2)})",
             user_id,
             but or "",
