@@ -41,6 +41,11 @@ class Seeded:
                 tenant,
                 user,
             )
+            await tx.run(  # who sends, and receives nothing
+                "INSERT INTO bucket_members (bucket_id, user_id, permissions, created_at) VALUES ($1, $2, '[\"WRITE\"]', 1)",
+                bucket,
+                user,
+            )
 
         await db.write(job)
         return cls(db, clock, random, user, bucket)
@@ -74,8 +79,8 @@ class Seeded:
 
         async def job(tx: Transaction) -> list[Delivery]:
             await tx.run(
-                "INSERT INTO messages (id, tenant_id, bucket_id, delivery_type, collapse_id, content, created_at,"
-                " sent_at, expires_at, notifications) SELECT $1, tenant_id, id, $3, $4, $5, $6, $6, $7, 1 FROM buckets WHERE id = $2",
+                "INSERT INTO messages (id, tenant_id, bucket_id, sender_id, delivery_type, collapse_id, content, created_at,"
+                " sent_at, expires_at, notifications) SELECT $1, tenant_id, id, owner_id, $3, $4, $5, $6, $6, $7, 1 FROM buckets WHERE id = $2",
                 id_,
                 self.bucket_id,
                 delivery_type,
