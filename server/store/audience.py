@@ -12,7 +12,7 @@ from server.domain.ports import Row, Transaction
 from server.store.dialect import holes
 
 # Permissions are JSON lists of four plain words, so a quoted word is found by its text. ADMIN stands for all of them.
-_READS = "(m.permissions LIKE '%\"READ\"%' OR m.permissions LIKE '%\"ADMIN\"%')"
+READS = "(m.permissions LIKE '%\"READ\"%' OR m.permissions LIKE '%\"ADMIN\"%')"
 _NAMED_AT_ONCE = 250
 
 
@@ -53,7 +53,7 @@ async def reached(
     rows = await tx.all(
         f"SELECT m.user_id, COALESCE(d.id, '') AS device_id, {MUTED} FROM bucket_members m"
         " LEFT JOIN devices d ON d.user_id = m.user_id AND $5 = 1"
-        f" WHERE m.bucket_id = $1 AND m.user_id >= $2 AND (m.user_id > $2 OR d.id > $3) AND {_READS}"
+        f" WHERE m.bucket_id = $1 AND m.user_id >= $2 AND (m.user_id > $2 OR d.id > $3) AND {READS}"
         f"{f' AND m.user_id IN ({holes(len(named), after=5)})' if named else ''}"
         " ORDER BY m.user_id, d.id LIMIT $4",
         bucket_id,
@@ -75,11 +75,14 @@ async def reached(
 async def unread(
     tx: Transaction, message: Message, *, after: Place, limit: int, last: str = _LAST
 ) -> list[Place]:
-    """Return the next devices of users who have a message and have not read, deleted or postponed it, up to the user `last`."""
+    """Return the next devices of users who have a message and have not read, deleted or postponed it, up to the user `last`.
+
+    Who may not read in its bucket any more is not among them.
+    """
     rows = await tx.all(
         f"SELECT i.user_id, d.id AS device_id, {MUTED} FROM inbox_items i"
         " JOIN devices d ON d.user_id = i.user_id"
-        " LEFT JOIN bucket_members m ON m.bucket_id = $5 AND m.user_id = i.user_id"
+        f" JOIN bucket_members m ON m.bucket_id = $5 AND m.user_id = i.user_id AND {READS}"
         " WHERE i.message_id = $1 AND i.user_id >= $2 AND i.user_id <= $6 AND (i.user_id > $2 OR d.id > $3)"
         " AND i.read_at IS NULL AND i.deleted_at IS NULL ORDER BY i.user_id, d.id LIMIT $4",
         message.id,
@@ -96,14 +99,14 @@ async def count_readers(tx: Transaction, bucket_id: str, only: Sequence[str] | N
     """Return how many users a message to a bucket reaches."""
     if only is None:
         row = await tx.one(
-            f"SELECT COUNT(*) AS n FROM bucket_members m WHERE m.bucket_id = $1 AND {_READS}", bucket_id
+            f"SELECT COUNT(*) AS n FROM bucket_members m WHERE m.bucket_id = $1 AND {READS}", bucket_id
         )
         return 0 if row is None else int(row["n"])
     number = 0
     for start in range(0, len(only), _NAMED_AT_ONCE):
         named = only[start : start + _NAMED_AT_ONCE]
         row = await tx.one(
-            f"SELECT COUNT(*) AS n FROM bucket_members m WHERE m.bucket_id = $1 AND {_READS}"
+            f"SELECT COUNT(*) AS n FROM bucket_members m WHERE m.bucket_id = $1 AND {READS}"
             f" AND m.user_id IN ({holes(len(named), after=1)})",
             bucket_id,
             *named,

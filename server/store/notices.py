@@ -21,7 +21,7 @@ from server.domain.ids import new_id, new_push_id
 from server.domain.message import Message
 from server.domain.ports import Random, Row, Transaction
 from server.domain.tally import moved
-from server.store.audience import MUTED, Place, place_of
+from server.store.audience import MUTED, READS, Place, place_of
 from server.store.dialect import chunks, holes
 from server.store.outbox import enqueue
 from server.store.tallies import note
@@ -121,14 +121,14 @@ async def list_holders(
     """Return which devices may have a message, among its next deliveries, and have not been given a frame of this id.
 
     A device with several frames of the message is on several pages, so the one that it is told with says whether it was. A user who has
-    deleted the message is told nothing. The second value is the id to go on after, None where that was the end.
+    deleted the message, or may not read in its bucket any more, is told nothing. The second value is the id to go on after, None where that was the end.
     """
     last = await _end_of_page(tx, message.id, after, limit)
     rows = await tx.all(
         f"SELECT DISTINCT d.user_id, d.device_id, {MUTED} FROM deliveries d"
         " JOIN devices v ON v.id = d.device_id"
         " LEFT JOIN inbox_items i ON i.message_id = d.message_id AND i.user_id = d.user_id"
-        " LEFT JOIN bucket_members m ON m.bucket_id = $5 AND m.user_id = d.user_id"
+        f" JOIN bucket_members m ON m.bucket_id = $5 AND m.user_id = d.user_id AND {READS}"
         f" WHERE d.message_id = $1 AND d.id > $2 AND d.id <= $3 AND {_MAY_HAVE} AND i.deleted_at IS NULL"
         " AND NOT EXISTS (SELECT 1 FROM deliveries t WHERE t.frame_id = $4 AND t.device_id = d.device_id)"
         " ORDER BY d.device_id",

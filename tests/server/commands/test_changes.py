@@ -24,6 +24,7 @@ from server.domain.message import Message
 from server.domain.ports import Database
 from server.domain.task import Kind
 from server.store.claims import find_blob
+from server.store.members import remove_member
 from tests.harness.calendar import Calendar, reminding
 from tests.harness.model_world import World
 
@@ -98,6 +99,15 @@ async def test_a_device_with_several_frames_of_it_is_told_once(
     assert calendar.names(await calendar.deliver()) == [(name, UPDATE) for name in [*ALL, "web"]]
     items = await calendar.rows("inbox_items")
     assert {item["changed_at"] for item in items} == {calendar.now}
+
+
+async def test_who_has_left_the_bucket_is_not_told_what_it_says_now(calendar: Calendar) -> None:
+    message = await calendar.send()
+    await calendar.deliver()
+    await calendar.db.write(lambda tx: remove_member(tx, calendar.bucket, calendar.ben.id))
+    await edit(calendar, message, title="New")
+    await calendar.run()
+    assert calendar.names(await calendar.deliver()) == [("cleo", UPDATE)]
 
 
 async def test_of_several_changes_each_brings_the_newest_text(calendar: Calendar) -> None:

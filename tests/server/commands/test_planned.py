@@ -12,6 +12,7 @@ from server.domain.errors import Conflict, NotFound
 from server.domain.message import DAY, DeliveryType, Message
 from server.domain.ports import Transaction
 from server.domain.task import Kind
+from server.store.members import remove_member
 from tests.harness.calendar import EPHEMERAL, Calendar, reminding
 
 ALL = ["ben", "ben's tablet", "cleo"]
@@ -127,6 +128,14 @@ async def test_what_somebody_deleted_they_are_not_reminded_of(calendar: Calendar
     assert not await calendar.db.write(delete)
     assert calendar.names(await calendar.deliver()) == [("ben's tablet", RETRACT)]
     await calendar.wait(5)
+    assert calendar.names(await calendar.deliver()) == [("cleo", MESSAGE)]
+
+
+async def test_who_has_left_the_bucket_is_not_reminded(calendar: Calendar) -> None:
+    await calendar.send(options=reminding(5))
+    await calendar.deliver()
+    await calendar.db.write(lambda tx: remove_member(tx, calendar.bucket, calendar.ben.id))
+    assert await calendar.wait(5) == [Kind.REMIND]
     assert calendar.names(await calendar.deliver()) == [("cleo", MESSAGE)]
 
 
