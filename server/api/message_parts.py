@@ -24,13 +24,7 @@ _SAME_ACTION = {"OPEN_URL": ActionType.NAVIGATE}
 
 def _word(choices: type[StrEnum], same: Mapping[str, StrEnum]) -> Reader:
     """Return what reads one of a few words, some of which are called by another one too."""
-
-    def one(fields: Fields, name: str) -> StrEnum:
-        value = fields.value(name)
-        found = same.get(value) if isinstance(value, str) else None
-        return found or fields.choice_of(name, value, choices)
-
-    return one
+    return lambda fields, name: fields.choice_of(name, fields.value(name), choices, same=same)
 
 
 def _words(choices: type[StrEnum], same: Mapping[str, StrEnum]) -> list[str]:

@@ -21,6 +21,7 @@ MAX_BODY = 256 * 1024
 BODY_SECONDS = 30.0  # for all of a body: who sends a byte now and then must not hold a connection for ever
 
 Choice = TypeVar("Choice", bound=StrEnum)
+_NO_OTHERS: Mapping[str, Any] = {}
 
 
 class UnsupportedMedia(Refusal):
@@ -137,16 +138,18 @@ class Fields:
         """Return one of a few words that must be there."""
         return self.choice_of(name, self.value(name), choices)
 
-    def choice_of(self, name: str, value: Any, choices: type[Choice]) -> Choice:
-        """Return one of a few words, which stands at `name`."""
+    def choice_of(
+        self, name: str, value: Any, choices: type[Choice], *, same: Mapping[str, Choice] = _NO_OTHERS
+    ) -> Choice:
+        """Return one of a few words, which stands at `name`; `same` are other words for some of them."""
         if isinstance(value, str):
             try:
-                return choices(value)
+                return same.get(value) or choices(value)
             except ValueError:
                 reason = "is none of the known words"
         else:
             reason = "is missing" if value is None else f"is {_kind(value)}"
-        self.fault(name, reason, f"send one of {', '.join(choice.value for choice in choices)}")
+        self.fault(name, reason, f"send one of {', '.join([*(choice.value for choice in choices), *same])}")
         return next(iter(choices))
 
     def flag(self, name: str) -> bool:
@@ -319,6 +322,8 @@ def _wrong_text(value: Any, least: int, most: int, rule: Rule) -> Wrong | None:
         reason = "is empty"
     elif not least <= len(value) <= most:
         reason = f"has {len(value)} characters"
+        if least == most and (wrong := rule(value)):  # of a fixed form, which says more than its length
+            return reason, wrong[1]
     else:
         return rule(value)
     return reason, f"send a text of {least} to {most} characters"

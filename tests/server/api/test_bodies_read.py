@@ -144,3 +144,14 @@ def test_a_change_tells_what_is_left_out_from_what_is_cleared() -> None:
 def test_a_body_does_not_show_what_it_holds() -> None:
     """It may be a password, and stands in tracebacks."""
     assert "anna" not in repr(read(Parcel, {"sentTo": "anna", "size": "small"}))
+
+
+def test_what_would_be_right_is_the_form_of_a_text_and_every_word_for_a_thing() -> None:
+    fields = Fields({"color": "red", "size": "huge"})
+    fields.optional("color", least=7, most=7, rule=rules.color)
+    fields.choice_of("size", "huge", Size, same={"big": Size.LARGE})
+    assert [(fault.reason, fault.fix) for fault in fields.faults] == [
+        ("has 3 characters", "write it like #1E88E5"),
+        ("is none of the known words", "send one of small, large, big"),
+    ]
+    assert fields.choice_of("size", "big", Size, same={"big": Size.LARGE}) is Size.LARGE
