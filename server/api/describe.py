@@ -18,6 +18,7 @@ JSON = "application/json"
 class Description:
     """`errors` are codes beside those that every route may answer with; `media` what `takes` may be sent as.
 
+    `form` is what takes its place in a form, None for the same.
     `gives` is the type of the answer's body, None where there is none, `produces` its media type. `headers` says of each header
     that is read beside the usual ones what it is for.
     """
@@ -26,6 +27,7 @@ class Description:
     detail: str
     takes: type[Body] | None
     media: Sequence[str]
+    form: type[Body] | None
     query: type[Body] | None
     gives: Any
     produces: str
@@ -40,6 +42,7 @@ def describes(
     detail: str = "",
     takes: type[Body] | None = None,
     media: Sequence[str] = (JSON,),
+    form: type[Body] | None = None,
     query: type[Body] | None = None,
     gives: Any = None,
     produces: str = JSON,
@@ -51,7 +54,7 @@ def describes(
 
     def attach(handler: F) -> F:
         handler.description = Description(  # type: ignore[attr-defined] # functions have attributes
-            summary, detail, takes, media, query, gives, produces, status, errors, headers or {}
+            summary, detail, takes, media, form, query, gives, produces, status, errors, headers or {}
         )
         return handler
 

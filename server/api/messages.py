@@ -68,6 +68,7 @@ class Messages:
         " With an Idempotency-Key it is sent once, however often it is asked for.",
         takes=MessageBody,
         media=(JSON, FORM, MULTIPART),
+        form=MessageForm,
         gives=MessageView,
         status=201,
         errors=_SENDING,

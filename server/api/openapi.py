@@ -38,7 +38,7 @@ TAGS: Mapping[str, str] = {
 
 _UUID_SCHEMA: Schema = {"type": "string", "format": "uuid"}
 _FILE: Schema = {"type": "string", "format": "binary"}
-_STRUCTURED = frozenset({JSON, "application/x-www-form-urlencoded", "multipart/form-data"})
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _PLACE = re.compile(r"\{(\w+)(?::((?:[^{}]|\{[^{}]*\})*))?\}")
 _SCOPE = {Need.ACCOUNT: "admin", Need.OPERATE: "admin"}
 _OPERATORS = (Need.OPERATE, Need.METRICS)
@@ -206,12 +206,13 @@ def _headers(description: Description) -> Iterable[Schema]:
 def _body(description: Description, schemas: Schemas, example: Any) -> Schema:
     """What is sent as neither JSON nor a form is a file as it is."""
     assert description.takes is not None  # noqa: S101 - the caller looked
-    schema = schemas.of(description.takes)
+    schema, form = (schemas.of(kind or description.takes) for kind in (description.takes, description.form))
     required = "required" in schemas.components[description.takes.__name__]
-    content = {media: {"schema": schema if media in _STRUCTURED else _FILE} for media in description.media}
+    shapes = {JSON: schema, **dict.fromkeys(_FORMS, form)}
+    content = {media: {"schema": shapes.get(media, _FILE)} for media in description.media}
     if example is not None:
         content[JSON]["example"] = example
-    return {"required": required and _STRUCTURED.issuperset(content), "content": content}
+    return {"required": required and shapes.keys() >= content.keys(), "content": content}
 
 
 def _success(description: Description, schemas: Schemas, example: Any) -> Schema:
