@@ -160,6 +160,10 @@ class Model:
             raise Refused("message_not_found")
         if user != message.sender and not self.oversees(user, message.bucket):
             raise Refused("forbidden")
+        self.take_back(message, now)
+
+    def take_back(self, message: Message, now: int) -> None:
+        id_ = message.id
         self.tasks = [task for task in self.tasks if task.message != id_]
         if message.retracted is not None:
             return
@@ -341,9 +345,18 @@ class Model:
             task.due = now + 3_600_000  # these buckets keep everything
         elif task.kind == "send":
             self.tasks.remove(task)
-            self.begin(self.messages[message or ""], now, now)
+            self.release(self.messages[message or ""], now)
         else:
             self.go_on(task, self.messages[message or ""], now)
+
+    def release(self, message: Message, now: int) -> None:
+        """Send a scheduled message, unless its sender may not any more."""
+        try:
+            self.check_sender(message.sender, message.bucket)
+        except Refused:
+            self.take_back(message, now)
+        else:
+            self.begin(message, now, now)
 
     def go_on(self, task: Task, message: Message, now: int) -> None:
         gate_row = self.deliveries.get(task.gates[0]) if len(task.gates) == AHEAD else None
