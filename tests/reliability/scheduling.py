@@ -37,19 +37,13 @@ async def scheduling(world: World) -> AsyncIterator[None]:
 
 
 async def plan(world: World, at: int, *, member: bool = True) -> str:
-    """Plan a message to a bucket, of which the world's one user is a member or not; its id."""
+    """Plan a message to a bucket, which the world's one user, who sends it, also reads, or not; its id."""
     seeded, now = world.seeded, world.clock()
     await seeded.message([], ttl=WEEK, title="planned")
 
     async def job(tx: Transaction) -> str:
         if member:
-            await tx.run(
-                "INSERT INTO bucket_members (bucket_id, user_id, permissions, created_at) VALUES ($1, $2, $3, $4)",
-                seeded.bucket_id,
-                seeded.user_id,
-                '["READ"]',
-                now,
-            )
+            await tx.run('UPDATE bucket_members SET permissions = \'["READ", "WRITE"]\'')
         [row] = await tx.all("SELECT id FROM messages")
         task = Task(new_id(now, seeded.random), Kind.SEND, row["id"], {"only": None, "page": 500}, at, 0, now)
         await tasks.add_task(tx, task)

@@ -78,7 +78,12 @@ async def test_redis_holds_neither_accounts_nor_addresses_and_for_no_longer_than
     async with houses.redis.client(decode_responses=True) as client:
         names = [str(name) for name in await client.keys("*")]
         left = [await client.pttl(name) for name in names]
-    assert sorted(name.split(":")[1] for name in names) == ["registration", "sign-in", "sign-in-address"]
+    assert sorted(name.split(":")[1] for name in names) == [
+        "registration",
+        "sign-in",
+        "sign-in-account",
+        "sign-in-address",
+    ]
     assert not any(word in name for name in names for word in ("admin", "127.0"))
     assert all(0 < one <= 3_600_000 for one in left)
 
