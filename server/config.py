@@ -21,9 +21,12 @@ import msgspec
 from crypto.encoding import unb64u
 from crypto.errors import CryptoError
 from crypto.keys import IdentityPublicKey
-from relay.config import REDIS_URL, REDIS_URLS, ConfigError, check_redis_url
+from relay.config import REDIS_URL, REDIS_URLS, ConfigError, Environment, check_redis_url
 from relay.settings import RelaySettings
 from server.domain.account import Registration
+from server.domain.device import Platform
+from server.domain.host import is_loopback
+from server.domain.relay import RelayApp
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -75,6 +78,22 @@ RelayPass = Annotated[
     ),
 ]
 RedisUrl = Annotated[str, msgspec.Meta(pattern=REDIS_URL, description=REDIS_URLS, extra=SECRET)]
+
+
+AppName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[\x21-\x7e]{0,155}$",
+        description='the app\'s bundle id or Firebase project as the relay has it, or "" for the only one that it has',
+    ),
+]
+
+
+class TokenProvider(StrEnum):
+    """Whose push tokens they are."""
+
+    FCM = "fcm"
+    APNS = "apns"
 
 
 class ForwardedHeader(StrEnum):
@@ -203,6 +222,28 @@ class OutgoingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     allowed_networks: tuple[str, ...] = ()
 
 
+class IosAppSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The app that iPhones are registered for. provider: whose tokens it sends. environment: APNs's, production at FCM."""
+
+    provider: TokenProvider = TokenProvider.FCM
+    app: AppName = ""
+    environment: Environment = Environment.PRODUCTION
+
+
+class FcmAppSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The Firebase project whose tokens they send."""
+
+    app: AppName = ""
+
+
+class AppsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which app of the relay's a push token is of, where the server asks for the handle: by the device's platform."""
+
+    ios: IosAppSettings = IosAppSettings()
+    android: FcmAppSettings = FcmAppSettings()
+    web: FcmAppSettings = FcmAppSettings()
+
+
 class RelaySection(RelaySettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The relay (`relay.settings.RelaySettings`) and where it listens.
 
@@ -231,6 +272,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     attachments: AttachmentSettings = AttachmentSettings()
     worker: WorkerSettings = WorkerSettings()
     outgoing: OutgoingSettings = OutgoingSettings()
+    apps: AppsSettings = AppsSettings()
     relay: RelaySection = RelaySection()
     log: LogSettings = LogSettings()
 
@@ -271,6 +313,16 @@ def trusted_relay_keys(settings: ServerSettings) -> tuple[IdentityPublicKey, ...
         raise ConfigError(
             "server.relay_keys: one is not a public key; copy each (43 characters) from the relay's `hushpost keys show`"
         ) from None
+
+
+def push_apps(settings: AppsSettings) -> dict[Platform, RelayApp]:
+    """The app that a platform's push tokens are of; an empty name is the only one that the relay has there."""
+    ios = settings.ios
+    return {
+        Platform.IOS: RelayApp(ios.provider, ios.app, ios.environment),
+        Platform.ANDROID: RelayApp(TokenProvider.FCM, settings.android.app, Environment.PRODUCTION),
+        Platform.WEB: RelayApp(TokenProvider.FCM, settings.web.app, Environment.PRODUCTION),
+    }
 
 
 def trusted_networks(settings: ServerSettings) -> tuple[Network, ...]:
@@ -326,14 +378,6 @@ def is_listen_address(text: str) -> bool:
     return listen_address(text)[1] <= _LAST_PORT
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a listener on this host is reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def is_for_this_machine(server: ServerSettings) -> bool:
     """Whether nobody elsewhere reaches this server: neither at its listener, nor through a proxy at its public URL."""
     hosts = (listen_address(server.listen)[0], urlsplit(server.public_url).hostname or "")
@@ -364,6 +408,9 @@ def faults(settings: Settings) -> Iterator[ConfigError]:
     for name, listen in (("server", settings.server.listen), ("relay", settings.relay.listen)):
         if not is_listen_address(listen):
             yield ConfigError(f"{name}.listen: the port is too large; a port is at most {_LAST_PORT}")
+    ios = settings.apps.ios
+    if (ios.provider, ios.environment) == (TokenProvider.FCM, Environment.SANDBOX):
+        yield ConfigError('apps.ios.environment: FCM has no sandbox; write "production"')
     if urlsplit(settings.server.public_url).path.strip("/"):
         yield ConfigError(
             "server.public_url: has a path; give the server an address of its own, such as https://push.example.org"

@@ -5,6 +5,7 @@ hears anything; the handle is bound to that key; and the answer to the code is s
 """
 
 import ssl
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -121,24 +122,7 @@ class PairingSteps:
             handle_at=handle_at,
             subscription=installation.subscription,
         )
-        return await self._keep(pairing, device_key, answer["head"])
-
-    async def _keep(self, pairing: Pairing, device_key: DeviceKey, head: int) -> Keeper:
-        around = self._around
-        held = HeldKey(device_key.text, around.clock(), registered=True, replaced_at=None)
-        state = PhoneState(pairing, (held,), new_inbox(head))
-        keeper = Keeper(state, file=around.file, clock=around.clock, on_event=around.on_event)
-        await keeper.keep_new()
-        keeper.tell(
-            {
-                "event": "paired",
-                "name": pairing.name,
-                "deviceId": pairing.device_id,
-                "suite": device_key.suite.value,
-                "fingerprint": fingerprint(pairing.server, device_key.public),
-            }
-        )
-        return keeper
+        return await keep(around, pairing, device_key, answer["head"])
 
     async def _install(self, wanted: Wanted) -> Installation:
         """Be given a push token by the platform, for the app that the relay serves unless one is named."""
@@ -147,13 +131,15 @@ class PairingSteps:
         served = served or Served(wanted.app, None, None)
         if provider == "webpush" and served.server_key is None:
             raise Refused("relay apps", HTTPStatus.OK, "application_server_key_missing")
-        made = await self._make_token(
+        made = await make_token(
+            self._around,
+            self._session,
             {
                 "provider": provider,
                 "app": served.app,
                 "environment": wanted.environment or served.environment or "production",
                 "applicationServerKey": served.server_key,
-            }
+            },
         )
         subscription = None
         if provider == "webpush":
@@ -161,8 +147,30 @@ class PairingSteps:
             subscription = Subscription.make(made["endpoint"], key)
         return Installation(provider, made["app"], made["environment"], made["token"], subscription)
 
-    async def _make_token(self, wanted: dict[str, str | None]) -> dict[str, str]:
-        async with self._session.post(f"{self._around.control}/control/tokens", json=wanted) as response:
-            response.raise_for_status()
-            made: dict[str, str] = await response.json()
-            return made
+
+async def make_token(
+    around: Surroundings, session: aiohttp.ClientSession, wanted: Mapping[str, str | None]
+) -> dict[str, str]:
+    """Install the app, and be given a push token by the platform."""
+    async with session.post(f"{around.control}/control/tokens", json=wanted) as response:
+        response.raise_for_status()
+        made: dict[str, str] = await response.json()
+        return made
+
+
+async def keep(around: Surroundings, pairing: Pairing, device_key: DeviceKey, head: int) -> Keeper:
+    """Keep what a phone is from now on."""
+    held = HeldKey(device_key.text, around.clock(), registered=True, replaced_at=None)
+    state = PhoneState(pairing, (held,), new_inbox(head))
+    keeper = Keeper(state, file=around.file, clock=around.clock, on_event=around.on_event)
+    await keeper.keep_new()
+    keeper.tell(
+        {
+            "event": "paired",
+            "name": pairing.name,
+            "deviceId": pairing.device_id,
+            "suite": device_key.suite.value,
+            "fingerprint": fingerprint(pairing.server, device_key.public),
+        }
+    )
+    return keeper

@@ -34,6 +34,7 @@ from simulator.mail import Card, Inbox, Shown
 from simulator.mailbox import Mailbox, Milliseconds, Push
 from simulator.opening import open_text
 from simulator.pairing import PairingSteps, Surroundings, Wanted
+from simulator.registering import KnownServer, PassOn, RegisteringSteps
 from simulator.state import Pairing, load
 from simulator.sync import Sync
 
@@ -104,6 +105,28 @@ class Phone:
             session = await resources.enter_async_context(around.session())
             steps = PairingSteps(around, session, checked, resources)
             keeper, mailbox = await steps.run(wanted)
+            return cls._start(keeper, session, mailbox, random, resources.pop_all())
+
+    @classmethod
+    async def register(
+        cls,
+        server: KnownServer,
+        pass_on: PassOn,
+        *,
+        control: str,
+        platform: str,
+        suite: int,
+        name: str,
+        clock: Milliseconds = now_ms,
+        random: Random = secrets.token_bytes,
+        on_event: OnEvent = ignore,
+    ) -> Self:
+        """Be registered by the app's own servers; `name` is what these call the phone."""
+        around = Surroundings(control, None, clock, random, on_event, None)
+        async with AsyncExitStack() as resources:
+            session = await resources.enter_async_context(around.session())
+            steps = RegisteringSteps(around, session, server, resources)
+            keeper, mailbox = await steps.run(Wanted(platform, Suite(suite), name, None, None), pass_on)
             return cls._start(keeper, session, mailbox, random, resources.pop_all())
 
     @classmethod

@@ -22,6 +22,41 @@ settings.load_profile("hushpost")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+# Begun first, the longest before the others: what is begun last is waited for alone. Nothing depends on the order.
+_LONG = (
+    "server/cli/test_backup.py",
+    "server/api/test_schemathesis.py",
+    "server/cli/test_relay_processes.py",
+    "flows/test_web_push.py",
+    "server/cli/test_workers.py",
+    "flows/test_demo.py",
+    "server/cli/test_database.py",
+    "reliability/test_soak.py",
+    "interop/test_webpush_libraries.py",
+    "server/cli/test_doctor.py",
+    "reliability/test_paused_database.py",
+    "flows/test_foreign_relay.py",
+    "server/live/test_hub.py",
+    "flows/test_doctor.py",
+    "reliability/test_relay_restarts.py",
+    "relay/http2/test_time.py",
+    "server/commands/test_many.py",
+    "server/commands/test_state_machine.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Python 3.12 took `?1` for a name at first, and warned of it (python/cpython#117995); it was and is a number."""
+    config.addinivalue_line(
+        "filterwarnings", r"ignore:Binding \d+ \('\?\d+'\) is a named parameter:DeprecationWarning"
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {Path(__file__).parent / name: place for place, name in enumerate(_LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 def pytest_report_header() -> str:
     return databases.report()
 

@@ -18,6 +18,7 @@ ROOMS: dict[str, set[str]] = {
     "server.store": {"server.domain"},
     "server.commands": {"server.domain", "server.store", "crypto"},
     "server.api": {"server.domain", "server.commands", "server.live"},
+    "server.dialects": {"server.api", "server.domain", "server.commands", "server.live"},
     "server.live": {"server.domain", "server.commands", "relay.shared"},
     "server.worker": {
         "server.domain",
@@ -47,7 +48,15 @@ ROOMS: dict[str, set[str]] = {
 LIBRARIES: dict[str, set[str]] = {
     "aioapns": {"relay"},
     "aiohappyeyeballs": {"relay"},
-    "aiohttp": {"relay", "server.api", "server.worker", "server.app", "server.cli", "simulator"},
+    "aiohttp": {
+        "relay",
+        "server.api",
+        "server.dialects",
+        "server.worker",
+        "server.app",
+        "server.cli",
+        "simulator",
+    },
     "aiosmtplib": {"server.worker"},
     "alembic": {"server.store"},
     "apprise": {"server.worker"},

@@ -15,7 +15,7 @@ from server.domain.account import Caller, CallingDevice
 from server.domain.message import LONGEST_MINUTES, ActionType
 from server.domain.outgoing import Progress, Reason, State
 from server.domain.ports import Clock
-from server.domain.times import show_time
+from server.domain.times import show_time, show_when
 
 _MEANT = ("notification_not_found", "notification_gone")
 _IDS = "The id is the notification's, its message's, or on a device that of the frame it was sent."
@@ -123,7 +123,7 @@ def show_done(done: Done) -> web.Response:
     view = DoneView(
         type=done.type,
         state="done" if called is None else called["state"],
-        until=None if done.until is None else show_time(done.until),
+        until=show_when(done.until),
         request=called,
     )
     return show(view, status=200 if called is None else 202)

@@ -1,6 +1,7 @@
 """What answers have in common: JSON written one way, and problem documents (RFC 9457)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Annotated, Any, NotRequired, TypedDict
 
@@ -86,32 +87,41 @@ def rate_limit(left: Allowance) -> dict[str, str]:
     }
 
 
-def show_refusal(refusal: Refusal) -> web.Response:
-    """Answer with a problem document that says what is wrong, where, and what would be right."""
-    return problem(
-        STATUS[type(refusal)],
-        refusal.reason,
-        refusal.detail,
-        faults=refusal.faults,
-        headers=_headers(refusal),
-    )
+@dataclass(frozen=True)
+class Refused:
+    """Why a request is not answered with what it asked for, before an API shows it in its own form."""
+
+    status: HTTPStatus
+    code: str
+    detail: str
+    faults: tuple[errors.Fault, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def problem(
-    status: HTTPStatus,
-    code: str,
-    detail: str,
-    *,
-    faults: tuple[errors.Fault, ...] = (),
-    headers: Mapping[str, str] | None = None,
-) -> web.Response:
+Face = Callable[[Refused], web.Response]
+"""How an API shows what it refuses."""
+
+
+def refused(refusal: Refusal) -> Refused:
+    """Return what a refusal says: what is wrong, where, and what would be right."""
+    return Refused(STATUS[type(refusal)], refusal.reason, refusal.detail, refusal.faults, _headers(refusal))
+
+
+def problem(what: Refused) -> web.Response:
     """Answer with a problem document."""
-    document = Problem(type="about:blank", title=status.phrase, status=status.value, code=code, detail=detail)
-    if faults:
-        document["errors"] = [Fault(path=f.path, reason=f.reason, fix=f.fix) for f in faults]
-    return web.Response(
-        body=orjson.dumps(document), status=status, content_type=PROBLEM, headers=headers or {}
+    status = what.status
+    document = Problem(
+        type="about:blank", title=status.phrase, status=status.value, code=what.code, detail=what.detail
     )
+    if what.faults:
+        document["errors"] = shown_faults(what.faults)
+    return web.Response(
+        body=orjson.dumps(document), status=status, content_type=PROBLEM, headers=what.headers
+    )
+
+
+def shown_faults(faults: Iterable[errors.Fault]) -> list[Fault]:
+    return [Fault(path=one.path, reason=one.reason, fix=one.fix) for one in faults]
 
 
 def _headers(refusal: Refusal) -> dict[str, str]:

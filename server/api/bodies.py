@@ -63,9 +63,11 @@ def whole(description: str, *, least: int, most: int, **schema: Any) -> Meta:
     return Meta(description=description, ge=least, le=most, extra_json_schema=schema or None)
 
 
-def items(description: str, *, most: int, **schema: Any) -> Meta:
-    """Describe a list of at most so many entries."""
-    return Meta(description=description, max_length=most, extra_json_schema=schema or None)
+def items(description: str, *, most: int, least: int = 0, **schema: Any) -> Meta:
+    """Describe a list of so many entries."""
+    return Meta(
+        description=description, min_length=least or None, max_length=most, extra_json_schema=schema or None
+    )
 
 
 def instant(description: str, *, future: bool = False) -> Meta:
@@ -99,37 +101,41 @@ def read_query(kind: type[B], request: web.Request, *, now: int = 0) -> B:
 
 
 def take(kind: type[B], fields: Fields) -> B:
-    """Return a body from fields; what is wrong is noted in them, and has a stand-in here."""
-    return kind(**{attribute: reader(fields, name) for attribute, name, reader in _readers(kind)})
+    """Return a body from fields; what is wrong is noted in them, and has a stand-in here.
+
+    What is left out and may be has its default, and costs no reading: of the many fields of a message most are.
+    """
+    there = fields.names()
+    return kind(
+        **{
+            attribute: reader(fields, name)
+            for attribute, name, reader, always in _readers(kind)
+            if always or name in there
+        }
+    )
 
 
 @lru_cache(maxsize=256)
-def _readers(kind: type[Body]) -> list[tuple[str, str, Reader]]:
+def _readers(kind: type[Body]) -> list[tuple[str, str, Reader, bool]]:
+    """Return a body's fields: as an attribute, as they are sent, what reads them, and whether that is asked where they are left out."""
     info = inspect.type_info(kind)
     assert isinstance(info, inspect.StructType)  # noqa: S101 - the bound of B, which inspect does not know
-    return [(field.name, field.encode_name, _reader(field)) for field in info.fields]
+    return [(field.name, field.encode_name, *_reader(field)) for field in info.fields]
 
 
-def _reader(field: inspect.Field) -> Reader:
-    """Return what reads one field of a body."""
+def _reader(field: inspect.Field) -> tuple[Reader, bool]:
+    """Return what reads one field of a body, and whether it is asked where the field is left out."""
     kind, extra = _core(field.type)
     if "read" in extra:
-        found: Reader = extra["read"]
-        return found
+        return extra["read"], True
     reader = _value_reader(kind, extra, required=field.required, default=field.default)
     is_unset = field.default is field.default_factory is msgspec.NODEFAULT and not field.required
-    return _if_given(reader, cleared=_cleared(field.type)) if is_unset else reader
+    return _clearing(reader, _cleared(field.type)) if is_unset else reader, field.required
 
 
-def _if_given(reader: Reader, *, cleared: msgspec.UnsetType | None) -> Reader:
-    """Read a field that stays as it is where it is left out; `cleared` is what a null means."""
-
-    def one(fields: Fields, name: str) -> Any:
-        if not fields.among([name]):
-            return msgspec.UNSET
-        return cleared if fields.value(name) is None else reader(fields, name)
-
-    return one
+def _clearing(reader: Reader, cleared: msgspec.UnsetType | None) -> Reader:
+    """Read a field that a null clears, or leaves as it is."""
+    return lambda fields, name: cleared if fields.value(name) is None else reader(fields, name)
 
 
 def _cleared(kind: inspect.Type) -> msgspec.UnsetType | None:
@@ -158,7 +164,8 @@ def _plain(kind: Any, rule: Rule, *, required: bool, default: Any) -> Reader:
         case inspect.StructType(cls=struct):
             reader = _struct(struct, required=required)
         case inspect.ListType() | inspect.VarTupleType():
-            reader = _list(kind.item_type, required=required, most=kind.max_length or 0, default=default)
+            bounds = (kind.min_length or 0, kind.max_length or 0)
+            reader = _list(kind.item_type, required=required, bounds=bounds, default=default)
         case _:
             raise TypeError(f"no reader for {kind}")
     return reader
@@ -234,9 +241,9 @@ def _one(fields: Fields, name: str, value: Any, struct: Any) -> Any:
     return found
 
 
-def _list(item: inspect.Type, *, required: bool, most: int, default: Any) -> Reader:
+def _list(item: inspect.Type, *, required: bool, bounds: tuple[int, int], default: Any) -> Reader:
     kind, extra = _core(item)
-    one = _item(kind, extra)
+    one, (least, most) = _item(kind, extra), bounds
 
     def read_all(fields: Fields, name: str) -> Any:
         values = fields.items(name, most=most)
@@ -244,6 +251,8 @@ def _list(item: inspect.Type, *, required: bool, most: int, default: Any) -> Rea
             if required and fields.value(name) is None:
                 fields.fault(name, "is missing", f"send a list of at most {most}")
             return () if default is msgspec.NODEFAULT else default
+        if len(values) < least:
+            fields.fault(name, f"has {len(values)} entries", f"send a list of {least} to {most}")
         return tuple(one(fields, f"{name}[{index}]", value) for index, value in enumerate(values))
 
     return read_all

@@ -13,8 +13,9 @@ from server.commands.buckets import ChangeBucket, CreateBucket
 from server.domain import rules
 from server.domain.account import LONGEST_NAME
 from server.domain.bucket import LONGEST_DESCRIPTION, LONGEST_RETENTION, MOST_RETAINED, Bucket, Permission
+from server.domain.pages import MOST_COUNTED
 from server.domain.quiet import LONGEST_SNOOZE, MOST_QUIET_TIMES, Day, QuietTime, days_of, show_clock
-from server.domain.times import show_time
+from server.domain.times import show_time, show_when
 
 _NAME = text("What it is called; not a UUID.", most=LONGEST_NAME, rule=rules.bucket_name)
 _DESCRIPTION = text("What it is for.", most=LONGEST_DESCRIPTION, rule=rules.prose)
@@ -145,8 +146,12 @@ class BucketView(TypedDict):
     protected: Annotated[bool, _PROTECTED]
     public: Annotated[bool, _PUBLIC]
     retention: Annotated[RetentionView, note("How long it keeps its messages.")]
-    ownerId: Annotated[Id, note("The user whose it is.")]
+    ownerId: Annotated[Id | None, note("The user whose it is; null: the tenant's, such as a topic.")]
     permissions: Annotated[list[Permission], note("What the caller may do in it; none: they are no member.")]
+    members: Annotated[
+        int | None,
+        note(f"How many members it has, {MOST_COUNTED} at most; null where the caller is not ADMIN in it."),
+    ]
     snoozedUntil: Annotated[Time | None, note("Until when the caller hears nothing of it.")]
     quietTimes: Annotated[list[QuietTimeView], note("When in the week the caller hears nothing of it.")]
     createdAt: Time
@@ -208,12 +213,13 @@ def show_bucket(bucket: Bucket) -> BucketView:
         retention=RetentionView(
             days=bucket.retention_days,
             count=bucket.retention_count,
-            lastSweptAt=None if bucket.swept_at is None else show_time(bucket.swept_at),
+            lastSweptAt=show_when(bucket.swept_at),
             removed=bucket.swept,
         ),
         ownerId=bucket.owner_id,
         permissions=[permission for permission in Permission if permission in bucket.permissions],
-        snoozedUntil=None if bucket.snoozed_until is None else show_time(bucket.snoozed_until),
+        members=bucket.members,
+        snoozedUntil=show_when(bucket.snoozed_until),
         quietTimes=[_show_quiet_time(quiet) for quiet in bucket.quiet_times],
         createdAt=show_time(bucket.created_at),
     )

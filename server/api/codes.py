@@ -38,6 +38,9 @@ CODES: dict[HTTPStatus, dict[str, str]] = {
         "scope_missing": "The credential's scopes, or the account's role, are not enough for this.",
     },
     HTTPStatus.NOT_FOUND: {
+        "feed_not_found": "`errors` names the feeds that are not there: neither a topic's key nor a bucket of the user's.",
+        "topic_not_found": "There is no topic of this key; adding subscribers to it makes it.",
+        "subscription_not_found": "The user is not subscribed to the topic.",
         "action_not_found": "The message has no such action.",
         "not_found": "It does not exist, or not for this caller: the two look the same.",
         "attachment_lost": "The file is not on the server's disk any more.",
@@ -49,7 +52,7 @@ CODES: dict[HTTPStatus, dict[str, str]] = {
         "invitation_not_found": "The caller has made no such invitation.",
         "message_not_found": "There is no such message, or not for this caller.",
         "session_not_found": "The caller has no such session.",
-        "user_not_found": "`errors` names the users that nobody has.",
+        "user_not_found": "Nobody has this name; of several, `errors` names those that nobody has.",
     },
     HTTPStatus.METHOD_NOT_ALLOWED: {
         "method_not_allowed": "This path takes other methods: see the `Allow` header.",
@@ -58,7 +61,10 @@ CODES: dict[HTTPStatus, dict[str, str]] = {
         "body_timeout": "The body did not come to its end in time.",
     },
     HTTPStatus.CONFLICT: {
+        "topic_exists": "There is a topic of this key.",
+        "subscriber_admin": "The account of an admin is not deleted, and its email address not changed, by who manages the tenant.",
         "action_is_device": "This action is run on the device, not by the server.",
+        "devices_full": "The user has as many devices as one may have; unregister one that is not used any more.",
         "conflict": "What this refers to was changed or deleted meanwhile.",
         "bucket_ambiguous": "More than one bucket has this name; give the id.",
         "bucket_default": "Everybody has a bucket of this name: it is neither renamed nor deleted.",
@@ -102,6 +108,9 @@ CODES: dict[HTTPStatus, dict[str, str]] = {
     HTTPStatus.SERVICE_UNAVAILABLE: {
         "unavailable": "Not now: the database, the relay or something else that is needed is away; try again after `Retry-After` seconds.",
         "not_ready": "A part of the server does not work; the detail names it.",
+        "relay_unavailable": "The relay gives no handle for this device now; the detail says why.",
+        "handle_by_push": "The relay gives handles only to the device itself: have the app ask it, and send the `handle`.",
+        "push_not_configured": "This server's relay has no app for the device's platform, or several; its operator sets which.",
         "connections_exhausted": "Too many live connections; try again after `Retry-After` seconds.",
         "storage_unavailable": "The server cannot keep the file now; try again after `Retry-After` seconds.",
     },

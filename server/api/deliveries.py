@@ -1,6 +1,5 @@
 """Deliveries: a message's timeline for those who may see it; what came to nothing, and its second chance, for the operator."""
 
-import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -18,6 +17,7 @@ from server.api.delivery_views import (
     show_timeline,
 )
 from server.api.describe import describes
+from server.api.pages import LONGEST_PAGE, LONGEST_PLACE, read_place
 from server.api.reading import Fields, read_json
 from server.commands.deliveries import (
     ListDead,
@@ -33,14 +33,11 @@ from server.domain.delivery import State
 from server.domain.ports import Clock, Database
 from server.domain.revival import NEWEST, Place
 
-LONGEST_PAGE = 100
 MOST_RETRIED = 500
 
 _REVIVABLE = (State.FAILED, State.GONE)
 _DEAD = (*_REVIVABLE, State.EXPIRED)
 _LONGEST_WORD = 64
-_LONGEST_CURSOR = 60
-_CURSOR = re.compile(r"(\d{1,15})\.([0-9a-f-]{36})", re.ASCII)
 
 
 def _read_state(states: Collection[State]) -> Reader:
@@ -57,21 +54,15 @@ def _read_state(states: Collection[State]) -> Reader:
 
 
 def _read_cursor(fields: Fields, name: str) -> Place:
-    given = fields.optional(name, most=_LONGEST_CURSOR)
-    if given is None:
-        return NEWEST
-    found = _CURSOR.fullmatch(given)
-    if found is None:
-        fields.fault(name, "is no cursor", "give the nextCursor of the page before as it is")
-        return NEWEST
-    return Place(int(found[1]), found[2])
+    place = read_place(fields, name)
+    return NEWEST if place is None else Place(*place)
 
 
 def _words(states: Collection[State]) -> dict[str, Any]:
     return {"type": "string", "enum": [state.value for state in states]}
 
 
-_PLACE = own(_read_cursor, "The `nextCursor` of the page before.", type="string", maxLength=_LONGEST_CURSOR)
+_PLACE = own(_read_cursor, "The `nextCursor` of the page before.", type="string", maxLength=LONGEST_PLACE)
 _REASON = text("Only those that came to nothing for this reason, such as `gone`.", most=_LONGEST_WORD)
 _SINCE = instant("Only what came to nothing at this instant or later.")
 

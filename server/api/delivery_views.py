@@ -7,7 +7,7 @@ from server.commands.deliveries import DeadPage, Retried, Timeline
 from server.domain.delivery import Channel, Quiet, State
 from server.domain.revival import Place
 from server.domain.timeline import Hop, Track, milestones
-from server.domain.times import show_time
+from server.domain.times import show_time, show_when
 
 
 class HopView(TypedDict):
@@ -139,7 +139,7 @@ def show_track(track: Track) -> DeliveryView:
 
 
 def _show_hop(hop: Hop) -> HopView:
-    at = None if hop.at is None else show_time(hop.at)
+    at = show_when(hop.at)
     shown = HopView(hop=hop.name, outcome=hop.outcome, at=at)
     if hop.reason is not None:
         shown["reason"] = hop.reason

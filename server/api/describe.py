@@ -8,17 +8,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from server.api.answers import JSON, PROBLEM, Problem
 from server.api.bodies import Body
 
 F = TypeVar("F", bound=Callable[..., Any])
-JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Tag:
+    """Under what an operation stands in the reference."""
+
+    name: str
+    said: str
 
 
 @dataclass(frozen=True)
 class Description:
     """`errors` are codes beside those that every route may answer with; `media` what `takes` may be sent as.
 
-    `form` is what takes its place in a form, None for the same.
+    `form` is what takes its place in a form, None for the same, and `parts` in one with files, None for what `form` says.
     `gives` is the type of the answer's body, None where there is none, `produces` its media type. `headers` says of each header
     that is read beside the usual ones what it is for.
     """
@@ -28,12 +36,16 @@ class Description:
     takes: type[Body] | None
     media: Sequence[str]
     form: type[Body] | None
+    parts: type[Body] | None
     query: type[Body] | None
     gives: Any
     produces: str
     status: int
     errors: Sequence[str]
     headers: Mapping[str, str]
+    tag: Tag | None = None  # None: that of its path
+    refuses: Any = Problem  # the type of what is answered where it is refused, and its media type
+    refuses_as: str = PROBLEM
 
 
 def describes(
@@ -43,6 +55,7 @@ def describes(
     takes: type[Body] | None = None,
     media: Sequence[str] = (JSON,),
     form: type[Body] | None = None,
+    parts: type[Body] | None = None,
     query: type[Body] | None = None,
     gives: Any = None,
     produces: str = JSON,
@@ -54,7 +67,7 @@ def describes(
 
     def attach(handler: F) -> F:
         handler.description = Description(  # type: ignore[attr-defined] # functions have attributes
-            summary, detail, takes, media, form, query, gives, produces, status, errors, headers or {}
+            summary, detail, takes, media, form, parts, query, gives, produces, status, errors, headers or {}
         )
         return handler
 

@@ -7,7 +7,7 @@ from server.commands.devices import Paired, ServerAddress, pairing_fingerprint
 from server.domain.delivery import State
 from server.domain.device import Device
 from server.domain.timeline import Track, hops
-from server.domain.times import show_time
+from server.domain.times import show_time, show_when
 
 
 class PairingCodeView(TypedDict):
@@ -31,13 +31,20 @@ class PairedView(TypedDict):
 
 
 class DeviceView(TypedDict):
-    """A paired device."""
+    """A paired or registered device."""
 
     id: Id
     name: Annotated[str, note("What it is called.")]
     platform: Annotated[str, note("What it runs on.")]
-    suite: Annotated[int | None, note("The suite of its key; null: it has none.")]
-    fingerprint: Annotated[str | None, note("What both sides show, to be compared by eye.")]
+    externalId: Annotated[
+        str | None, note("The app's own name for it, where the app's server registered it.")
+    ]
+    suite: Annotated[
+        int | None, note("The suite of its key; null: it has none, and is only woken to fetch what there is.")
+    ]
+    fingerprint: Annotated[
+        str | None, note("What both sides show, to be compared by eye; null: it has no key.")
+    ]
     keySetAt: Annotated[Time | None, note("When it brought its key.")]
     reachable: Annotated[bool, note("Whether it has a handle that pushes go to.")]
     handleSetAt: Annotated[Time | None, note("When it brought its handle.")]
@@ -45,7 +52,7 @@ class DeviceView(TypedDict):
     lastSeenAt: Annotated[Time | None, note("When it was last heard of, as of half a minute ago.")]
     lastFault: Annotated[str | None, note("What went wrong last with a push to it.")]
     lastFaultAt: Annotated[Time | None, note("When that was.")]
-    createdAt: Annotated[Time, note("When it was paired.")]
+    createdAt: Annotated[Time, note("When it was paired or first registered.")]
 
 
 class DeviceList(TypedDict):
@@ -89,15 +96,16 @@ def show_device(device: Device, address: ServerAddress) -> DeviceView:
         id=device.id,
         name=device.name,
         platform=device.platform,
+        externalId=device.external_id,
         suite=device.suite,
         fingerprint=pairing_fingerprint(address.server_key, device),
-        keySetAt=_time(device.key_set_at),
+        keySetAt=show_when(device.key_set_at),
         reachable=device.handle_set_at is not None,
-        handleSetAt=_time(device.handle_set_at),
+        handleSetAt=show_when(device.handle_set_at),
         handleFault=device.handle_fault,
-        lastSeenAt=_time(device.last_seen_at),
+        lastSeenAt=show_when(device.last_seen_at),
         lastFault=device.last_fault,
-        lastFaultAt=_time(device.last_fault_at),
+        lastFaultAt=show_when(device.last_fault_at),
         createdAt=show_time(device.created_at),
     )
 
@@ -111,11 +119,7 @@ def show_test(track: Track) -> TestView:
         attempts=track.attempts,
         providerId=track.provider_id,
         hops=[
-            TestHopView(hop=hop.name, outcome=hop.outcome, reason=hop.reason, at=_time(hop.at))
+            TestHopView(hop=hop.name, outcome=hop.outcome, reason=hop.reason, at=show_when(hop.at))
             for hop in hops(track)
         ],
     )
-
-
-def _time(at: int | None) -> str | None:
-    return None if at is None else show_time(at)

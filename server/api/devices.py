@@ -43,16 +43,16 @@ from server.domain.times import show_time
 
 _LONGEST_CODE = 100
 _LONGEST_HANDLE = 4096
-_LONGEST_KEY = 4096
-_SUITES = (1, 2)
+LONGEST_KEY = 4096
+SUITES = (1, 2)
 _LONGEST_WAIT = 30
 _WAIT = 10
 
 
-def _read_key(fields: Fields, name: str) -> bytes:
+def read_key(fields: Fields, name: str) -> bytes:
     """Read a public key of the suite that stands beside it; one that no honest device makes is a fault like any other."""
-    given, suite = fields.required(name, most=_LONGEST_KEY), fields.value("suite")
-    if not given or suite not in _SUITES:
+    given, suite = fields.required(name, most=LONGEST_KEY), fields.value("suite")
+    if not given or suite not in SUITES:
         return b""
     key = read_public_key(suite, given)
     if isinstance(key, tuple):
@@ -66,16 +66,16 @@ class KeyBody(Body, frozen=True, kw_only=True):
 
     suite: Annotated[
         int,
-        whole("The suite of the key: 1 is X25519, 2 is X-Wing.", least=_SUITES[0], most=_SUITES[-1]),
+        whole("The suite of the key: 1 is X25519, 2 is X-Wing.", least=SUITES[0], most=SUITES[-1]),
     ]
     public_key: Annotated[
         bytes,
         own(
-            _read_key,
+            read_key,
             "The key, as base64url without padding.",
             type="string",
             minLength=1,
-            maxLength=_LONGEST_KEY,
+            maxLength=LONGEST_KEY,
         ),
     ]
 

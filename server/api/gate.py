@@ -3,10 +3,13 @@
 `Open` routes are for anyone. `ForUser` routes are for a person who is signed in or an access token, as far as their grant
 meets the route's need. `ForDevice` routes are for a paired device with its own token, and for nothing else. `ForEither` routes are
 for a user and, with the same handler, for a device of a user's. Each request is counted (`limits.py`), but what watches the server is not. Where `when` names a parameter, a route is for requests whose
-query has it, and another of the same path for the others.
+query has it, and another of the same path for the others. Where `acts` is set, a token that may act for others may name the user and the
+tenant for whom it calls in X-User-ID and X-Tenant-ID; everywhere else these are refused. Where `managed` is set as well, who manages the
+tenant need not name a user of it.
 """
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,15 +17,23 @@ from aiohttp import web
 
 from server.api.limits import RequestLimits
 from server.commands.callers import DEVICE_TOKEN, Callers
-from server.domain.account import Caller, CallingDevice
-from server.domain.errors import Forbidden, Unauthenticated
+from server.domain.account import DEFAULT_TENANT, LONGEST_NAME, Caller, CallingDevice
+from server.domain.errors import Forbidden, Unauthenticated, invalid
 from server.domain.ports import Clock
-from server.domain.scopes import Need
+from server.domain.rules import label
+from server.domain.scopes import Need, scope_for
 
 T = TypeVar("T")
 Answer = Awaitable[web.StreamResponse]
 _BEARER = "bearer."
-_ACTING_FOR_OTHERS = ("X-User-ID", "X-Tenant-ID")
+_USER, _TENANT = "X-User-ID", "X-Tenant-ID"
+ACTING_HEADERS = {
+    _USER: "For which user this is; only from a token with `gateway` or `admin`.",
+    _TENANT: "Of which tenant; only from such a token. `default` where it is left out.",
+}
+_NO_TEXT = re.compile(r"[\ud800-\udfff]")  # what is left of bytes that are not UTF-8
+# What is a tenant's, or may be sent without a user.
+_OF_TENANTS = frozenset({Need.MANAGE, Need.SEND})
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,8 @@ class ForUser:
     need: Need
     handler: Callable[[web.Request, Caller], Answer]
     when: str | None = None
+    acts: bool = False
+    managed: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +105,7 @@ class Gate:
 
     def _for_user(self, route: ForUser) -> Callable[[web.Request], Answer]:
         async def guarded(request: web.Request) -> web.StreamResponse:
-            return await route.handler(request, await self.user(request, route.need))
+            return await route.handler(request, await self._user(request, route))
 
         return guarded
 
@@ -104,14 +117,30 @@ class Gate:
 
         return guarded
 
-    async def user(self, request: web.Request, need: Need) -> Caller:
-        """Return the user behind a request; Unauthenticated, Forbidden."""
+    async def _user(self, request: web.Request, route: ForUser) -> Caller:
+        return await self.user(request, route.need, acts=route.acts, managed=route.managed)
+
+    async def user(
+        self, request: web.Request, need: Need, *, acts: bool = False, managed: bool = False
+    ) -> Caller:
+        """Return the user behind a request, or for whom it is made; Unauthenticated, Forbidden, Invalid."""
         caller = await self._known(request, self.callers.user)
-        self.limits.count(request, caller.credential_id)
-        if not caller.grant.meets(need):
+        grant = caller.grant
+        self.limits.count(request, _quota(request, caller))
+        if not grant.meets(need):
             raise Forbidden(_lacking(need, caller), code="scope_missing")
-        _refuse_acting_for_others(request)
-        return caller
+        if not (acts and grant.acts):
+            _refuse_acting_for_others(request)
+            if grant.tenant is not None:
+                raise Forbidden("a token that is bound to a tenant may not do this", code="scope_missing")
+            return caller
+        tenant, user = _named(request, _TENANT), _named(request, _USER)
+        nameless = need in _OF_TENANTS or (managed and grant.meets(Need.MANAGE))
+        if user is None and not nameless and (tenant or not _is_own(caller)):
+            raise invalid(_USER, "is missing", "name the user for whom this is, or use a token of their own")
+        if tenant is None and user is None and grant.tenant is None:
+            return caller
+        return await self.callers.act(caller, tenant, user)
 
     def _for_device(self, route: ForDevice) -> Callable[[web.Request], Answer]:
         async def guarded(request: web.Request) -> web.StreamResponse:
@@ -131,6 +160,9 @@ class Gate:
         except Unauthenticated:
             self.limits.count_stranger(request)
             raise
+
+
+GATE = web.AppKey("gate", Gate)  # of an application: what its routes are behind
 
 
 def credential(request: web.Request) -> str:
@@ -158,8 +190,43 @@ def _is_of_device(request: web.Request) -> bool:
         return False
 
 
+def _is_own(caller: Caller) -> bool:
+    """Say whether a token is good for what is its owner's own."""
+    return caller.grant.tenant is None and caller.grant.meets(Need.ACCOUNT)
+
+
+def _quota(request: web.Request, caller: Caller) -> str:
+    """Return whose quota a request counts for: of each tenant that a token serves, so that none takes from another's.
+
+    A token that is bound to one has no other's to take from, whatever it names.
+    """
+    grant, given = caller.grant, request.headers.getall(_TENANT, [])
+    if not grant.acts or grant.tenant is not None or not _is_name(given) or given[0] == DEFAULT_TENANT:
+        return caller.credential_id
+    return f"{caller.credential_id} {given[0]}"
+
+
+def _named(request: web.Request, header: str) -> str | None:
+    """Return the name in a header, None where there is none; Invalid."""
+    given = request.headers.getall(header, [])
+    if given and not _is_name(given):
+        raise invalid(
+            header,
+            "is no name",
+            f"send one name of 1 to {LONGEST_NAME} characters without control characters",
+        )
+    return given[0] if given else None
+
+
+def _is_name(given: Sequence[str]) -> bool:
+    """Say whether a header was sent once, and is a name; its bytes may be no text at all."""
+    if len(given) != 1 or not 0 < len(given[0]) <= LONGEST_NAME or _NO_TEXT.search(given[0]):
+        return False
+    return label(given[0]) is None
+
+
 def _refuse_acting_for_others(request: web.Request) -> None:
-    for name in _ACTING_FOR_OTHERS:
+    for name in (_USER, _TENANT):
         if name in request.headers:
             raise Forbidden(f"{name} is not honoured here; leave it out", code="acting_forbidden")
 
@@ -167,5 +234,4 @@ def _refuse_acting_for_others(request: web.Request) -> None:
 def _lacking(need: Need, caller: Caller) -> str:
     if caller.grant.scopes is None:
         return "only an admin may do this"
-    wanted = "admin" if need in (Need.ACCOUNT, Need.OPERATE) else need.value
-    return f"this access token lacks the scope {wanted}"
+    return f"this access token lacks the scope {scope_for(need)}"

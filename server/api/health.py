@@ -11,7 +11,7 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from server.api.answers import problem, show
+from server.api.answers import Refused, problem, show
 from server.api.bodies import note
 from server.api.describe import describes
 from server.api.metrics import Scrape
@@ -78,7 +78,9 @@ class Health:
         faults = [name for name, works in (await self._parts()).items() if not works]
         if faults:
             detail = f"not working: {', '.join(faults)}"
-            return problem(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", detail, headers={"Retry-After": "2"})
+            return problem(
+                Refused(HTTPStatus.SERVICE_UNAVAILABLE, "not_ready", detail, headers={"Retry-After": "2"})
+            )
         return show(HealthView(status="ready"))
 
     @describes("Get the server's figures", detail="In the text format of Prometheus.", produces=_METRICS)

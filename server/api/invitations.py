@@ -17,7 +17,7 @@ from server.commands.invitations import Invite
 from server.domain.account import LONGEST_NAME, Caller
 from server.domain.bucket import Invitation, Permission
 from server.domain.ports import Clock, Database, Random
-from server.domain.times import show_time
+from server.domain.times import show_time, show_when
 
 _HOURS = 72
 _MOST_HOURS = 720
@@ -130,6 +130,6 @@ def show_invitation(invitation: Invitation) -> InvitationView:
         permissions=show_permissions(invitation.permissions),
         createdAt=show_time(invitation.created_at),
         expiresAt=show_time(invitation.expires_at),
-        acceptedAt=None if accepted_at is None else show_time(accepted_at),
+        acceptedAt=show_when(accepted_at),
         acceptedBy=invitation.accepted_by,
     )

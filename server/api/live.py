@@ -5,15 +5,13 @@ to go on from. A WebSocket's frames are JSON texts `{"event", "id", "data"}`; it
 HTML, section 9.2) ends where a socket would be closed, and its client comes again with `Last-Event-ID`.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, TypedDict
 
 import orjson
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSMsgType, web
 
 from server.api.answers import problem
 from server.api.bodies import Body, note, own, read_query
@@ -29,35 +27,33 @@ from server.api.notifications import (
     show_item,
 )
 from server.api.reading import Fields
+from server.api.sockets import (
+    Write,
+    check_origin,
+    check_protocols,
+    feed,
+    is_gone,
+    new_socket,
+    serve,
+    upgrade_required,
+)
 from server.domain.account import Caller
-from server.domain.errors import Forbidden, Refusal, invalid
-from server.domain.inbox import Counts, InboxItem, Position, read_position
+from server.domain.errors import Refusal, invalid
+from server.domain.inbox import Counts, Position, read_position
 from server.domain.ports import Clock, DatabaseError
 from server.domain.scopes import Need
-from server.live.hub import Connection, End, Ended, Event, Hub
+from server.live.connection import About
+from server.live.hub import Connection, Ended, Event, Hub
 
-ANY = "*"
-PROTOCOL = "hushpost"
-"""The subprotocol that a WebSocket's client asks for, beside `bearer.<token>` where it can set no other header."""
-PROTOCOLS = "Sec-WebSocket-Protocol"
 LAST_EVENT_ID = "Last-Event-ID"
 EVENT_STREAM = "text/event-stream"
 
-# RFC 6455, section 7.4.2: 4000 to 4999 are an application's own.
-CLOSE_BEHIND = 4000
-CLOSE_CREDENTIAL = 4001
-
 _CHECK_EVERY = 60_000  # milliseconds: a credential that has ended is noticed
-_TAKE_WITHIN = 30.0  # seconds for what was written, before a client counts as gone
-_CLOSE_WITHIN = 2.0
-_PING_EVERY = 30.0
 _LONGEST_FRAME = 1024
 _RETRY = b"retry: 2000\n\n"
 _STILL_HERE = b":\n\n"
 _POSITION = "is no event's id", "give the id of the last event that you have, or leave it out"
 _LIMITS = "limited", "connections_exhausted"
-
-Write = Callable[[Sequence[Event]], Awaitable[None]]
 
 
 def _read_after(fields: Fields, name: str) -> Position | None:
@@ -97,16 +93,14 @@ class EventView(TypedDict):
     ]
 
 
-class LiveViews:
-    """How what is told is worded (`server.live.hub.Shows`)."""
-
-    def item(self, item: InboxItem) -> bytes:
-        """Show an item as it is now, and of one that is gone that it is."""
-        gone = item.deleted_at
-        return orjson.dumps(show_item(item) if gone is None else show_deleted(item, gone))
-
-    def counts(self, counts: Counts) -> bytes:
-        return orjson.dumps(show_counts(counts))
+def say(about: About) -> bytes:
+    """Word what is told (`server.live.connection.Say`): an item as it is now, of one that is gone that it is."""
+    if isinstance(about, Counts):
+        return orjson.dumps(show_counts(about))
+    if about is None:
+        return b"{}"
+    gone = about.deleted_at
+    return orjson.dumps(show_item(about) if gone is None else show_deleted(about, gone))
 
 
 @dataclass(frozen=True)
@@ -129,22 +123,21 @@ class Live:
         errors=("origin_forbidden", "upgrade_required", *_LIMITS),
     )
     async def socket(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        self._check_origin(request)
-        _check_protocols(request)
+        check_origin(request, self.origins)
+        check_protocols(request)
         after = read_query(LiveQuery, request).after
-        socket = web.WebSocketResponse(
-            protocols=(PROTOCOL,),
-            timeout=_CLOSE_WITHIN,
-            heartbeat=_PING_EVERY,
-            max_msg_size=_LONGEST_FRAME,
-            compress=False,  # a compressor costs more memory than all else of a connection
-        )
+        socket = new_socket(_LONGEST_FRAME)
         if not socket.can_prepare(request):
-            return _upgrade_required()
-        with self.hub.connect(caller.user.id, _is_gone(request)) as connection:
+            return problem(upgrade_required("for a stream of events there is /api/v1/messages/stream"))
+
+        async def write(events: Sequence[Event]) -> None:
+            for event in events:
+                await socket.send_frame(_as_json(event), WSMsgType.TEXT)
+
+        with self.hub.connect(caller.user.id, is_gone(request)) as connection:
             await socket.prepare(request)
             with self.metrics.open("websocket"):
-                await self._serve(request, socket, connection, after)
+                await serve(socket, self._feed(request, connection, after, write))
         return socket
 
     @describes(
@@ -161,7 +154,7 @@ class Live:
         headers = {"Content-Type": EVENT_STREAM, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         if request.method == "HEAD":
             return web.Response(headers=headers)
-        with self.hub.connect(caller.user.id, _is_gone(request)) as connection:
+        with self.hub.connect(caller.user.id, is_gone(request)) as connection:
             response = web.StreamResponse(headers=headers)
             await response.prepare(request)
 
@@ -173,80 +166,24 @@ class Live:
                 await self._feed(request, connection, after, write)
         return response
 
-    async def _serve(
-        self,
-        request: web.Request,
-        socket: web.WebSocketResponse,
-        connection: Connection,
-        after: Position | None,
-    ) -> None:
-        """Tell a socket what changes until either end has had enough, and close it with the reason."""
-
-        async def write(events: Sequence[Event]) -> None:
-            for event in events:
-                await socket.send_frame(_as_json(event), WSMsgType.TEXT)
-
-        feeding = asyncio.ensure_future(self._feed(request, connection, after, write))
-        hearing = asyncio.ensure_future(socket.receive())
-        try:
-            await asyncio.wait((feeding, hearing), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (feeding, hearing):
-                task.cancel()
-            outcome, _ = await asyncio.gather(feeding, hearing, return_exceptions=True)
-        code, reason = _closing(outcome)
-        with suppress(TimeoutError, ConnectionError):
-            async with asyncio.timeout(_CLOSE_WITHIN):
-                await socket.close(code=code, message=reason)
-
     async def _feed(
-        self, request: web.Request, connection: Connection, after: Position | None, write: Write
+        self, request: web.Request, connection: Connection, after: Position | None, write: Write[Event]
     ) -> None:
         """Write what changes; Ended, or the Refusal of a credential that is good no more. Returns where the client has gone."""
         checked_at = self.clock()
-        try:
-            async for events in self.hub.follow(connection, after):
-                if not 0 <= self.clock() - checked_at < _CHECK_EVERY:
-                    checked_at = self.clock()
-                    await self._check(request)
-                async with asyncio.timeout(_TAKE_WITHIN):
-                    await write(events)
-                self.metrics.told(event.name for event in events)
-        except (TimeoutError, ConnectionError):
-            if request.transport is not None:
-                request.transport.abort()
 
-    async def _check(self, request: web.Request) -> None:
-        with suppress(DatabaseError):  # not now: the next time will tell
-            await self.gate.user(request, Need.READ)
+        async def check() -> None:
+            nonlocal checked_at
+            if not 0 <= self.clock() - checked_at < _CHECK_EVERY:
+                checked_at = self.clock()
+                with suppress(DatabaseError):  # not now: the next time will tell
+                    await self.gate.user(request, Need.READ)
 
-    def _check_origin(self, request: web.Request) -> None:
-        origin = request.headers.get("Origin")
-        if origin is not None and not self.origins & {origin, ANY}:
-            raise Forbidden(
-                "pages of this origin may not connect; the operator lists those that may in server.cors_origins",
-                code="origin_forbidden",
-            )
+        async def told(events: Sequence[Event]) -> None:
+            await write(events)
+            self.metrics.told(event.name for event in events)
 
-
-def _closing(outcome: Any) -> tuple[int, bytes]:
-    """Return the code and the reason for which a socket is closed, from what became of its feeding."""
-    if isinstance(outcome, Ended):
-        if outcome.end is End.CLOSING:
-            return WSCloseCode.GOING_AWAY, b"the server goes; connect again"
-        return CLOSE_BEHIND, b"you fell behind; connect again after the last id"
-    if isinstance(outcome, Refusal):
-        return CLOSE_CREDENTIAL, b"the credential has ended"
-    if isinstance(outcome, asyncio.CancelledError):  # the client said something, or is closing
-        return WSCloseCode.POLICY_VIOLATION, b"this socket takes no messages"
-    return WSCloseCode.INTERNAL_ERROR, b"the server failed; connect again"
-
-
-def _check_protocols(request: web.Request) -> None:
-    """Invalid where a client offers other subprotocols than ours: the library would log what it offers, a token too."""
-    offered = request.headers.get(PROTOCOLS)
-    if offered is not None and PROTOCOL not in map(str.strip, offered.split(",")):
-        raise invalid(PROTOCOLS, f"has no {PROTOCOL}", f"offer {PROTOCOL} first, or no subprotocol")
+        await feed(request, self.hub.follow(connection, after), check=check, write=told)
 
 
 def _last_event(request: web.Request) -> Position | None:
@@ -260,25 +197,16 @@ def _last_event(request: web.Request) -> Position | None:
 
 
 def _as_text(event: Event) -> bytes:
-    return b"event: %b\nid: %b\ndata: %b\n\n" % (event.name.encode(), str(event.place).encode(), event.data)
+    return b"event: %b\nid: %b\ndata: %b\n\n" % (
+        event.name.encode(),
+        str(event.place).encode(),
+        event.news.said(say),
+    )
 
 
 def _as_json(event: Event) -> bytes:
     return b'{"event":"%b","id":"%b","data":%b}' % (
         event.name.encode(),
         str(event.place).encode(),
-        event.data,
-    )
-
-
-def _is_gone(request: web.Request) -> Callable[[], bool]:
-    return lambda: request.transport is None or request.transport.is_closing()
-
-
-def _upgrade_required() -> web.Response:
-    return problem(
-        HTTPStatus.UPGRADE_REQUIRED,
-        "upgrade_required",
-        "this path is a WebSocket (RFC 6455); for a stream of events there is /api/v1/messages/stream",
-        headers={"Upgrade": "websocket", "Connection": "Upgrade"},
+        event.news.said(say),
     )

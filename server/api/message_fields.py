@@ -3,7 +3,7 @@
 The limits and defaults are those of the documented API (docs/publish-to-it.md).
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from server.api.bodies import Body, items, note, own, text, whole
 from server.api.message_parts import ActionBody, AttachmentBody
@@ -11,15 +11,19 @@ from server.api.reading import Fields
 from server.api.schedule import Delay, SendAt, ZoneName
 from server.domain import rules
 from server.domain.account import LONGEST_NAME
+from server.domain.delivery import Channel
 from server.domain.message import (
+    DEEPEST_DATA,
     LONGEST_BODY,
     LONGEST_LABEL,
     LONGEST_MINUTES,
     LONGEST_TITLE,
     LONGEST_URL,
+    MOST_DATA,
     MOST_PARTS,
     MOST_RECIPIENTS_NAMED,
     MOST_REMINDERS,
+    Category,
     DeliveryType,
 )
 
@@ -99,6 +103,25 @@ _Url = Annotated[
 _Flag = Annotated[bool, note("Adds that action, unless it is among `actions`.")]
 
 
+def _read_data(fields: Fields, name: str) -> dict[str, Any] | None:
+    return fields.object_of(name, most=MOST_DATA, deepest=DEEPEST_DATA)
+
+
+Data = Annotated[
+    dict[str, Any] | None,
+    own(_read_data, f"For the app: an object of at most {MOST_DATA} bytes.", type="object"),
+]
+DeepLink = Annotated[
+    str,
+    text(
+        "Where the app goes when the message is opened.",
+        most=LONGEST_URL,
+        rule=rules.tap_url,
+        examples=["socayo://conversation/conv_abc"],
+    ),
+]
+
+
 class MessageBody(Body, frozen=True, kw_only=True):
     """A message to send."""
 
@@ -155,11 +178,31 @@ class MessageBody(Body, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    topic_key: (
+        Annotated[str, text("The topic, in place of a bucket; for an admin.", most=LONGEST_NAME)] | None
+    ) = None
+    channels: (
+        Annotated[
+            tuple[Channel, ...],
+            items(
+                "How it travels; into the inbox and to devices where it is left out. A NO_PUSH goes to no device.",
+                most=len(Channel),
+            ),
+        ]
+        | None
+    ) = None
+    category: Annotated[
+        Category,
+        note("What it is about, for its recipients' preferences. What is SYSTEM comes whatever these are."),
+    ] = Category.TRANSACTIONAL
+    data: Data | None = None
+    deep_link: DeepLink | None = None
     user_ids: Annotated[
         tuple[str, ...] | None,
         own(
             _read_user_ids,
-            "Only these members of the bucket, by id or username: a list, the JSON text of one, or names with commas between them.",
+            "Only these members of the bucket, by id or username: a list, the JSON text of one, or names with commas between them."
+            " An admin may leave the bucket out: it goes to these users of the tenant then.",
             type=["array", "string", "null"],
             maxItems=MOST_RECIPIENTS_NAMED,
         ),
@@ -197,3 +240,15 @@ class MessageForm(MessageBody, frozen=True, kw_only=True):
             "NORMAL; SILENT, shown without a sound; CRITICAL, first and through quiet times; NO_PUSH, for the inbox only."
         ),
     ] = DeliveryType.NORMAL
+
+
+class MessageParts(MessageForm, frozen=True, kw_only=True):
+    """A message to send, as a form with files has it."""
+
+    attachments: Annotated[
+        tuple[bytes, ...],
+        items(
+            "The files that come with it, each a part; or, as text, what stands there in JSON.",
+            most=MOST_PARTS,
+        ),
+    ] = ()  # type: ignore[assignment] # for the reference alone: files are received as they come, and never one of its fields

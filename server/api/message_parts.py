@@ -16,7 +16,7 @@ _MINUTES = frozenset({ActionType.SNOOZE, ActionType.POSTPONE})
 _RULES: Mapping[ActionType, rules.Rule] = {
     ActionType.NAVIGATE: rules.tap_url,
     ActionType.BACKGROUND_CALL: rules.background_call,
-    ActionType.WEBHOOK: rules.web_url,
+    ActionType.WEBHOOK: rules.call_url,
 }
 _SAME_MEDIA = {"DOCUMENT": MediaType.FILE}
 _SAME_ACTION = {"OPEN_URL": ActionType.NAVIGATE}
@@ -118,8 +118,8 @@ class ActionBody(Body, frozen=True, kw_only=True):
         str | None,
         own(
             _read_value,
-            "NAVIGATE: an http(s) URL, a path or an app's URL. BACKGROUND_CALL: `METHOD::url`. WEBHOOK: an http(s) URL. SNOOZE and"
-            " POSTPONE: minutes, 1 to 10080. Needless for the others.",
+            "NAVIGATE: an http(s) URL, a path or an app's URL. BACKGROUND_CALL: `METHOD::url`. WEBHOOK: an http(s) URL. Neither"
+            " of these with a user name. SNOOZE and POSTPONE: minutes, 1 to 10080. Needless for the others.",
             type=["string", "integer", "null"],
             maxLength=LONGEST_URL,
         ),

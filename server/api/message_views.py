@@ -1,10 +1,11 @@
 """Messages as the native API shows them: flat, with every field as it stands after the shortcuts."""
 
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from server.api.bodies import Id, Time, note
-from server.domain.message import ActionType, DeliveryType, MediaType, Message
-from server.domain.times import show_time
+from server.domain.delivery import Channel
+from server.domain.message import ActionType, Category, DeliveryType, MediaType, Message
+from server.domain.times import show_time, show_when
 
 
 class MessageAttachmentView(TypedDict):
@@ -36,6 +37,10 @@ class MessageView(TypedDict):
     body: Annotated[str | None, note("The text.")]
     bucketId: Annotated[Id, note("The bucket that it was sent to.")]
     deliveryType: Annotated[DeliveryType, note("How it comes to its recipients.")]
+    channels: Annotated[list[Channel], note("How it travels.")]
+    category: Annotated[Category, note("What it is about, for its recipients' preferences.")]
+    data: Annotated[dict[str, Any] | None, note("What the app was sent with it.")]
+    deepLink: Annotated[str | None, note("Where the app goes when it is opened.")]
     attachments: Annotated[list[MessageAttachmentView], note("What is shown with it.")]
     actions: Annotated[list[ActionView], note("Its buttons.")]
     tapAction: Annotated[ActionView | None, note("What a tap on it does.")]
@@ -76,6 +81,10 @@ def show_message(message: Message) -> MessageView:
         "body": content.get("body"),
         "bucketId": message.bucket_id,
         "deliveryType": message.delivery_type,
+        "channels": list(message.channels),
+        "category": message.category,
+        "data": content.get("data"),
+        "deepLink": content.get("deepLink"),
         "attachments": content.get("attachments", []),
         "actions": content.get("actions", []),
         "tapAction": content.get("tapAction"),
@@ -91,12 +100,8 @@ def show_message(message: Message) -> MessageView:
         "maxReminders": options.max_reminders or None,
         "senderId": message.sender_id,
         "createdAt": show_time(message.created_at),
-        "scheduledSendAt": _time(message.scheduled_at),
-        "updatedAt": _time(message.updated_at),
+        "scheduledSendAt": show_when(message.scheduled_at),
+        "updatedAt": show_when(message.updated_at),
         "expiresAt": show_time(message.expires_at),
         "notificationsCount": message.notifications,
     }
-
-
-def _time(at: int | None) -> str | None:
-    return None if at is None else show_time(at)

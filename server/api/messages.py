@@ -7,25 +7,27 @@ from typing import Annotated
 import orjson
 from aiohttp import web
 
-from server.api.answers import nothing, show
+from server.api.answers import JSON, nothing, show
 from server.api.bodies import read_query, text
-from server.api.describe import JSON, describes
+from server.api.describe import describes
 from server.api.forms import FORM, MULTIPART, read_multipart, read_urlencoded
 from server.api.idempotency import KEY_HEADER, read_key
-from server.api.message_fields import MessageBody, MessageForm
+from server.api.message_fields import MessageBody, MessageForm, MessageParts
 from server.api.message_views import MessagesView, MessageView, show_message
 from server.api.pages import PageQuery
 from server.api.reading import Fields, Query, Texts, media_type, read_json
 from server.api.sending import Given, read_message
 from server.api.uploads import Uploads, discarded_if_refused
+from server.commands.acting import settle
 from server.commands.attachments import Storage
 from server.commands.messages import ListMessages, get_message, list_messages, retract
 from server.commands.repeats import KeyOfSend, key_of_send
 from server.commands.send import Enclosed, Sender, Sent, find_sent, send
 from server.domain.account import LONGEST_NAME, Caller
-from server.domain.errors import Invalid
+from server.domain.errors import Invalid, invalid
 from server.domain.file import ReceivedFile
 from server.domain.ports import Clock, Database, Random
+from server.domain.scopes import Need
 
 REPEATED = "Idempotency-Replayed"
 """The header of an answer that was given before."""
@@ -69,6 +71,7 @@ class Messages:
         takes=MessageBody,
         media=(JSON, FORM, MULTIPART),
         form=MessageForm,
+        parts=MessageParts,
         gives=MessageView,
         status=201,
         errors=_SENDING,
@@ -77,7 +80,7 @@ class Messages:
     async def create(self, request: web.Request, caller: Caller) -> web.Response:
         kind = media_type(request)
         if kind == MULTIPART:
-            with self.storage.receiving(caller.user.id):
+            with self.storage.receiving(_sender_of(caller)):
                 return await self._create_with_files(request, caller)
         given = await (self._form(request) if kind == FORM else self._json(request))
         return show_sent(await self._send(request, caller, given))
@@ -102,6 +105,8 @@ class Messages:
             pairs = await read_multipart(request, uploads.take)
             meant = {"form": sorted(pairs), "files": uploads.meant}
             given = Given(MessageForm, Texts(pairs, now=self.clock()), meant, uploads.attachments)
+            if uploads.received:
+                _check_owner(caller)
             sent = await self._send(request, caller, given, uploads.received)
         if sent.repeated:
             await uploads.discard()
@@ -119,15 +124,16 @@ class Messages:
         self, request: web.Request, caller: Caller, given: Given, received: Sequence[ReceivedFile] = ()
     ) -> Sent:
         now, bound = given.fields.now, caller.grant.only_bucket
-        key = _key_of(request, caller, given)
         try:
-            command = read_message(given, bucket_known=bound is not None)
+            manages = caller.grant.meets(Need.MANAGE)
+            command = read_message(given, bucket_known=bound is not None, manages=manages)
         except Invalid:  # a time that was still to come when the same was sent first may have passed
-            sent = await find_sent(self.sender, key, now)
+            sent = await find_sent(self.sender, _key_of(request, caller, given), now)
             if sent is None:
                 raise
             return sent
-        enclosed = Enclosed(received, self.storage.per_user)
+        caller = await settle(self.db, caller, now=now, random=self.random)
+        key, enclosed = _key_of(request, caller, given), Enclosed(received, self.storage.per_user)
         return await send(self.sender, caller, command, key=key, now=now, enclosed=enclosed)
 
     @describes(
@@ -149,7 +155,9 @@ class Messages:
 
     @describes("Show a message", gives=MessageView, errors=("message_not_found", "message_retracted"))
     async def get(self, request: web.Request, caller: Caller) -> web.Response:
-        message = await get_message(self.db, caller.user, request.match_info["id"].lower())
+        message = await get_message(
+            self.db, caller.user, request.match_info["id"].lower(), manages=caller.manages
+        )
         return show(show_message(message))
 
     @describes(
@@ -160,11 +168,24 @@ class Messages:
             self.db,
             caller.user,
             request.match_info["id"].lower(),
-            now=self.clock(),
+            manages=caller.manages,
+            clock=self.clock,
             random=self.random,
             wake=self.wake,
         )
         return nothing()
+
+
+def _sender_of(caller: Caller) -> str:
+    """Return who takes a place for files: of those who are nobody yet none takes another's, least of all another tenant's."""
+    acting = caller.acting
+    return caller.user.id or ("" if acting is None else f"{acting.tenant}\0{acting.user or ''}")
+
+
+def _check_owner(caller: Caller) -> None:
+    """Invalid where files would be nobody's: they count against somebody's room, and are theirs to delete."""
+    if caller.acting is not None and caller.acting.user is None:
+        raise invalid("X-User-ID", "is missing", "name the user whose files these are")
 
 
 def show_sent(sent: Sent) -> web.Response:
@@ -182,4 +203,4 @@ def _key_of(request: web.Request, caller: Caller, sending: Given) -> KeyOfSend |
     # Two tokens that are each bound to a bucket mean different things by leaving it out.
     bucket = sending.meant.get("bucketId") or caller.grant.only_bucket
     canonical = orjson.dumps({**sending.meant, "bucketId": bucket}, option=orjson.OPT_SORT_KEYS)
-    return key_of_send(caller.user, f"{request.method} /api/v1/messages", key, canonical)
+    return key_of_send(caller, f"{request.method} /api/v1/messages", key, canonical)

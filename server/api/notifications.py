@@ -6,32 +6,22 @@ from typing import Annotated, TypedDict
 from aiohttp import web
 
 from server.api.answers import nothing, show
-from server.api.bodies import Body, Id, Time, instant, note, own, read, read_query, text, whole
+from server.api.bodies import Body, Id, Time, instant, note, read, read_query, text
 from server.api.describe import describes
 from server.api.message_views import MessageView, show_message
-from server.api.reading import Fields, read_json
+from server.api.pages import PageQuery
+from server.api.reading import read_json
 from server.commands import inbox
 from server.commands.inbox import ListItems, Marking
 from server.domain.account import LONGEST_NAME, Caller
-from server.domain.inbox import Counts, InboxItem
-from server.domain.rules import is_id
-from server.domain.times import show_time
+from server.domain.inbox import Counts, InboxItem, Mark
+from server.domain.times import show_time, show_when
 
-PAGE = 20
-LONGEST_PAGE = 100
 _GONE = ("notification_not_found", "notification_gone")
 _BUCKET = "bucket_not_found", "bucket_ambiguous"
 
 
-def _read_cursor(fields: Fields, name: str) -> str | None:
-    value = fields.value(name)
-    if value is not None and not is_id(value):
-        fields.fault(name, "is no cursor", "give the nextCursor of the page before")
-        return None
-    return None if value is None else str(value).lower()
-
-
-class InboxQuery(Body, frozen=True, kw_only=True):
+class InboxQuery(PageQuery, frozen=True, kw_only=True):
     """Which part of an inbox."""
 
     bucket_id: Annotated[str, text("Of one bucket only: its id or its name.", most=LONGEST_NAME)] | None = (
@@ -39,11 +29,6 @@ class InboxQuery(Body, frozen=True, kw_only=True):
     )
     unread: Annotated[bool, note("Only what is unread.")] = False
     since: Annotated[int, instant("Only what came at this instant or later.")] | None = None
-    limit: Annotated[int, whole("How many on a page.", least=1, most=LONGEST_PAGE)] = PAGE
-    cursor: Annotated[
-        str | None,
-        own(_read_cursor, "The `nextCursor` of the page before.", type="string", format="uuid"),
-    ] = None
 
 
 class ReadAllBody(Body, frozen=True, kw_only=True):
@@ -63,6 +48,7 @@ class NotificationView(TypedDict):
     id: Id
     messageId: Annotated[Id, note("The message's id, the same for all who have it.")]
     message: Annotated[MessageView, note("The message.")]
+    seenAt: Annotated[Time | None, note("When it was seen, as what is read is too; null: it is unseen.")]
     readAt: Annotated[Time | None, note("When it was read; null: it is unread.")]
     postponedUntil: Annotated[Time | None, note("When a postponed one comes again.")]
     createdAt: Annotated[Time, note("When it came into the inbox.")]
@@ -94,6 +80,7 @@ class CountsView(TypedDict):
     """How much there is in an inbox."""
 
     total: Annotated[int, note("How many there are.")]
+    unseen: Annotated[int, note("How many of them nobody has seen.")]
     unread: Annotated[int, note("How many of them are unread.")]
     buckets: Annotated[list[BucketCountView], note("The buckets that have unread ones.")]
 
@@ -117,12 +104,12 @@ class Notifications:
     )
     async def list(self, request: web.Request, caller: Caller) -> web.Response:
         asked = read_query(InboxQuery, request)
-        command = ListItems(asked.bucket_id, asked.unread, asked.since, asked.cursor, asked.limit)
+        command = ListItems(asked.bucket_id, asked.unread, asked.since, asked.place, asked.limit)
         page = await inbox.list_items(self.marking.db, caller.user, command)
         return show(
             NotificationsView(
                 notifications=[show_item(item) for item in page.items],
-                nextCursor=page.items[-1].id if page.more else None,
+                nextCursor=page.next,
             )
         )
 
@@ -141,11 +128,11 @@ class Notifications:
         errors=_GONE,
     )
     async def read(self, request: web.Request, caller: Caller) -> web.Response:
-        return show(show_item(await inbox.read_item(self.marking, caller.user, _id(request))))
+        return show(show_item(await inbox.mark_item(self.marking, caller.user, _id(request), Mark.READ)))
 
     @describes("Mark as unread", gives=NotificationView, errors=_GONE)
     async def unread(self, request: web.Request, caller: Caller) -> web.Response:
-        return show(show_item(await inbox.unread_item(self.marking, caller.user, _id(request))))
+        return show(show_item(await inbox.mark_item(self.marking, caller.user, _id(request), Mark.UNREAD)))
 
     @describes(
         "Mark everything as read",
@@ -175,8 +162,9 @@ def show_item(item: InboxItem) -> NotificationView:
         "id": item.id,
         "messageId": item.message.id,
         "message": show_message(item.message),
-        "readAt": _time(item.read_at),
-        "postponedUntil": _time(item.postponed_until),
+        "seenAt": show_when(item.seen_at),
+        "readAt": show_when(item.read_at),
+        "postponedUntil": show_when(item.postponed_until),
         "createdAt": show_time(item.created_at),
     }
 
@@ -188,15 +176,12 @@ def show_deleted(item: InboxItem, deleted_at: int) -> DeletedView:
 def show_counts(counts: Counts) -> CountsView:
     return {
         "total": counts.total,
+        "unseen": counts.unseen,
         "unread": counts.unread,
         "buckets": [
             {"bucketId": bucket_id, "unread": number} for bucket_id, number in counts.unread_by_bucket.items()
         ],
     }
-
-
-def _time(at: int | None) -> str | None:
-    return None if at is None else show_time(at)
 
 
 def _id(request: web.Request) -> str:

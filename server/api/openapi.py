@@ -14,7 +14,8 @@ from server.api import examples
 from server.api.answers import JSON, PROBLEM, Problem
 from server.api.codes import CODES, STATUS_OF
 from server.api.describe import Description, description_of
-from server.api.gate import ForDevice, ForEither, ForUser, Open, Route
+from server.api.forms import FORM, MULTIPART
+from server.api.gate import ACTING_HEADERS, ForDevice, ForEither, ForUser, Open, Route
 from server.api.schema import Schema, Schemas, without_null
 from server.domain.scopes import Need
 
@@ -24,10 +25,14 @@ TAGS: Mapping[str, str] = {
     "access-tokens": "Tokens for programs, each with the scopes that it needs and no more.",
     "buckets": "Named audiences of messages.",
     "invitations": "Codes with which others register.",
+    "topics": "A tenant's named audiences, and who is subscribed; for who manages the users.",
+    "subscribers": "A tenant's users, as its own servers know them; for who manages them.",
     "messages": "Send, list, change and retract messages.",
     "notifications": "What a user got: the inbox, and the actions of messages.",
+    "preferences": "What a user wants to get, by channel and category.",
     "attachments": "Files that messages show.",
     "live": "What changes, as it changes.",
+    "activity": "What was sent to whom, and what came of it; for who manages the users.",
     "deliveries": "What became of each push; for the operator.",
     "devices": "A user's phones and browsers, and how they pair.",
     "device": "What a paired device asks for itself, with its own token.",
@@ -36,9 +41,9 @@ TAGS: Mapping[str, str] = {
 }
 """The first segment of a path below /api/v1; what is not there is the server's."""
 
+_PROBLEM: Schema = {"$ref": "#/components/schemas/Problem"}
 _UUID_SCHEMA: Schema = {"type": "string", "format": "uuid"}
 _FILE: Schema = {"type": "string", "format": "binary"}
-_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _PLACE = re.compile(r"\{(\w+)(?::((?:[^{}]|\{[^{}]*\})*))?\}")
 _SCOPE = {Need.ACCOUNT: "admin", Need.OPERATE: "admin"}
 _OPERATORS = (Need.OPERATE, Need.METRICS)
@@ -88,19 +93,22 @@ def document(table: list[Route]) -> dict[str, Any]:
     schemas = Schemas()
     schemas.of(Problem)
     paths: dict[str, dict[str, Any]] = {}
+    tags = dict(TAGS)
     for route in table:
         description = description_of(route.handler)
         if description is None:
             continue
+        if description.tag is not None:
+            tags[description.tag.name] = description.tag.said
         operation = _operation(route, description, schemas)
         methods = paths.setdefault(path_of(route), {})
         method = route.method.lower()
         methods[method] = _together(methods[method], operation) if method in methods else operation
-    tags = {tag for methods in paths.values() for operation in methods.values() for tag in operation["tags"]}
+    used = {tag for methods in paths.values() for operation in methods.values() for tag in operation["tags"]}
     return {
         "openapi": "3.1.0",
         "info": _info(),
-        "tags": [{"name": tag, "description": said} for tag, said in TAGS.items() if tag in tags],
+        "tags": [{"name": tag, "description": said} for tag, said in tags.items() if tag in used],
         "paths": paths,
         "components": {
             "schemas": schemas.components,
@@ -131,18 +139,18 @@ def _operation(route: Route, description: Description, schemas: Schemas) -> dict
     key = f"{route.method} {path_of(route)}"
     operation: dict[str, Any] = {
         "operationId": _name(route),
-        "tags": [tag_of(route)],
+        "tags": [tag_of(route) if description.tag is None else description.tag.name],
         "summary": description.summary,
     }
     if said := " ".join(filter(None, (description.detail, _needs(route)))):
         operation["description"] = said
-    if parameters := [*_places(route), *_query(description, schemas), *_headers(description)]:
+    if parameters := [*_places(route), *_query(description, schemas), *_headers(route, description)]:
         operation["parameters"] = parameters
     if description.takes is not None:
         operation["requestBody"] = _body(description, schemas, examples.REQUESTS.get(key))
     operation["responses"] = {
         **_success(description, schemas, examples.ANSWERS.get(key)),
-        **_refusals(_codes(route, description)),
+        **_refusals(_codes(route, description), schemas.of(description.refuses), description.refuses_as),
     }
     operation["security"] = _security(route)
     return operation
@@ -198,21 +206,25 @@ def _query(description: Description, schemas: Schemas) -> Iterable[Schema]:
         yield {"name": name, "in": "query", "required": required, "description": said, "schema": schema}
 
 
-def _headers(description: Description) -> Iterable[Schema]:
-    for name, said in description.headers.items():
+def _headers(route: Route, description: Description) -> Iterable[Schema]:
+    acting = ACTING_HEADERS if isinstance(route, ForUser) and route.acts else {}
+    for name, said in {**description.headers, **acting}.items():
         yield {"name": name, "in": "header", "description": said, "schema": {"type": "string"}}
 
 
 def _body(description: Description, schemas: Schemas, example: Any) -> Schema:
     """What is sent as neither JSON nor a form is a file as it is."""
     assert description.takes is not None  # noqa: S101 - the caller looked
-    schema, form = (schemas.of(kind or description.takes) for kind in (description.takes, description.form))
-    required = "required" in schemas.components[description.takes.__name__]
-    shapes = {JSON: schema, **dict.fromkeys(_FORMS, form)}
-    content = {media: {"schema": shapes.get(media, _FILE)} for media in description.media}
+    form = description.form or description.takes
+    kinds = {JSON: description.takes, FORM: form, MULTIPART: description.parts or form}
+    content = {
+        media: {"schema": schemas.of(kinds[media]) if media in kinds else _FILE}
+        for media in description.media
+    }
     if example is not None:
         content[JSON]["example"] = example
-    return {"required": required and shapes.keys() >= content.keys(), "content": content}
+    required = "required" in schemas.components[description.takes.__name__]
+    return {"required": required and kinds.keys() >= content.keys(), "content": content}
 
 
 def _success(description: Description, schemas: Schemas, example: Any) -> Schema:
@@ -228,14 +240,15 @@ def _success(description: Description, schemas: Schemas, example: Any) -> Schema
 
 def _codes(route: Route, description: Description) -> Collection[str]:
     """Return the codes of everything that a route may be refused with."""
-    codes = ["limited", "unavailable", *description.errors]
+    counted = not isinstance(route, Open) or route.counted
+    codes = [*(["limited"] if counted else ()), "unavailable", *description.errors]
     if not isinstance(route, Open):
         codes += _OF_DEVICES if isinstance(route, ForDevice) else _OF_USERS
     if isinstance(route, ForEither):
         codes += _OF_DEVICES
     if description.takes is not None:
         codes += _OF_BODIES
-    if description.query is not None or description.headers:
+    if description.query is not None or description.headers or (isinstance(route, ForUser) and route.acts):
         codes.append("invalid")
     if _PLACE.search(route.path):
         codes.append("not_found")
@@ -244,21 +257,19 @@ def _codes(route: Route, description: Description) -> Collection[str]:
     return dict.fromkeys(codes)
 
 
-def _refusals(codes: Collection[str]) -> Schema:
+def _refusals(codes: Collection[str], schema: Schema, media: str) -> Schema:
     statuses = sorted({STATUS_OF[code] for code in codes})
     return {
-        str(status.value): _refusal(status, [c for c in codes if STATUS_OF[c] is status])
+        str(status.value): _refusal(status, [c for c in codes if STATUS_OF[c] is status], schema, media)
         for status in statuses
     }
 
 
-def _refusal(status: HTTPStatus, codes: Sequence[str]) -> Schema:
-    schema = {
-        "allOf": [{"$ref": "#/components/schemas/Problem"}],
-        "properties": {"code": {"enum": [*codes]}},
-    }
+def _refusal(status: HTTPStatus, codes: Sequence[str], schema: Schema, media: str) -> Schema:
+    if media == PROBLEM:
+        schema = {"allOf": [schema], "properties": {"code": {"enum": [*codes]}}}
     said = "\n".join(f"- `{code}`: {CODES[status][code]}" for code in codes)
-    return {"description": said, "content": {PROBLEM: {"schema": schema}}}
+    return {"description": said, "content": {media: {"schema": schema}}}
 
 
 def _security(route: Route) -> list[dict[str, list[str]]]:
@@ -291,7 +302,7 @@ def _all_responses(one: Schema, other: Schema) -> Schema:
     both = {}
     for status in one.keys() & other.keys() & {str(known.value) for known in CODES}:
         codes = [*_codes_in(one[status]), *_codes_in(other[status])]
-        both[status] = _refusal(HTTPStatus(int(status)), [*dict.fromkeys(codes)])
+        both[status] = _refusal(HTTPStatus(int(status)), [*dict.fromkeys(codes)], _PROBLEM, PROBLEM)
     return {**other, **one, **both}
 
 

@@ -6,7 +6,7 @@ the client gets neither.
 """
 
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from server.api.answers import nothing, problem, show_refusal
+from server.api.answers import Face, Refused, nothing, problem, refused
 from server.api.metrics import RequestMetrics
 from server.domain.errors import Refusal
 from server.domain.ports import DatabaseUnavailable, ReferenceMissing
@@ -34,18 +34,20 @@ KNOWN = {
 
 @dataclass(frozen=True)
 class Outer:
-    """`monotonic` is in seconds."""
+    """`monotonic` is in seconds; `faces` show what is refused at a path, or below one that ends with a slash, in the form of the API that is there."""
 
     log: Any  # structlog's bound logger, which has no useful type
     monotonic: Callable[[], float]
     metrics: RequestMetrics
+    faces: Mapping[str, Face]
 
     @property
     def middleware(self) -> Middleware:
         @web.middleware
         async def outer(request: web.Request, handler: Handler) -> web.StreamResponse:
             began = self.monotonic()
-            response = await self._answer(request, handler)
+            outcome = await self._answer(request, handler)
+            response = self._face(request)(outcome) if isinstance(outcome, Refused) else outcome
             self._note(request, response.status, self.monotonic() - began)
             return response
 
@@ -57,20 +59,24 @@ class Outer:
         self.metrics.note(method, route, status, seconds)
         self.log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
 
-    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    def _face(self, request: web.Request) -> Face:
+        path = request.path
+        return next((face for place, face in self.faces.items() if _is_at(path, place)), problem)
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse | Refused:
         try:
             return await handler(request)
         except Refusal as refusal:
-            return show_refusal(refusal)
+            return refused(refusal)
         except web.HTTPException as error:
             return _show_http(request, error)
         except ReferenceMissing:
-            return problem(
+            return Refused(
                 HTTPStatus.CONFLICT, "conflict", "something that this refers to was deleted meanwhile"
             )
         except DatabaseUnavailable as error:
             self.log.warning("database unavailable", route=template(request), cause=str(error))
-            return problem(
+            return Refused(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "unavailable",
                 "the database is away, busy or full; try again later",
@@ -80,9 +86,14 @@ class Outer:
             self.log.error(  # noqa: TRY400 - the exception's text may quote values
                 "request failed", route=template(request), **described(error)
             )
-            return problem(
+            return Refused(
                 HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the server failed; its log says where"
             )
+
+
+def _is_at(path: str, place: str) -> bool:
+    """Say whether a path is a place, or below it where that ends with a slash."""
+    return path.startswith(place) if place.endswith("/") else path == place
 
 
 def template(request: web.Request) -> str:
@@ -100,7 +111,7 @@ def described(error: BaseException) -> dict[str, str]:
     }
 
 
-def _show_http(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
+def _show_http(request: web.Request, error: web.HTTPException) -> web.StreamResponse | Refused:
     if request.method == "OPTIONS" and isinstance(error, web.HTTPMethodNotAllowed):
         # No route has this method: the router has found what the others are.
         methods = ", ".join(sorted({*error.allowed_methods, "OPTIONS"}))
@@ -108,4 +119,4 @@ def _show_http(request: web.Request, error: web.HTTPException) -> web.StreamResp
     status = HTTPStatus(error.status)
     code, detail = KNOWN.get(status, ("bad_request", status.phrase))
     headers = {name: error.headers[name] for name in ("Allow", "Location") if name in error.headers}
-    return problem(status, code, detail, headers=headers)
+    return Refused(status, code, detail, headers=headers)

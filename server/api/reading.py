@@ -6,7 +6,7 @@ passed over. A field that is null counts as left out. Lengths are counted in cha
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from server.domain.rules import Rule, Wrong, is_id, label
 from server.domain.times import read_time
 
 MAX_BODY = 256 * 1024
+DEEPEST_BODY = 100  # levels: what is read may be deeper than what the same library writes again
 BODY_SECONDS = 30.0  # for all of a body: who sends a byte now and then must not hold a connection for ever
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -85,6 +86,9 @@ def decode_object(body: bytes, content_type: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         fault = Fault("", f"is {_kind(value)}", "send one JSON object")
         raise Invalid("the body is not a JSON object", faults=[fault])
+    if body.count(b"[") + body.count(b"{") > DEEPEST_BODY and _is_deeper(value, DEEPEST_BODY):
+        reason = f"is nested more than {DEEPEST_BODY} levels deep"
+        raise Invalid(f"the body {reason}", faults=[Fault("", reason, "send it flatter")])
     return value
 
 
@@ -106,6 +110,10 @@ class Fields:
 
     def fault(self, name: str, reason: str, fix: str) -> None:
         self.faults.append(Fault(self._where + name, reason, fix))
+
+    def names(self) -> Collection[str]:
+        """Return which fields are there, whatever they hold."""
+        return self._values.keys()
 
     def among(self, names: Sequence[str]) -> list[str]:
         """Return those of some names that are there, whatever they hold."""
@@ -198,6 +206,26 @@ class Fields:
             return None
         return Fields(value, f"{self._where}{name}.", now=self.now)
 
+    def object_of(self, name: str, *, most: int, deepest: int) -> dict[str, Any] | None:
+        """Return an object of whatever shape: at most so many bytes of JSON, and so many levels."""
+        value = self._values.get(name)
+        if value is None:
+            return None
+        inner = self.inner(name, value)
+        if inner is None:
+            return None
+        found = inner.given
+        if _is_deeper(found, deepest):  # first: what is too deep cannot even be written
+            self.fault(name, f"is nested more than {deepest} levels deep", "send it flatter")
+        elif len(orjson.dumps(found)) > most:
+            self.fault(name, f"has more than {most} bytes as JSON", "send less, or where to find it")
+        return found
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Return all that was given, as it came."""
+        return dict(self._values)
+
     def items(self, name: str, *, most: int, split: bool = False) -> Sequence[Any] | None:
         """Return a list of at most `most` entries, None where it is left out or wrong.
 
@@ -231,6 +259,14 @@ class Fields:
             place, what = _place(error)
             self.fault(name, f"is not JSON ({place}: {what})", "send JSON, or correct it there")
             return None
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Say whether a value has more levels; it looks no further than that."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    if inner is None:
+        return False
+    return levels == 0 or any(_is_deeper(one, levels - 1) for one in inner)
 
 
 class Texts(Fields):

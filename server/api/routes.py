@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from server.api.actions import Actions
+from server.api.activity import Activity
 from server.api.attachments import Attachments
 from server.api.auth import Auth
 from server.api.buckets import Buckets
 from server.api.deliveries import Deliveries
 from server.api.device import Device
 from server.api.devices import Devices
-from server.api.gate import TABLE, Answer, ForDevice, ForEither, ForUser, Gate, Open, Route
+from server.api.gate import GATE, TABLE, Answer, ForDevice, ForEither, ForUser, Gate, Open, Route
 from server.api.health import Health
 from server.api.invitations import Invitations
 from server.api.keys import Keys
@@ -25,14 +26,19 @@ from server.api.members import Members
 from server.api.message_changes import MessageChanges
 from server.api.messages import Messages
 from server.api.notifications import Notifications
+from server.api.preferences import Preferences
 from server.api.reference import Reference
 from server.api.relay import Relay
+from server.api.subscribers import Subscribers
 from server.api.tokens import Tokens
+from server.api.topics import Topics
 from server.api.users import Users
 from server.api.webhooks import Webhooks
 from server.domain.scopes import Need
 
 _BUCKET = "/api/v1/buckets/{bucket:[^/]+}"
+_TOPIC = "/api/v1/topics/{key:[^/]+}"
+_SUBSCRIBER = "/api/v1/subscribers/{user:[^/]+}"
 _ID = "{id:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}}"
 _ACTION = f"/api/v1/notifications/{_ID}/actions/{{action:[0-9]|tap}}"
 
@@ -47,14 +53,18 @@ class Resources:
     buckets: Buckets
     members: Members
     invitations: Invitations
+    topics: Topics
+    subscribers: Subscribers
     messages: Messages
     changes: MessageChanges
     attachments: Attachments
     notifications: Notifications
+    preferences: Preferences
     actions: Actions
     webhooks: Webhooks
     live: Live
     deliveries: Deliveries
+    activity: Activity
     devices: Devices
     device: Device
     keys: Keys
@@ -103,22 +113,53 @@ def routes(to: Resources) -> list[Route]:
         ForUser("GET", "/api/v1/invitations", Need.ACCOUNT, to.invitations.list),
         ForUser("POST", "/api/v1/invitations/accept", Need.ACCOUNT, to.invitations.accept),
         ForUser("DELETE", f"/api/v1/invitations/{_ID}", Need.ACCOUNT, to.invitations.delete),
+        # topics and subscribers of a tenant
+        ForUser("POST", "/api/v1/topics", Need.MANAGE, to.topics.create, acts=True),
+        ForUser("GET", "/api/v1/topics", Need.MANAGE, to.topics.list, acts=True),
+        ForUser("GET", _TOPIC, Need.MANAGE, to.topics.get, acts=True),
+        ForUser("DELETE", _TOPIC, Need.MANAGE, to.topics.delete, acts=True),
+        ForUser("POST", f"{_TOPIC}/subscribers", Need.MANAGE, to.topics.subscribe, acts=True),
+        ForUser("GET", f"{_TOPIC}/subscribers", Need.MANAGE, to.topics.subscribers, acts=True),
+        ForUser(
+            "DELETE",
+            f"{_TOPIC}/subscribers/{{user:[^/]+}}",
+            Need.MANAGE,
+            to.topics.unsubscribe,
+            acts=True,
+        ),
+        ForUser("POST", "/api/v1/subscribers", Need.MANAGE, to.subscribers.put, acts=True),
+        ForUser("GET", "/api/v1/subscribers", Need.MANAGE, to.subscribers.list, acts=True),
+        ForUser("GET", _SUBSCRIBER, Need.MANAGE, to.subscribers.get, acts=True),
+        ForUser("PATCH", _SUBSCRIBER, Need.MANAGE, to.subscribers.change, acts=True),
+        ForUser("DELETE", _SUBSCRIBER, Need.MANAGE, to.subscribers.delete, acts=True),
         # messages
-        ForUser("POST", "/api/v1/messages", Need.SEND, to.messages.create),
-        ForUser("GET", "/api/v1/messages", Need.READ, to.messages.list),
-        ForUser("GET", "/api/v1/messages", Need.SEND, to.messages.create_by_get, when="title"),
-        ForUser("GET", f"/api/v1/messages/{_ID}", Need.READ, to.messages.get),
-        ForUser("PATCH", f"/api/v1/messages/{_ID}", Need.ACCOUNT, to.changes.change),
-        ForUser("DELETE", f"/api/v1/messages/{_ID}", Need.ACCOUNT, to.messages.delete),
-        ForUser("GET", f"/api/v1/messages/{_ID}/deliveries", Need.READ, to.deliveries.timeline),
+        ForUser("POST", "/api/v1/messages", Need.SEND, to.messages.create, acts=True),
+        ForUser("GET", "/api/v1/messages", Need.READ, to.messages.list, acts=True),
+        ForUser("GET", "/api/v1/messages", Need.SEND, to.messages.create_by_get, when="title", acts=True),
+        ForUser("GET", f"/api/v1/messages/{_ID}", Need.READ, to.messages.get, acts=True, managed=True),
+        ForUser("PATCH", f"/api/v1/messages/{_ID}", Need.ACCOUNT, to.changes.change, acts=True),
+        ForUser(
+            "DELETE",
+            f"/api/v1/messages/{_ID}",
+            Need.ACCOUNT,
+            to.messages.delete,
+            acts=True,
+            managed=True,
+        ),
+        ForUser("GET", f"/api/v1/messages/{_ID}/deliveries", Need.READ, to.deliveries.timeline, acts=True),
         # what a user has received
-        ForUser("GET", "/api/v1/notifications", Need.READ, to.notifications.list),
-        ForUser("GET", "/api/v1/notifications/counts", Need.READ, to.notifications.counts),
-        ForUser("POST", "/api/v1/notifications/read-all", Need.ACCOUNT, to.notifications.read_all),
-        ForUser("GET", f"/api/v1/notifications/{_ID}", Need.READ, to.notifications.get),
-        ForUser("PATCH", f"/api/v1/notifications/{_ID}/read", Need.ACCOUNT, to.notifications.read),
-        ForUser("PATCH", f"/api/v1/notifications/{_ID}/unread", Need.ACCOUNT, to.notifications.unread),
-        ForUser("DELETE", f"/api/v1/notifications/{_ID}", Need.ACCOUNT, to.notifications.delete),
+        ForUser("GET", "/api/v1/notifications", Need.READ, to.notifications.list, acts=True),
+        ForUser("GET", "/api/v1/notifications/counts", Need.READ, to.notifications.counts, acts=True),
+        ForUser("POST", "/api/v1/notifications/read-all", Need.ACCOUNT, to.notifications.read_all, acts=True),
+        ForUser("GET", f"/api/v1/notifications/{_ID}", Need.READ, to.notifications.get, acts=True),
+        ForUser("PATCH", f"/api/v1/notifications/{_ID}/read", Need.ACCOUNT, to.notifications.read, acts=True),
+        ForUser(
+            "PATCH", f"/api/v1/notifications/{_ID}/unread", Need.ACCOUNT, to.notifications.unread, acts=True
+        ),
+        ForUser("DELETE", f"/api/v1/notifications/{_ID}", Need.ACCOUNT, to.notifications.delete, acts=True),
+        # what they want to receive
+        ForUser("GET", "/api/v1/preferences", Need.ACT, to.preferences.list, acts=True),
+        ForUser("PATCH", "/api/v1/preferences", Need.ACT, to.preferences.change, acts=True),
         # its buttons, in an app or on a device
         ForEither("GET", f"/api/v1/notifications/{_ID}/actions", Need.READ, to.actions.list),
         ForEither("POST", _ACTION, Need.ACCOUNT, to.actions.run),
@@ -132,6 +173,8 @@ def routes(to: Resources) -> list[Route]:
         ForUser("GET", "/api/v1/attachments", Need.READ, to.attachments.list),
         ForEither("GET", f"/api/v1/attachments/{_ID}", Need.READ, to.attachments.get),
         ForUser("DELETE", f"/api/v1/attachments/{_ID}", Need.ACCOUNT, to.attachments.delete),
+        # what was sent in a tenant
+        ForUser("GET", "/api/v1/activity", Need.MANAGE, to.activity.list, acts=True),
         # what came to nothing
         ForUser("GET", "/api/v1/deliveries", Need.OPERATE, to.deliveries.dead),
         ForUser("POST", "/api/v1/deliveries/retry", Need.OPERATE, to.deliveries.retry),
@@ -172,7 +215,7 @@ def operators_routes(health: Health) -> list[Route]:
 
 def install(app: web.Application, gate: Gate, table: list[Route]) -> None:
     """Give the routes to the router, each behind the gate. HEAD answers where GET does, and never does what a `when` asks for."""
-    app[TABLE] = table
+    app[TABLE], app[GATE] = table, gate
     special = {
         (route.method, route.path): route for route in table if isinstance(route, ForUser) and route.when
     }

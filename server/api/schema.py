@@ -37,6 +37,7 @@ _OF_RULES: Mapping[Rule, Schema] = {
     rules.prose: {"pattern": r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"},
     rules.username: {"pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"},
     rules.email: {"format": "email"},
+    rules.phone: {"pattern": "^\\+[1-9][0-9]{1,14}$"},
     rules.color: {"pattern": "^#[0-9A-Fa-f]{6}$"},
     rules.web_url: {"format": "iri", "pattern": "^https?://"},
 }
@@ -104,7 +105,8 @@ class Schemas:
             case inspect.BytesType():
                 found = {"type": "string", "format": "binary"}
             case inspect.ListType() | inspect.VarTupleType():
-                found = {"type": "array", "items": self._of(kind.item_type), "maxItems": kind.max_length}
+                found = {"type": "array", "items": self._of(kind.item_type)}
+                found |= {"minItems": kind.min_length, "maxItems": kind.max_length}
             case inspect.DictType(value_type=value):
                 found = {"type": "object", "additionalProperties": self._of(value)}
             case inspect.LiteralType(values=values):

@@ -9,6 +9,7 @@ from server.api.message_fields import MessageBody
 from server.api.message_parts import ActionBody, AttachmentBody
 from server.api.reading import Fields
 from server.api.schedule import moment
+from server.domain.delivery import Channel
 from server.domain.message import (
     EPHEMERAL_TTL,
     LONGEST_TTL,
@@ -18,6 +19,7 @@ from server.domain.message import (
     Action,
     ActionType,
     Attachment,
+    DeliveryType,
     MediaType,
     Options,
     SendMessage,
@@ -37,13 +39,23 @@ class Given:
     files: Sequence[Attachment] = ()
 
 
-def read_message(given: Given, *, bucket_known: bool) -> SendMessage:
-    """Return what to send, Invalid; `bucket_known` lets a token that is bound to one bucket leave `bucketId` out."""
+def read_message(given: Given, *, bucket_known: bool, manages: bool) -> SendMessage:
+    """Return what to send, Invalid.
+
+    `bucket_known` lets a token that is bound to one bucket leave `bucketId` out, `manages` who may send to topics and to users by name.
+    """
     fields = given.fields
     body = take(given.kind, fields)
     command = _command(body, given.files, fields.now)
-    if not bucket_known and fields.value("bucketId") is None:
+    if command.bucket is not None and command.topic is not None:
+        fields.fault("topicKey", "is given beside bucketId", "send one of the two")
+    if command.topic is not None and not manages:
+        fields.fault("topicKey", "is for an admin of the tenant", "send to a bucket that you may write to")
+    named = command.topic is not None or (manages and command.user_ids is not None)
+    if not bucket_known and not named and fields.value("bucketId") is None:
         fields.fault("bucketId", "is missing", "send the bucket's id or name")
+    if not command.channels:
+        fields.fault("channels", "names none that it could take", "leave it out, or name IN_APP or PUSH")
     if body.max_reminders is not None and body.remind_every_minutes is None:
         fields.fault("maxReminders", "is given without remindEveryMinutes", "send both, or neither")
     for name, parts in (("attachments", command.attachments), ("actions", command.actions)):
@@ -69,11 +81,18 @@ def _command(body: MessageBody, files: Iterable[Attachment], now: int) -> SendMe
     """Return the command of a body; where that had faults, its parts may be missing, and nothing comes of it."""
     return SendMessage(
         bucket=body.bucket_id,
+        topic=body.topic_key,
         title=body.title,
         subtitle=body.subtitle or None,
         body=body.body or None,
         delivery_type=body.delivery_type,
         user_ids=body.user_ids,
+        makes_users=False,
+        exclude=(),
+        channels=_channels(body),
+        category=body.category,
+        data=body.data,
+        deep_link=body.deep_link,
         collapse_id=body.collapse_id,
         group_id=body.group_id,
         sound=body.sound,
@@ -88,6 +107,12 @@ def _command(body: MessageBody, files: Iterable[Attachment], now: int) -> SendMe
         send_at=moment(body.scheduled_send_at, body.delay_seconds, now),
         ttl=EPHEMERAL_TTL if body.ephemeral else LONGEST_TTL,
     )
+
+
+def _channels(body: MessageBody) -> tuple[Channel, ...]:
+    channels = (Channel.IN_APP, Channel.PUSH) if body.channels is None else body.channels
+    silent = body.delivery_type is DeliveryType.NO_PUSH
+    return tuple(one for one in dict.fromkeys(channels) if not (silent and one is Channel.PUSH))
 
 
 def _attachments(body: MessageBody) -> list[Attachment]:

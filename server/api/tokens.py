@@ -15,7 +15,7 @@ from server.commands.tokens import ChangeToken, CreateToken
 from server.domain import scopes
 from server.domain.account import LONGEST_NAME, AccessToken, Caller
 from server.domain.ports import Clock, Database, Random
-from server.domain.times import show_time
+from server.domain.times import show_time, show_when
 
 _MOST_SCOPES = 100
 _LONGEST_SCOPE = 100
@@ -48,7 +48,7 @@ def _read_expiry(fields: Fields, name: str) -> int | msgspec.UnsetType | None:
 
 def _refuse_tenant(fields: Fields, name: str) -> None:
     if fields.value(name) is not None:  # passing over it would give a token more than was asked for
-        fields.fault(name, "cannot be chosen on this server", "leave it out")
+        fields.fault(name, "cannot be changed", "leave it out, or make another token")
 
 
 _NAME = text("What the token is for, as people see it.", most=LONGEST_NAME)
@@ -64,7 +64,16 @@ class TokenBody(Body, frozen=True, kw_only=True):
         tuple[str, ...], own(_read_scopes, "What the token may do; none: nothing.", **_SCOPE_LIST)
     ]
     expires_at: Annotated[int, instant("When it ends; left out: never.", future=True)] | None = None
-    tenant_id: Annotated[None, own(_refuse_tenant, "Cannot be chosen on this server.", type="null")] = None
+    tenant_id: (
+        Annotated[
+            str,
+            text(
+                "The one tenant that a token with `admin` or `gateway` is good for; it is made where it is new. Left out: every tenant.",
+                most=LONGEST_NAME,
+            ),
+        ]
+        | None
+    ) = None
 
 
 class TokenChange(Body, frozen=True, kw_only=True):
@@ -88,6 +97,9 @@ class TokenView(TypedDict):
     id: Id
     name: Annotated[str, note("What the token is for, as people see it.")]
     scopes: Annotated[list[str], note("What the token may do.")]
+    tenantId: Annotated[
+        str | None, note("The one tenant that it is good for; null: all that its scopes reach.")
+    ]
     createdAt: Time
     expiresAt: Annotated[Time | None, note("When it ends; null: never.")]
     lastUsedAt: Annotated[Time | None, note("When it was last used, as of half a minute ago.")]
@@ -155,7 +167,7 @@ class Tokens:
 
 def read_token(values: dict[str, Any], now: int) -> CreateToken:
     body = read(TokenBody, values, now=now)
-    return CreateToken(body.name, body.scopes, body.expires_at)
+    return CreateToken(body.name, body.scopes, body.expires_at, body.tenant_id)
 
 
 def read_change(values: dict[str, Any], now: int) -> ChangeToken:
@@ -168,9 +180,10 @@ def show_token(token: AccessToken) -> TokenView:
         id=token.id,
         name=token.name,
         scopes=[*token.scopes],
+        tenantId=token.tenant,
         createdAt=show_time(token.created_at),
-        expiresAt=None if token.expires_at is None else show_time(token.expires_at),
-        lastUsedAt=None if token.last_used_at is None else show_time(token.last_used_at),
+        expiresAt=show_when(token.expires_at),
+        lastUsedAt=show_when(token.last_used_at),
     )
 
 

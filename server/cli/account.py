@@ -67,6 +67,12 @@ def new(
     expires: Annotated[
         str | None, typer.Option(metavar="TIME", help="When it ends, such as 2030-01-31T12:00:00Z.")
     ] = None,
+    tenant: Annotated[
+        str | None,
+        typer.Option(
+            help="The one tenant that a token with admin or gateway is good for; every one where it is left out."
+        ),
+    ] = None,
     url: UrlOption = DEFAULT_URL,
     *,
     as_json: JsonOption = False,
@@ -75,6 +81,8 @@ def new(
     body: dict[str, Any] = {"name": name, "scopes": scope or ["messages:create"]}
     if expires is not None:
         body["expiresAt"] = expires
+    if tenant is not None:
+        body["tenantId"] = tenant
     made = run(url, lambda api: api.call("POST", "access-tokens", body))
     if as_json:
         result_json(made)
@@ -91,7 +99,8 @@ def list_tokens(url: UrlOption = DEFAULT_URL, *, as_json: JsonOption = False) ->
         return
     for token in found:
         used = token["lastUsedAt"] or "never used"
-        result(f"{token['id']}  {token['name']}  {','.join(token['scopes'])}  {used}")
+        bound = [f"tenant {token['tenantId']}"] if token["tenantId"] else []
+        result("  ".join([token["id"], token["name"], ",".join(token["scopes"]), *bound, used]))
 
 
 @tokens.command()

@@ -30,14 +30,16 @@ VerifyOption = Annotated[bool, typer.Option("--verify", help="Only check the bac
 
 def backup(out: OutOption = None, config: ConfigOption = None, data: DataOption = None) -> None:
     """Write a backup while the server runs: database, keys and attachments in one file. It holds secrets."""
-    from server.cli.backup_make import make  # noqa: PLC0415 - see above
+    from server.cli.backup_make import left_out, make  # noqa: PLC0415 - see above
 
-    now = datetime.now(UTC)
+    settings, now = settings_of(config, data), datetime.now(UTC)
     name = f"hushpost-{now:%Y%m%dT%H%M%SZ}.tar"
     file = Path(name) if out is None else out / name if out.is_dir() else out
-    manifest = make(settings_of(config, data), file, now)
+    manifest = make(settings, file, now)
     result(str(file))
     say(f"{_described(manifest)}; check it with: hushpost restore --verify {file}")
+    for path in left_out(settings):
+        say(f"{path} is not in it: keep a copy of your own")
     say("whoever has this file can read all messages and speak as this server: keep it encrypted")
 
 

@@ -25,8 +25,11 @@ DATABASE = "database.db"
 SERVER_KEY = "keys/server.key"
 SERVER_SECRET = "keys/server.secret"  # noqa: S105 - a member's name
 RELAY_KEYS = "keys/relay.keys"
+RELAY_PASS = "keys/relay.pass"  # noqa: S105 - a member's name
+VAPID = "vapid/"
 ATTACHMENTS = "attachments/"
-_NAMED = (MANIFEST, DATABASE, SERVER_KEY, SERVER_SECRET, RELAY_KEYS)
+_NAMED = (MANIFEST, DATABASE, SERVER_KEY, SERVER_SECRET, RELAY_KEYS, RELAY_PASS)
+_VAPID = re.compile(r"vapid/(?!\.{1,2}$)[^/\0\\]+")
 _ATTACHMENT = re.compile(r"attachments(/(?!\.{1,2}(/|$))[^/\0\\]+)+")
 _SMALL = 64 * 1024 * 1024  # bytes: what is read into memory; a manifest names each attachment
 _PIECE = 1024 * 1024
@@ -183,7 +186,7 @@ def opened(path: Path) -> Iterator[Archive]:
 def _infos(path: Path, tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
     infos: dict[str, tarfile.TarInfo] = {}
     for info in tar:
-        if info.name not in _NAMED and _ATTACHMENT.fullmatch(info.name) is None:
+        if info.name not in _NAMED and not any(form.fullmatch(info.name) for form in (_VAPID, _ATTACHMENT)):
             raise CommandError(f"{path}: {info.name!r} does not belong into a backup; it was tampered with")
         if info.type != tarfile.REGTYPE or info.sparse is not None or info.name in infos:
             raise CommandError(f"{path}: {info.name} is not one plain file; the backup was tampered with")

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crypto.keys import IdentityKey
+from crypto.vapid import VapidKey
 from server.cli.backup_archive import (
     ATTACHMENTS,
     DATABASE,
     RELAY_KEYS,
+    RELAY_PASS,
     SERVER_KEY,
     SERVER_SECRET,
+    VAPID,
     Archive,
     Manifest,
     Table,
@@ -20,6 +23,8 @@ from server.cli.terminal import CommandError
 from server.domain.ports import DatabaseError
 from server.store import snapshot
 from server.store.migrations import newest
+
+_KEYS = frozenset({SERVER_KEY, SERVER_SECRET, RELAY_KEYS, RELAY_PASS})
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,8 @@ def check(archive: Archive, work: Path) -> Checked:
     database = work / DATABASE
     faults = _members(archive, database) or [*_revision(archive.manifest), *_database(archive, database)]
     keys: dict[str, list[Key]] = {}
-    for name in (SERVER_KEY, SERVER_SECRET, RELAY_KEYS):
-        if name in archive.names:
+    for name in archive.names:
+        if name in _KEYS or name.startswith(VAPID):
             faults += _take_keys(archive, name, keys)
     faults += _owner(archive.manifest, keys)
     if faults:
@@ -112,6 +117,8 @@ def _take_keys(archive: Archive, name: str, keys: dict[str, list[Key]]) -> list[
         keys[name] = parse(Path(name), archive.read(name).decode())
     except (KeyFileError, UnicodeDecodeError):
         return [f"{name} holds no keys that can be read"]
+    if name.startswith(VAPID) and not all(isinstance(key, VapidKey) for key in keys[name]):
+        return [f"{name} holds no VAPID key"]
     return []
 
 

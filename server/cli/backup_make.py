@@ -14,7 +14,13 @@ from pathlib import Path
 from server.cli import backup_archive as archive
 from server.cli.backup_archive import Content, Manifest, Table
 from server.cli.backup_work import work_folder
-from server.cli.files import relay_key_path, server_key_path, server_secret_path
+from server.cli.files import (
+    pass_key_path,
+    relay_key_path,
+    server_key_path,
+    server_secret_path,
+    vapid_key_paths,
+)
 from server.cli.keyfiles import MAKE_RELAY, MAKE_SERVER, read_identity, read_private
 from server.cli.progress import rows_bar, steps_bar
 from server.cli.terminal import CommandError
@@ -38,6 +44,15 @@ def make(settings: Settings, out: Path, now: datetime) -> Manifest:
     except OSError as error:
         raise CommandError(f"{out}: cannot be written ({error.strerror}); nothing was kept of it") from None
     return manifest
+
+
+def left_out(settings: Settings) -> list[Path]:
+    """The files of the relay's that the settings name and that no backup holds: they do not lie beside the server's keys."""
+    relay = settings.relay
+    providers = [one.key_file for one in relay.apns] + [one.service_account_file for one in relay.fcm]
+    named = [relay_key_path(settings), *vapid_key_paths(settings)]
+    elsewhere = [path for path in named if path.exists() and not _lies_beside(settings, path)]
+    return elsewhere + [Path(name) for name in providers if name is not None]
 
 
 def _make(settings: Settings, work: Path, keys: dict[str, Content], owner: str, now: datetime) -> Manifest:
@@ -82,9 +97,17 @@ def _snapshot(settings: Settings, database: Path) -> snapshot.Contents:
 def _keys(settings: Settings) -> Iterator[tuple[str, Content]]:
     yield archive.SERVER_KEY, read_private(server_key_path(settings), hint=MAKE_SERVER).encode()
     yield archive.SERVER_SECRET, read_private(server_secret_path(settings), hint=MAKE_SERVER).encode()
-    relay = relay_key_path(settings)
-    if relay.parent == keys_dir(settings) and relay.exists():
-        yield archive.RELAY_KEYS, read_private(relay, hint=MAKE_RELAY).encode()
+    for name, path in (
+        (archive.RELAY_KEYS, relay_key_path(settings)),
+        (archive.RELAY_PASS, pass_key_path(settings)),
+        *((archive.VAPID + path.name, path) for path in vapid_key_paths(settings)),
+    ):
+        if _lies_beside(settings, path) and path.exists():
+            yield name, read_private(path, hint=MAKE_RELAY).encode()
+
+
+def _lies_beside(settings: Settings, path: Path) -> bool:
+    return path.parent.resolve() == keys_dir(settings).resolve()
 
 
 def _attachments(settings: Settings) -> Iterator[tuple[str, Content]]:

@@ -10,14 +10,22 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from server.cli.backup_archive import ATTACHMENTS, RELAY_KEYS, SERVER_KEY, SERVER_SECRET, Archive
+from server.cli.backup_archive import (
+    ATTACHMENTS,
+    RELAY_KEYS,
+    RELAY_PASS,
+    SERVER_KEY,
+    SERVER_SECRET,
+    VAPID,
+    Archive,
+)
 from server.cli.backup_check import Checked
 from server.cli.database import brought_up_to_date, shown
-from server.cli.files import relay_key_path, server_key_path, server_secret_path
+from server.cli.files import pass_key_path, relay_key_path, server_key_path, server_secret_path
 from server.cli.keyfiles import Key, make_private_folder, read_keys_of, write_new
 from server.cli.progress import rows_bar
 from server.cli.terminal import CommandError
-from server.config import Settings, database_url
+from server.config import Settings, database_url, keys_dir
 from server.domain.ports import DatabaseError
 from server.store import snapshot
 from server.store.sqlite_file import SCHEME as SQLITE
@@ -51,12 +59,16 @@ def _restore_rows(settings: Settings, database: Path) -> None:
 
 def _missing_keys(settings: Settings, checked: Checked) -> dict[Path, list[Key]]:
     """The key files that are to be written; `CommandError` where others are in their places."""
-    places = {
+    named = {
         SERVER_KEY: server_key_path(settings),
         SERVER_SECRET: server_secret_path(settings),
         RELAY_KEYS: relay_key_path(settings),
+        RELAY_PASS: pass_key_path(settings),
     }
-    wanted = {places[name]: keys for name, keys in checked.keys.items()}
+    wanted = {
+        named.get(name) or keys_dir(settings) / name.removeprefix(VAPID): keys
+        for name, keys in checked.keys.items()
+    }
     others = [path for path, keys in wanted.items() if path.exists() and _texts(path) != _lines(keys)]
     if others:
         raise CommandError(

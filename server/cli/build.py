@@ -93,6 +93,7 @@ async def server_app(
         wake=wake,
         hint=hint,
         ask_relay=relay.ask,
+        ask_handle=relay.ask_handle,
         counted=figures.counted,
         shown=figures.shown,
         log=log,

@@ -3,24 +3,26 @@
 What the server refuses is shown in its own words: its problem documents name what is wrong, where, and what would be right.
 """
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
-import aiohttp
 import typer
 
 from server.cli.terminal import USAGE, CommandError, say
-from server.config import is_loopback
+from server.domain.host import is_loopback
+
+if TYPE_CHECKING:
+    import aiohttp
 
 T = TypeVar("T")
 
 DEFAULT_URL = "http://127.0.0.1:8080"
-_TIMEOUT = aiohttp.ClientTimeout(total=60, connect=10)
+
+# aiohttp, which takes longest, is imported where a server is called: `--help` and what is wrong use need none.
 
 UrlOption = Annotated[
     str, typer.Option("--url", envvar="HUSHPOST_URL", metavar="URL", help="Where the server is.")
@@ -29,7 +31,7 @@ UrlOption = Annotated[
 
 @dataclass(frozen=True)
 class Api:
-    session: aiohttp.ClientSession
+    session: "aiohttp.ClientSession"
     url: str
     token: str | None = field(repr=False)
 
@@ -37,6 +39,8 @@ class Api:
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Any:
         """The decoded answer, None where it is empty; `CommandError` for anything but success. `body`: JSON's values, or a form."""
+        import aiohttp  # noqa: PLC0415 - see above
+
         sent = dict(headers or {})
         content = {"data": body} if isinstance(body, aiohttp.FormData) else {"json": body}
         if self.token is not None:
@@ -68,8 +72,12 @@ def run(url: str, work: Callable[[Api], Awaitable[T]], *, signed_in: bool = True
     if sent_in_the_clear(url):
         say(f"{url} is not https: whoever is on the way reads what is sent, the password or token too")
 
+    import asyncio  # noqa: PLC0415 - see above
+
+    import aiohttp  # noqa: PLC0415 - see above
+
     async def main() -> T:
-        async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60, connect=10)) as session:
             return await work(Api(session, url, token if signed_in else None))
 
     return asyncio.run(main())
@@ -84,7 +92,7 @@ def sent_in_the_clear(url: str) -> bool:
     return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
-async def _read(answer: aiohttp.ClientResponse) -> Any:
+async def _read(answer: "aiohttp.ClientResponse") -> Any:
     if answer.status == HTTPStatus.NO_CONTENT:
         return None
     try:
@@ -96,7 +104,7 @@ async def _read(answer: aiohttp.ClientResponse) -> Any:
     raise CommandError(*_refusal(answer, body))
 
 
-def _refusal(answer: aiohttp.ClientResponse, body: Any) -> tuple[str, ...]:
+def _refusal(answer: "aiohttp.ClientResponse", body: Any) -> tuple[str, ...]:
     if not isinstance(body, dict) or "detail" not in body:
         return (f"the server answered {answer.status}, and not as Hushpost does; is HUSHPOST_URL right?",)
     faults = [f"{fault['path']}: {fault['reason']}; {fault['fix']}" for fault in body.get("errors", [])]

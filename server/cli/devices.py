@@ -1,11 +1,9 @@
 """`hushpost devices`: the phones and browsers that messages are pushed to."""
 
-import asyncio
 import time
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import segno
 import typer
 
 from server.cli.client import DEFAULT_URL, Api, UrlOption, run
@@ -26,8 +24,7 @@ def list_devices(url: UrlOption = DEFAULT_URL, *, as_json: JsonOption = False) -
         result_json(devices)
         return
     for device in devices:
-        state = "reachable" if device["reachable"] else f"unreachable ({device['handleFault']})"
-        result(f"{device['id']}  {device['name']}  {device['platform']}  {state}  {device['fingerprint']}")
+        result(_line(device))
     if not devices:
         say("no device is paired yet; `hushpost devices pair` shows how")
 
@@ -85,6 +82,8 @@ async def _devices(api: Api) -> list[dict[str, Any]]:
 
 
 def _show_code(code: dict[str, Any]) -> None:
+    import segno  # noqa: PLC0415 - nothing else shows a QR code
+
     result(code["link"])
     segno.make(code["link"], error="m").terminal(compact=True)
     say("scan it with the app, or open the link on the phone; it is good once, for ten minutes")
@@ -92,12 +91,21 @@ def _show_code(code: dict[str, Any]) -> None:
 
 async def _paired(api: Api, known: set[str], expires_at: str) -> dict[str, Any]:
     """The device that was not there before. The server tells nobody of it, so it is asked until the code ends."""
+    from asyncio import sleep  # noqa: PLC0415 - only a server's call needs it
+
     end = datetime.fromisoformat(expires_at).timestamp()
     while time.time() < end:
         for device in await _devices(api):
             if device["id"] not in known:
                 return device
-        await asyncio.sleep(_LOOK_EVERY)
+        await sleep(_LOOK_EVERY)
     raise CommandError(
         f"no device has used the code; it ended at {datetime.fromtimestamp(end, UTC):%H:%M} UTC"
     )
+
+
+def _line(device: dict[str, Any]) -> str:
+    fault = f" ({device['handleFault']})" if device["handleFault"] else ""
+    state = "reachable" if device["reachable"] else f"unreachable{fault}"
+    key = device["fingerprint"] or "no key: it is only woken"
+    return f"{device['id']}  {device['name']}  {device['platform']}  {state}  {key}"

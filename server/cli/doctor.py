@@ -4,15 +4,13 @@ It changes nothing but for the one test message that it sends, and needs no runn
 one is said to be unknown.
 """
 
-import asyncio
 import os
 import secrets
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import aiohttp
 import typer
 from msgspec.structs import replace
 
@@ -25,6 +23,9 @@ from server.cli.keyfiles import MAKE_RELAY, KeyFileError, read_identity, read_ke
 from server.cli.processes import DataOption, ListenOption
 from server.cli.terminal import FAILED, ConfigOption, JsonOption, result, result_json
 from server.config import Settings, listen_address, trusted_relay_keys
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
 
 DeviceOption = Annotated[
     str | None,
@@ -45,6 +46,8 @@ def doctor(
     Give it the options of the `hushpost server` or `hushpost up` that it is to look at. Fails if anything is wrong (✗);
     what could not be checked (!) is no failure.
     """
+    import asyncio  # noqa: PLC0415 - as aiohttp and what looks: `hushpost --help` should not wait for it
+
     found: list[Finding] = []
 
     def take(finding: Finding) -> None:
@@ -119,6 +122,8 @@ def _local(listen: str) -> str:
 
 
 async def _look_at_all(settings: Settings, together: bool, device: str | None) -> Findings:  # noqa: FBT001 - as it was found
+    from aiohttp import ClientSession  # noqa: PLC0415
+
     from server.cli import doctor_machine as machine  # noqa: PLC0415 - brings the store
     from server.cli import doctor_server as server  # noqa: PLC0415
 
@@ -134,7 +139,7 @@ async def _look_at_all(settings: Settings, together: bool, device: str | None) -
         from server.cli.doctor_redis import look_at_redis  # noqa: PLC0415 - brings the relay
 
         yield await look_at_redis(settings.redis.url)
-    async with aiohttp.ClientSession() as session:
+    async with ClientSession() as session:
         stored = database.rows.relay_keys if database and database.rows else None
         local = _local(settings.server.listen)
         running = await server.look_at_server(session, local)
@@ -149,7 +154,7 @@ async def _look_at_all(settings: Settings, together: bool, device: str | None) -
 
 
 async def _look_at_relay(
-    settings: Settings, session: aiohttp.ClientSession, url: str, stored: str | None
+    settings: Settings, session: "ClientSession", url: str, stored: str | None
 ) -> Findings:
     from server.cli import doctor_relay as relay  # noqa: PLC0415 - brings the worker
     from server.worker.relay_look import RelayLook  # noqa: PLC0415

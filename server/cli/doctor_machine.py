@@ -10,7 +10,8 @@ from server.cli.database import shown
 from server.cli.doctor_findings import Finding, bad, good, unknown
 from server.cli.files import relay_key_path, server_key_path, server_secret_path
 from server.cli.keyfiles import MAKE_RELAY, KeyFileError, read_identity, read_keys_of, read_secret
-from server.config import Settings, database_url, is_loopback
+from server.config import Settings, database_url
+from server.domain.host import is_loopback
 from server.domain.ports import DatabaseError
 from server.domain.tally import Audit
 from server.store.checkup import CheckUp, check_up

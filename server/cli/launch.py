@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from crypto.encoding import b64u
 from relay.config import Admission
+from server.app.mounting import mount_relay
 from server.cli import build
 from server.cli.configfile import Loaded
 from server.cli.figures import of_the_only_process
@@ -27,7 +28,8 @@ from server.cli.roles import Role, refuse_to_share_a_file
 from server.cli.running import Ready, run_until_stopped
 from server.cli.tables import migrated
 from server.cli.terminal import result, say
-from server.config import Settings, is_loopback
+from server.config import Settings
+from server.domain.host import is_loopback
 
 RELAY_PATH = "/relay"
 
@@ -72,7 +74,7 @@ def up(data: str | None, listen: str | None, config: str | None) -> None:
 
     async def make(resources: AsyncExitStack) -> web.Application:
         app = await _make(settings, keys, Role.ALL, resources)
-        app.add_subapp(RELAY_PATH, relay_app(relay_settings, of_the_only_process()))
+        mount_relay(app, RELAY_PATH, relay_app(relay_settings, of_the_only_process()))
         return app
 
     run_until_stopped(listener, make, lambda: _say_ready(settings, listener))

@@ -13,7 +13,6 @@ from crypto.encoding import b64u, unb64u
 from crypto.errors import CryptoError
 from crypto.keys import IdentityKey, IdentityPublicKey
 from relay.config import Admission
-from relay.passes import read_pass, sign_pass, why_refused
 from server.cli.files import load_settings, pass_key_path
 from server.cli.keyfiles import KeyFileError, read_keys_of
 from server.cli.terminal import (
@@ -38,6 +37,8 @@ KeyOption = Annotated[
     typer.Option("--key", metavar="FILE", help="The key that signs passes; else relay.pass among the keys."),
 ]
 
+# `passes` is imported where it is needed: it brings JWT, and `hushpost relay` should not wait for that.
+
 
 @commands.command()
 def issue(
@@ -55,6 +56,8 @@ def issue(
     config: ConfigOption = None,
 ) -> None:
     """Print a pass for a server, which its operator writes into server.relay_pass. It is a secret between you and them."""
+    from relay.passes import read_pass, sign_pass  # noqa: PLC0415 - see above
+
     _check_key_id(server)
     settings = load_settings(config).settings
     signer = _signer(key or pass_key_path(settings))
@@ -102,6 +105,8 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a pass says, and whether the relay would take it. Ends with 1 where it would not."""
+    from relay.passes import read_pass, why_refused  # noqa: PLC0415 - see above
+
     text = (sys.stdin.read() if token == "-" else token).strip()  # noqa: S105 - standard input
     claims = read_pass(text)
     if claims is None:

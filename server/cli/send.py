@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
-import aiohttp
 import typer
 
 from server.cli.client import DEFAULT_URL, Api, UrlOption, run
@@ -21,10 +20,16 @@ def send(
         str | None, typer.Argument(help="What it says; left out or -, it is read from standard input.")
     ] = None,
     title: Annotated[
-        str | None, typer.Option(help="The title; the bucket's name where it is left out.")
+        str | None, typer.Option(help="The title; the bucket's or topic's name where it is left out.")
     ] = None,
     subtitle: Annotated[str | None, typer.Option()] = None,
-    bucket: Annotated[str, typer.Option(help="The bucket's name or id.")] = "default",
+    bucket: Annotated[
+        str | None,
+        typer.Option(help="The bucket's name or id; `default` where neither it nor a topic is given."),
+    ] = None,
+    topic: Annotated[
+        str | None, typer.Option(metavar="KEY", help="To a topic's subscribers; who manages them may.")
+    ] = None,
     delivery: Annotated[str, typer.Option(help="NORMAL, SILENT, CRITICAL or NO_PUSH.")] = "NORMAL",
     tap: Annotated[str | None, typer.Option(metavar="URL", help="What a tap opens.")] = None,
     image: Annotated[
@@ -43,6 +48,16 @@ def send(
     tag: Annotated[list[str] | None, typer.Option(help="A tag; may be given several times.")] = None,
     user: Annotated[
         list[str] | None, typer.Option(help="Only to this member; may be given several times.")
+    ] = None,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="IN_APP, PUSH, EMAIL, SMS or CHAT; may be given several times. Else the first two."
+        ),
+    ] = None,
+    category: Annotated[
+        str | None,
+        typer.Option(help="SYSTEM, TRANSACTIONAL, PRODUCT or PROMOTIONAL. Else TRANSACTIONAL."),
     ] = None,
     at: Annotated[
         str | None,
@@ -64,16 +79,21 @@ def send(
 
     HUSHPOST_URL says where the server is, HUSHPOST_TOKEN holds a token with the scope messages:create.
     """
+    if bucket is None and topic is None:
+        bucket = "default"
     body = {
         "body": _text(text),
         "subtitle": subtitle,
         "bucketId": bucket,
+        "topicKey": topic,
         "deliveryType": delivery.upper(),
         "tapUrl": tap,
         "imageUrl": image,
         "sound": sound,
         "tags": tag or None,
         "userIds": user or None,
+        "channels": [name.upper() for name in channel or ()] or None,
+        "category": category and category.upper(),
         "scheduledSendAt": at,
         "timezone": timezone,
         "delaySeconds": delay,
@@ -81,7 +101,7 @@ def send(
     headers = {} if key is None else {"Idempotency-Key": key}
 
     async def work(api: Api) -> Any:
-        titled = _set({**body, "title": title or await _name(api, bucket)})
+        titled = _set({**body, "title": title or topic or await _name(api, bucket or "")})
         with ExitStack() as files:
             return await api.call("POST", "messages", _sent_as(titled, attach or (), files), headers)
 
@@ -96,7 +116,9 @@ def _sent_as(body: Mapping[str, Any], attach: Sequence[Path], files: ExitStack) 
     """JSON, or a form where there are files, which are open until `files` is closed."""
     if not attach:
         return body
-    form = aiohttp.FormData(quote_fields=False)  # names as they are, as RFC 7578 has them
+    from aiohttp import FormData  # noqa: PLC0415 - only a server's call needs it
+
+    form = FormData(quote_fields=False)  # names as they are, as RFC 7578 has them
     for name, value in body.items():
         form.add_field(name, value if isinstance(value, str) else json.dumps(value))
     for path in attach:

@@ -9,7 +9,7 @@ from hmac import compare_digest
 
 from server.commands.invitations import accept_account, check_invited
 from server.commands.passwords import Passwords
-from server.domain.account import DEFAULT_BUCKET, Registration, Role, User
+from server.domain.account import DEFAULT_BUCKET, DEFAULT_TENANT, Registration, Role, User
 from server.domain.bucket import ALL, Bucket
 from server.domain.errors import Conflict, Fault, Forbidden
 from server.domain.ids import new_id
@@ -40,7 +40,7 @@ async def prepare(db: Database, *, now: int, random: Random) -> bool:
     tenant_id = new_id(now, random)
 
     async def job(tx: Transaction) -> bool:
-        await accounts.ensure_default_tenant(tx, tenant_id, now)
+        await accounts.ensure_tenant(tx, tenant_id, DEFAULT_TENANT, now)
         return not await accounts.has_account(tx)
 
     return await db.write(job)

@@ -94,18 +94,24 @@ async def create_bucket(
         await db.write(lambda tx: buckets.add_bucket(tx, bucket))
     except NotUnique:
         raise _name_taken() from None
-    return bucket
+    return replace(bucket, members=1)
 
 
 async def list_buckets(db: Database, user: User) -> list[Bucket]:
-    return await db.read(lambda tx: buckets.list_buckets(tx, user.id))
+    async def job(tx: Transaction) -> list[Bucket]:
+        return await counted(tx, await buckets.list_buckets(tx, user.id))
+
+    return await db.read(job)
 
 
 async def list_public(db: Database, user: User, *, after: str, limit: int) -> BucketPage:
     """Return the buckets that anybody may join, those too that the user has joined."""
-    found = await db.read(
-        lambda tx: buckets.list_public(tx, user.id, user.tenant_id, after=after, limit=limit + 1)
-    )
+
+    async def job(tx: Transaction) -> list[Bucket]:
+        found = await buckets.list_public(tx, user.id, user.tenant_id, after=after, limit=limit + 1)
+        return await counted(tx, found)
+
+    found = await db.read(job)
     return BucketPage(found[:limit], len(found) > limit)
 
 
@@ -113,7 +119,8 @@ async def get_bucket(db: Database, user: User, reference: str) -> Bucket:
     """Return a bucket of the user's, or else a public one; NotFound, Conflict for an ambiguous name."""
 
     async def job(tx: Transaction) -> Bucket:
-        return only(await find(tx, user.id, reference) or await _find_public(tx, user, reference))
+        found = only(await find(tx, user.id, reference) or await _find_public(tx, user, reference))
+        return await count_of(tx, found)
 
     return await db.read(job)
 
@@ -131,7 +138,7 @@ async def change_bucket(
             raise Conflict("everybody has a bucket of this name; it keeps it", code="bucket_default")
         changed = command.of(bucket, now)
         await buckets.change_bucket(tx, changed)
-        return changed
+        return await count_of(tx, changed)
 
     try:
         return await db.write(job)
@@ -163,7 +170,7 @@ async def join_bucket(db: Database, user: User, reference: str, *, now: int) -> 
     async def job(tx: Transaction) -> Bucket:
         bucket = only(await _find_public(tx, user, reference, lock=True))
         if bucket.permissions:
-            return bucket
+            return await count_of(tx, bucket)
         await buckets.add_member(tx, bucket.id, user.id, [Permission.READ], now)
         return replace(bucket, permissions=frozenset([Permission.READ]))
 
@@ -176,7 +183,7 @@ async def snooze(db: Database, user: User, reference: str, minutes: int, *, now:
     async def job(tx: Transaction) -> Bucket:
         bucket = only(await find(tx, user.id, reference))
         until = await snooze_bucket(tx, user.id, bucket.id, minutes, now)
-        return replace(bucket, snoozed_until=until)
+        return replace(await count_of(tx, bucket), snoozed_until=until)
 
     return await db.write(job)
 
@@ -197,7 +204,7 @@ async def set_quiet_times(
     async def job(tx: Transaction) -> Bucket:
         bucket = only(await find(tx, user.id, reference))
         await members.set_quiet_times(tx, bucket.id, user.id, quiet_times)
-        return replace(bucket, quiet_times=tuple(quiet_times))
+        return replace(await count_of(tx, bucket), quiet_times=tuple(quiet_times))
 
     return await db.write(job)
 
@@ -212,6 +219,19 @@ async def administered(tx: Transaction, user: User, reference: str, *, lock: boo
     if not bucket.lets(Permission.ADMIN):
         raise Forbidden("only who is ADMIN in this bucket may do that", code="bucket_forbidden")
     return bucket
+
+
+async def counted(tx: Transaction, found: Sequence[Bucket]) -> list[Bucket]:
+    """Return buckets with how many members they have, as far as the user is told: as with their names, who is ADMIN in them."""
+    told = [bucket.id for bucket in found if bucket.lets(Permission.ADMIN)]
+    numbers = await buckets.count_members(tx, told)
+    return [replace(bucket, members=numbers.get(bucket.id)) for bucket in found]
+
+
+async def count_of(tx: Transaction, bucket: Bucket) -> Bucket:
+    """Return a bucket with how many members it has, where the user is told."""
+    [found] = await counted(tx, [bucket])
+    return found
 
 
 async def check_member(tx: Transaction, user_id: str, bucket_id: str) -> None:

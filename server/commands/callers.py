@@ -10,12 +10,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
-from server.commands.mint import Mint
+from server.commands.acting import find_acting
+from server.commands.mint import InboxSession, Mint, is_of_inbox
 from server.commands.usage import Usage
 from server.domain.account import Caller, CallingDevice, Role, User
 from server.domain.errors import Unauthenticated
 from server.domain.ports import Database, Transaction
-from server.domain.scopes import Grant
+from server.domain.scopes import INBOX_SESSION, Grant
+from server.store.accounts import load_user
 from server.store.devices import find_calling_device
 from server.store.sessions import find_session
 from server.store.tokens import find_token
@@ -57,7 +59,22 @@ class Callers:
             raise Unauthenticated(
                 "a device's token is good for /api/v1/device only; use an access token", code="token_invalid"
             )
+        if is_of_inbox(credential):
+            return (await self.inbox(credential, now))[0]
         return await self._person(self._mint.read_access(credential, now), now)
+
+    async def act(self, caller: Caller, tenant: str | None, user: str | None) -> Caller:
+        """Return the caller as they act for a tenant and a user of it, by their names; Forbidden for another tenant than the token's."""
+        return await self._db.read(lambda tx: find_acting(tx, caller, tenant, user))
+
+    async def inbox(self, credential: str, now: int) -> tuple[Caller, int]:
+        """Return whose inbox the token of an inbox session is good for, and when it ends; Unauthenticated, also for any other token."""
+        session = self._mint.read_inbox(credential, now)
+        key = f"{session.user_id} {session.session_id}"
+        caller = await self._find(key, lambda tx: _inbox(tx, session, now), now)
+        if caller is None:
+            raise Unauthenticated("the session has ended; ask for another one", code="session_ended")
+        return caller, session.expires_at
 
     async def device(self, credential: str, now: int) -> CallingDevice:
         """Return the device behind a device token; Unauthenticated, also for anything that is not one."""
@@ -112,8 +129,19 @@ async def _token(tx: Transaction, hashed: bytes, now: int) -> _Known | None:
         return None
     token, user = found
     return _Known(
-        Caller(user, Grant(frozenset(token.scopes), _operates(user)), None, token.id), token.expires_at
+        Caller(user, Grant(frozenset(token.scopes), _operates(user), token.tenant), None, token.id),
+        token.expires_at,
     )
+
+
+async def _inbox(tx: Transaction, session: InboxSession, now: int) -> _Known | None:
+    """Return somebody who may do nothing but what an inbox needs, whatever else they may."""
+    found = None if session.session_id is None else await find_session(tx, session.session_id, now)
+    user = await load_user(tx, session.user_id)
+    if user is None or (session.session_id is not None and found is None):
+        return None
+    grant = Grant(frozenset({INBOX_SESSION}), operator=False)
+    return _Known(Caller(user, grant, None, None), None if found is None else found[1])
 
 
 def _operates(user: User) -> bool:

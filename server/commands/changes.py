@@ -13,7 +13,7 @@ from server.commands import spread
 from server.commands.outgoing import sent_at_last
 from server.domain.account import User
 from server.domain.bucket import Permission
-from server.domain.delivery import Kind
+from server.domain.delivery import Channel, Kind
 from server.domain.errors import Conflict, Forbidden, Gone, NotFound
 from server.domain.ids import new_id
 from server.domain.message import Message
@@ -141,7 +141,8 @@ async def _tell_devices(
     turn = bulk_turn(now) if after else now
     drafts = [
         replace(
-            spread.draft_of(message, place.user_id, place.device_id, turn=turn, now=now, random=random),
+            spread.draft_of(message, place, Channel.PUSH, turn=turn, now=now, random=random),
+            activity=None,
             kind=Kind.UPDATE,
             frame_id=frame_id,
             quiet=spread.quiet_for(message, place, now),

@@ -5,6 +5,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 SESSIONS = "sessions"  # signs JWTs
 SHARED = "shared"  # names what processes keep in Redis
+PUSH_TOKENS = "push tokens"  # tells whether two are the same
 FIRST_ACCOUNT = "first account"  # the code that the log shows
 
 

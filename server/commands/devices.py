@@ -5,7 +5,7 @@ that only the relay opens, and the hash of its token.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
 from crypto.encoding import b64u, unb64u
@@ -13,7 +13,7 @@ from crypto.errors import Malformed
 from crypto.keys import DevicePublicKey, IdentityPublicKey, Suite, fingerprint
 from server.commands.callers import DEVICE_TOKEN, token_hash
 from server.domain.account import User
-from server.domain.device import PAIRING_LIFETIME, Device, PairDevice
+from server.domain.device import PAIRING_LIFETIME, Device, PairDevice, new_device
 from server.domain.errors import Forbidden, Invalid, NotFound
 from server.domain.ids import new_id
 from server.domain.ports import Database, Random, Transaction
@@ -173,19 +173,10 @@ def handle_rule(text: str) -> Wrong | None:
 
 
 def _new_device(command: PairDevice, device_id: str, user_id: str, now: int) -> Device:
-    return Device(
-        id=device_id,
-        user_id=user_id,
-        name=command.name,
-        platform=command.platform,
+    return replace(
+        new_device(device_id, user_id, command.name, command.platform, now),
         suite=command.suite,
         public_key=command.public_key,
         key_set_at=now,
         handle_set_at=now,
-        handle_fault=None,
-        head=0,
-        created_at=now,
-        last_seen_at=None,
-        last_fault=None,
-        last_fault_at=None,
     )

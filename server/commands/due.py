@@ -7,7 +7,7 @@ and never dropped.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from server.commands import changes, emptying, planned, retention, spread, takeback
+from server.commands import changes, emptying, erasing, planned, retention, spread, takeback, topics
 from server.commands.send import release
 from server.domain.delivery import DAYS_KEPT, jitter_of
 from server.domain.message import DAY
@@ -99,8 +99,8 @@ async def _prune(tx: Transaction, task: Task, now: int, _random: Random) -> Task
 
 
 async def _compact(tx: Transaction, task: Task, now: int, _random: Random) -> Task:
-    await tallies.compact(tx)
-    return task.at(now + COMPACT_EVERY)
+    is_more = await tallies.compact(tx)
+    return task.at(now if is_more else now + COMPACT_EVERY)
 
 
 Handler = Callable[[Transaction, Task, int, Random], Awaitable[Task | None]]
@@ -114,6 +114,8 @@ _HANDLERS: Mapping[Kind, Handler] = {
     Kind.FORGET: planned.forget,
     Kind.RETAIN: retention.retain,
     Kind.EMPTY: emptying.empty,
+    Kind.DISBAND: topics.disband,
+    Kind.ERASE: erasing.erase,
     Kind.PRUNE: _prune,
     Kind.COMPACT: _compact,
 }

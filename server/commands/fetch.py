@@ -11,7 +11,7 @@ from typing import Any
 
 from crypto.claim import sealed_size
 from server.commands.enclosing import sealed_pieces
-from server.commands.sealing import Sealer, body_of, seal_parcels
+from server.commands.sealing import Sealed, Sealer, body_of, seal_parcels
 from server.domain.account import CallingDevice
 from server.domain.delivery import Address, Parcel, State
 from server.domain.errors import NotFound
@@ -21,6 +21,8 @@ from server.store import parcels
 from server.store.claims import find_blob, find_file_claim
 from server.store.devices import find_address
 from server.store.files import Files
+
+_LOOKS = 3  # at what is changed again and again while it is sealed
 
 
 @dataclass(frozen=True)
@@ -66,17 +68,19 @@ class _Found:
     retracted: list[str]
     read: list[str]
     head: int
+    more: bool
 
 
 async def fetch(db: Database, device: CallingDevice, command: Fetch, *, sealer: Sealer, now: int) -> Fetched:
     """Return what the device does not have; NotFound where it was unpaired meanwhile."""
-    found = await db.read(lambda tx: _find(tx, device, command, now))
-    page = found.parcels[: command.limit]
-    alive = [parcel for parcel in page if _dead(parcel, now) is None]
-    sealed = await seal_parcels(db, alive, {device.id: found.address}, sealer)
+    found, sealed = await _look(db, device, command, sealer, now)
+    for _ in range(_LOOKS - 1):
+        if not _has_changed(found, sealed, now):
+            break
+        found, sealed = await _look(db, device, command, sealer, now)
     keyless = found.address.public_key is None
-    named = [_name(parcel, sealed.envelopes, now, keyless=keyless) for parcel in page]
-    return Fetched(named, found.retracted, found.read, found.head, len(found.parcels) > command.limit)
+    named = [_name(parcel, sealed.envelopes, now, keyless=keyless) for parcel in found.parcels]
+    return Fetched(named, found.retracted, found.read, found.head, found.more)
 
 
 async def fetch_claim(db: Database, device: CallingDevice, claim_id: str, files: Files) -> Blob:
@@ -94,16 +98,37 @@ async def _one(piece: bytes) -> AsyncIterator[bytes]:
     yield piece
 
 
+async def _look(
+    db: Database, device: CallingDevice, command: Fetch, sealer: Sealer, now: int
+) -> tuple[_Found, Sealed]:
+    found = await db.read(lambda tx: _find(tx, device, command, now))
+    alive = [parcel for parcel in found.parcels if _dead(parcel, now) is None]
+    return found, await seal_parcels(db, alive, {device.id: found.address}, sealer)
+
+
 async def _find(tx: Transaction, device: CallingDevice, command: Fetch, now: int) -> _Found:
     address = await find_address(tx, device.id)
     if address is None:
         raise NotFound("this device is not paired any more")
+    page = await parcels.list_parcels(tx, device.id, after=command.after, limit=command.limit + 1)
     return _Found(
         address=address,
-        parcels=await parcels.list_parcels(tx, device.id, after=command.after, limit=command.limit + 1),
+        parcels=page[: command.limit],
         retracted=await parcels.list_retracted(tx, device.id, now - LONGEST_TTL),
         read=await parcels.list_read(tx, device.id, now - LONGEST_TTL),
         head=await parcels.head_of(tx, device.id),
+        more=len(page) > command.limit,
+    )
+
+
+def _has_changed(found: _Found, sealed: Sealed, now: int) -> bool:
+    """Say whether a message was retracted, or says something else, since it was read: no claim on it was kept."""
+    return found.address.public_key is not None and any(
+        parcel.message_id is not None
+        and _dead(parcel, now) is None
+        and parcel.id not in sealed.envelopes
+        and parcel.id not in sealed.bad_keys
+        for parcel in found.parcels
     )
 
 

@@ -1,14 +1,14 @@
-"""A user's inbox: listed, counted, marked. What is marked here is marked on the user's devices too (`marks.py`)."""
+"""A user's inbox: listed, counted, marked. What is read here is cleared on the user's devices too (`marks.py`)."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from server.commands.buckets import id_of
-from server.commands.marks import delete_items, mark_read, mark_unread
+from server.commands.marks import delete_items, mark
 from server.domain.account import User
 from server.domain.errors import Gone, NotFound
-from server.domain.ids import first_id
-from server.domain.inbox import Counts, InboxItem, Position
+from server.domain.ids import LAST_ID, first_id
+from server.domain.inbox import Counts, InboxItem, Mark, Position, Unseen
 from server.domain.ports import Clock, Database, Random, Transaction
 from server.store import inbox_pages
 
@@ -31,8 +31,10 @@ class ListItems:
 
 @dataclass(frozen=True)
 class ItemPage:
+    """`next` is where the page after this one begins, None where this is the last."""
+
     items: list[InboxItem]
-    more: bool
+    next: str | None
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,13 @@ async def list_items(db: Database, user: User, command: ListItems) -> ItemPage:
         )
 
     found = await db.read(job)
-    return ItemPage(found[: command.limit], len(found) > command.limit)
+    page = found[: command.limit]
+    return ItemPage(still_there(page), page[-1].id if len(found) > command.limit else None)
+
+
+def still_there(items: Sequence[InboxItem]) -> list[InboxItem]:
+    """Return items without those whose messages were taken back just now, which leave large inboxes one after the other."""
+    return [item for item in items if item.deleted_at is None]
 
 
 async def count_items(db: Database, user: User) -> Counts:
@@ -68,32 +76,22 @@ async def count_items(db: Database, user: User) -> Counts:
     return counted[user.id]
 
 
+async def count_unseen(db: Database, user: User) -> Unseen:
+    return await db.read(lambda tx: inbox_pages.count_unseen(tx, user.id))
+
+
 async def get_item(db: Database, user: User, item_id: str) -> InboxItem:
     """Return an item; NotFound, or Gone where it was deleted or its message retracted."""
     return _there(await db.read(lambda tx: inbox_pages.find_item(tx, user.id, item_id)))
 
 
-async def read_item(to: Marking, user: User, item_id: str) -> InboxItem:
-    """Mark an item as read and return it; NotFound, Gone."""
+async def mark_item(to: Marking, user: User, item_id: str, how: Mark) -> InboxItem:
+    """Mark an item and return it as it is then; NotFound, Gone."""
     now = to.clock()
 
     async def job(tx: Transaction) -> InboxItem:
         item = _there(await inbox_pages.find_item(tx, user.id, item_id))
-        await mark_read(tx, user.id, [item.message.id], but_device=None, now=now, random=to.random)
-        return await inbox_pages.find_item(tx, user.id, item_id) or item
-
-    item = await to.db.write(job)
-    to.wake()
-    return item
-
-
-async def unread_item(to: Marking, user: User, item_id: str) -> InboxItem:
-    """Mark an item as unread and return it; NotFound, Gone."""
-    now = to.clock()
-
-    async def job(tx: Transaction) -> InboxItem:
-        item = _there(await inbox_pages.find_item(tx, user.id, item_id))
-        await mark_unread(tx, user.id, [item.message.id], now=now)
+        await mark(tx, user.id, [item.message.id], how, now=now, random=to.random)
         return await inbox_pages.find_item(tx, user.id, item_id) or item
 
     item = await to.db.write(job)
@@ -107,9 +105,17 @@ async def read_all(to: Marking, user: User, bucket: str | None, before: int | No
     Newest first, in as many transactions as it takes: what is marked stays so if the rest fails. NotFound, Conflict as `list_items`.
     """
     bucket_id = await to.db.read(lambda tx: id_of(tx, user.id, bucket))
+    return await mark_all(to, user, Mark.READ, () if bucket_id is None else (bucket_id,), before)
+
+
+async def mark_all(to: Marking, user: User, how: Mark, bucket_ids: Sequence[str], before: int | None) -> int:
+    """Mark what came before an instant (None: now), of some buckets or of all; return how many items that has changed.
+
+    Newest first, in as many transactions as it takes: what is marked stays so if the rest fails.
+    """
     marked, place = 0, first_id(to.clock() + 1 if before is None else before)
     while True:
-        page = await to.db.write(_page_read(to, user, bucket_id, place))
+        page = await to.db.write(_page_marked(to, user, how, bucket_ids, place))
         marked += len(page)
         to.wake()
         if len(page) < AT_ONCE:
@@ -136,6 +142,17 @@ async def changed_after(db: Database, user_id: str, after: Position, limit: int)
     return await db.read(lambda tx: inbox_pages.changed_after(tx, user_id, after, limit))
 
 
+async def arrived_after(db: Database, user_id: str, after: str, limit: int) -> list[InboxItem]:
+    """Return what has come into a user's inbox after an item, in that order, and is there."""
+    return await db.read(lambda tx: inbox_pages.arrived_after(tx, user_id, after, limit))
+
+
+async def arrived_between(db: Database, user_id: str, since: int, until: int | None) -> list[str]:
+    """Return the ids of what has come into a user's inbox in a time, its end included; None: until now. What is gone as well."""
+    end = LAST_ID if until is None else first_id(until + 1)
+    return await db.read(lambda tx: inbox_pages.arrived_from(tx, user_id, since, first_id(since), end))
+
+
 async def changes_since(db: Database, user_ids: Sequence[str], since: int) -> list[tuple[str, Position]]:
     """Return where (user id, position) something changed since a time in some users' inboxes, in no order."""
     if not user_ids:
@@ -153,16 +170,18 @@ async def count_all(db: Database, user_ids: Sequence[str]) -> dict[str, Counts]:
     return await db.read(lambda tx: inbox_pages.count_items(tx, user_ids))
 
 
-def _page_read(
-    to: Marking, user: User, bucket_id: str | None, before: str
+def _page_marked(
+    to: Marking, user: User, how: Mark, bucket_ids: Sequence[str], before: str
 ) -> Callable[[Transaction], Awaitable[list[str]]]:
-    """Return the job that marks the next page of unread items as read; it returns their ids."""
+    """Return the job that marks the next page of what is not so yet; it returns the items' ids."""
     now = to.clock()  # of this page: streams look for changes of the last seconds
 
     async def job(tx: Transaction) -> list[str]:
-        page = await inbox_pages.unread_page(tx, user.id, bucket_id=bucket_id, before=before, limit=AT_ONCE)
+        page = await inbox_pages.markable_page(
+            tx, user.id, how, bucket_ids=bucket_ids, before=before, limit=AT_ONCE
+        )
         messages = [message_id for _, message_id in page]
-        await mark_read(tx, user.id, messages, but_device=None, now=now, random=to.random)
+        await mark(tx, user.id, messages, how, now=now, random=to.random)
         return [item_id for item_id, _ in page]
 
     return job

@@ -7,19 +7,18 @@ transaction, so that of two who accept at the same moment one comes too late. Wh
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from server.commands.buckets import administered
+from server.commands.buckets import administered, count_of
 from server.commands.callers import token_hash
 from server.domain.account import Role, User
 from server.domain.bucket import Bucket, Invitation, Permission
 from server.domain.errors import Conflict, Forbidden, NotFound
-from server.domain.ids import new_id
+from server.domain.ids import LAST_ID, new_id
 from server.domain.ports import Database, Random, Transaction
 from server.store import buckets, invitations
 
 HOUR = 3_600_000  # milliseconds
 _CODE_BYTES = 10
 _GROUP = 5
-LAST = "g"  # sorts after every id
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ async def invite(db: Database, user: User, command: Invite, *, now: int, random:
 async def list_invitations(db: Database, user: User, *, before: str | None, limit: int) -> InvitationPage:
     """Return the invitations that a user has made, the newest first."""
     found = await db.read(
-        lambda tx: invitations.list_invitations(tx, user.id, before=before or LAST, limit=limit + 1)
+        lambda tx: invitations.list_invitations(tx, user.id, before=before or LAST_ID, limit=limit + 1)
     )
     return InvitationPage(found[:limit], len(found) > limit)
 
@@ -94,7 +93,7 @@ async def accept(db: Database, user: User, code: str, *, now: int) -> Bucket:
         bucket = await buckets.find_bucket(tx, user.id, bucket_id)
         if bucket is None:
             raise LookupError("a bucket that this transaction has joined")
-        return bucket
+        return await count_of(tx, bucket)
 
     return await db.write(job)
 

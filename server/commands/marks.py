@@ -1,4 +1,4 @@
-"""What people do with what is in their inbox: read it, have it unread again, delete it; their devices follow.
+"""What people do with what is in their inbox: see it, read it, have it unread again, delete it; their devices follow.
 
 Each function is a step of a transaction that somebody has begun, and says whether it has changed anything: workers and streams are
 to be woken then. Doing it again changes nothing. Of an ephemeral message nothing is left to who has read it.
@@ -6,8 +6,21 @@ to be woken then. Doing it again changes nothing. Of an ephemeral message nothin
 
 from collections.abc import Sequence
 
+from server.domain.inbox import Mark
 from server.domain.ports import Random, Transaction
 from server.store import claims, inbox, notices, tasks
+
+
+async def mark(
+    tx: Transaction, user_id: str, message_ids: Sequence[str], how: Mark, *, now: int, random: Random
+) -> bool:
+    """Mark a user's items. Only what is read is cleared on their devices: who sees that something came still has to read it."""
+    if how is Mark.READ:
+        return await mark_read(tx, user_id, message_ids, but_device=None, now=now, random=random)
+    if how is Mark.UNREAD:
+        return await mark_unread(tx, user_id, message_ids, now=now)
+    change = inbox.mark_seen if how is Mark.SEEN else inbox.mark_unseen
+    return bool(await change(tx, user_id, message_ids, now))
 
 
 async def mark_read(

@@ -57,7 +57,7 @@ async def finish_saved(
     """
 
     async def job(tx: Transaction) -> tuple[Reason | None, bool]:
-        await messages.lock_message(tx, request.message_id or "")  # first, as whoever takes it back does
+        await _lock(tx, request)  # first, as whoever takes the message back does
         if not await outgoing.is_held(tx, lease, request.id):
             return Reason.TOO_LATE, False  # somebody else fetches it by now
         reason = await _attach(tx, request, received, per_user, now)
@@ -123,14 +123,23 @@ def _request(
 async def _finish(
     tx: Transaction, lease: str, request: Request, attempt: Attempt, now: int, jitter: float
 ) -> bool:
-    if request.message_id is not None:
-        await messages.lock_message(tx, request.message_id)  # of two files that end together one is the last
+    await _lock(tx, request)
     settlement = settle(request, attempt, now=now, jitter=jitter)
     if not await outgoing.settle(tx, lease, request, settlement, now):
         return False
     if request.kind is not Kind.SAVE or not settlement.state.is_over or request.message_id is None:
         return False
     return await _let_go(tx, request.message_id, now)
+
+
+async def _lock(tx: Transaction, request: Request) -> None:
+    """Have those who change a message wait while one of its files is settled: its tasks first, as everybody does who locks both.
+
+    Of two files that end together one is thus the last.
+    """
+    if request.kind is Kind.SAVE and request.message_id is not None:
+        await tasks.lock_tasks(tx, request.message_id)
+        await messages.lock_message(tx, request.message_id)
 
 
 async def _let_go(tx: Transaction, message_id: str, now: int) -> bool:

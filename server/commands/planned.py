@@ -77,11 +77,14 @@ async def postpone(
 
 
 async def come_back(tx: Transaction, task: Task, now: int, random: Random) -> None:
-    """Send a message that was postponed again, unless its user has done something else with it since."""
-    message, user_id = await _living(tx, task, now), task.payload["user"]
+    """Send a message that was postponed again, unless its user has done something else with it since.
+
+    One that has ended by now, since this is late, is unread again in the inbox, and rings nowhere.
+    """
+    message, user_id = await _kept(tx, task), task.payload["user"]
     if message is None or not await inbox.bring_back(tx, user_id, message.id, task.payload["until"], now):
         return
-    if message.delivery_type is DeliveryType.NO_PUSH:
+    if message.delivery_type is DeliveryType.NO_PUSH or message.expires_at <= now:
         return
     places = await unread(tx, message, after=Place(user_id, ""), last=user_id, limit=_MOST_DEVICES)
     frame_id, expires_at = new_id(now, random), message.expires_at
@@ -107,8 +110,14 @@ async def forget(tx: Transaction, task: Task, now: int, random: Random) -> Task 
 
 async def _living(tx: Transaction, task: Task, now: int) -> Message | None:
     """Return a task's message, None where it was retracted or is no news any more."""
+    message = await _kept(tx, task)
+    return None if message is None or message.expires_at <= now else message
+
+
+async def _kept(tx: Transaction, task: Task) -> Message | None:
+    """Return a task's message, None where it was retracted."""
     message = await messages.load_message(tx, task.message_id or "")
-    return None if message is None or message.content is None or message.expires_at <= now else message
+    return None if message is None or message.content is None else message
 
 
 async def _plan(

@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from server.commands.spread import draft_of
 from server.domain.account import DEFAULT_BUCKET, User
 from server.domain.bucket import Bucket
+from server.domain.delivery import Channel
 from server.domain.errors import NotFound
 from server.domain.ids import new_id
-from server.domain.message import NO_OPTIONS, DeliveryType, Message, SendMessage, content_of
+from server.domain.message import NO_OPTIONS, Category, DeliveryType, Message, SendMessage, content_of
 from server.domain.ports import Database, Random, Transaction
 from server.domain.timeline import Track
 from server.store import buckets, devices, messages, outbox
+from server.store.audience import Place
 from server.store.timeline import find_track
 
 LIFETIME = 600_000  # a test that arrives later than that tells nobody anything
@@ -49,7 +51,10 @@ async def _send(db: Database, user: User, device_id: str, now: int, random: Rand
             raise NotFound("no such device")
         message = _test_message(user, bucket, device.name, now, random)
         await messages.add_message(tx, message)
-        draft = draft_of(message, user.id, device.id, turn=now, now=now, random=random)
+        place = Place(user.id, device.id)
+        draft = replace(
+            draft_of(message, place, Channel.PUSH, turn=now, now=now, random=random), activity=None
+        )
         await outbox.enqueue(tx, [draft], now)
         return await find_track(tx, draft.id)
 
@@ -69,11 +74,18 @@ def _found(track: Track | None) -> Track:
 def _test_message(user: User, bucket: Bucket, device_name: str, now: int, random: Random) -> Message:
     command = SendMessage(
         bucket=bucket.id,
+        topic=None,
         title="Test",
         subtitle=None,
         body=f"{device_name} receives messages from this server.",
         delivery_type=DeliveryType.NORMAL,
         user_ids=(user.id,),
+        makes_users=False,
+        exclude=(),
+        channels=(Channel.PUSH,),
+        category=Category.TRANSACTIONAL,
+        data=None,
+        deep_link=None,
         collapse_id=None,
         group_id=None,
         sound=None,
@@ -94,6 +106,8 @@ def _test_message(user: User, bucket: Bucket, device_name: str, now: int, random
         bucket_id=bucket.id,
         sender_id=user.id,
         delivery_type=command.delivery_type,
+        channels=command.channels,
+        category=command.category,
         collapse_id=None,
         content=content_of(command, bucket, now),
         options=command.options,
@@ -103,5 +117,6 @@ def _test_message(user: User, bucket: Bucket, device_name: str, now: int, random
         expires_at=now + command.ttl,
         updated_at=None,
         retracted_at=None,
+        handed_over=None,
         notifications=0,
     )

@@ -109,7 +109,7 @@ class Unsealed(Enum):
 class Sealed:
     """Envelopes by delivery id, and the deliveries to keys that nothing can be sealed for.
 
-    What is in neither was retracted while this ran, or is of a kind that has no preview.
+    What is in neither was retracted or changed while this ran, or is of a kind that has no preview.
     """
 
     envelopes: Mapping[str, bytes] = field(repr=False)
@@ -265,7 +265,8 @@ async def _claims_for(
             sealer.clock(),
             sealer.random,
         )
-        claims += await db.write(lambda tx: keep_claims(tx, made))
+        contents = {parcel.message_id or "": parcel.body or "" for parcel in missing}
+        claims += await db.write(lambda tx: keep_claims(tx, made, contents))
     return {(claim.frame_id, claim.device_id): claim for claim in claims}
 
 

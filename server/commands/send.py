@@ -11,12 +11,14 @@ from server.commands import spread
 from server.commands.attachments import attach, keep
 from server.commands.buckets import find, only
 from server.commands.outgoing import save_files
+from server.commands.people import ensure_people
 from server.commands.planned import plan_ahead
 from server.commands.repeats import KeyOfSend, Repeats
 from server.commands.takeback import take_back
+from server.commands.topics import direct_bucket, found_topic
 from server.domain.account import Caller
 from server.domain.audience import find_people
-from server.domain.bucket import Bucket, Permission
+from server.domain.bucket import DIRECT, Bucket, Permission
 from server.domain.delivery import Delivery
 from server.domain.errors import Fault, Forbidden, Invalid, NotFound
 from server.domain.file import ReceivedFile
@@ -24,11 +26,12 @@ from server.domain.ids import new_id
 from server.domain.message import Message, SendMessage, content_of
 from server.domain.outgoing import SAVED_WITHIN
 from server.domain.ports import Database, Random, Transaction
+from server.domain.scopes import Need
 from server.domain.task import Kind, Task
 from server.domain.turns import Turns
 from server.store import attachments, messages, tasks
 from server.store.accounts import find_people as people_named
-from server.store.buckets import find_bucket
+from server.store.buckets import ensure_readers, find_bucket, is_topic
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ async def send(
 
     NotFound for an unknown bucket, user or attachment, Conflict for an ambiguous name or a key used before, Forbidden, TooLarge.
     """
-    flow = f"{caller.user.tenant_id} {caller.user.id}"
+    flow = _flow(caller, command)
     turn = sender.turns.take(flow, now)
 
     async def job(tx: Transaction) -> Sent:
@@ -104,9 +107,10 @@ async def send(
 
 
 async def find_sent(sender: Sender, key: KeyOfSend | None, now: int) -> Sent | None:
-    """Return what an earlier request with a key has made; Conflict where that was another one, Gone where it was retracted."""
+    """Return what an earlier request with a key has made; InFlight, Conflict where that was another one, Gone where it was retracted."""
     if key is None:
         return None
+    sender.repeats.check(key)
     earlier = await sender.db.read(lambda tx: sender.repeats.find(tx, key, now))
     return None if earlier is None else Sent(earlier, repeated=True)
 
@@ -116,12 +120,12 @@ async def release(tx: Transaction, task: Task, *, now: int, random: Random) -> N
     message = await messages.load_message(tx, task.message_id or "")
     if message is None or message.content is None:
         return
-    bucket = await find_bucket(tx, message.sender_id or "", message.bucket_id)
-    if bucket is None or not bucket.lets(Permission.WRITE):
+    if not await _may_still(tx, message):
         await take_back(tx, message.id, now=now, random=random)
         return
-    only, page = task.payload["only"], task.payload["page"]
-    audience = await spread.find_audience(tx, message.bucket_id, message.delivery_type, only, page)
+    only, but, page = task.payload["only"], task.payload.get("but", ()), task.payload["page"]
+    reach = spread.reach_of(message, message.bucket_id, only, but)
+    audience = await spread.find_audience(tx, reach, page)
     await messages.mark_sent(tx, message.id, audience.users, now)
     await spread.begin(tx, message, audience, turn=now, now=now, random=random)
     await plan_ahead(tx, message, page=page, now=now, random=random)
@@ -130,24 +134,55 @@ async def release(tx: Transaction, task: Task, *, now: int, random: Random) -> N
 async def _send(
     tx: Transaction, caller: Caller, command: SendMessage, *, turn: int, now: int, random: Random, page: int
 ) -> tuple[Message, Sequence[Delivery]]:
-    bucket = await _bucket(tx, caller, command.bucket)
-    wanted = await _wanted(tx, caller, command.user_ids)
+    bucket = await _target(tx, caller, command, now, random)
+    wanted = await _wanted(tx, caller, command, now, random)
+    if bucket.topic_key == DIRECT:
+        await ensure_readers(tx, bucket.id, wanted or (), now)
+    but = await _excluded(tx, caller, command)
     command = await _with_names(tx, caller, command)
     due_at = _due_at(command, now)
     if due_at is not None:
         message = _new_message(command, caller, bucket, 0, now, random)
         await _add(tx, command, message)
-        payload = {"only": wanted, "page": page}
+        payload = {"only": wanted, "but": but, "page": page}
         task = Task(new_id(now, random), Kind.SEND, message.id, payload, due_at, 0, now)
         await tasks.add_task(tx, task)
         await save_files(tx, message, now=now, random=random)
         return message, ()
-    audience = await spread.find_audience(tx, bucket.id, command.delivery_type, wanted, page)
+    audience = await spread.find_audience(tx, spread.reach_of(command, bucket.id, wanted, but), page)
     message = _new_message(command, caller, bucket, audience.users, now, random)
     await _add(tx, command, message)
     written = await spread.begin(tx, message, audience, turn=turn, now=now, random=random)
     await plan_ahead(tx, message, page=page, now=now, random=random)
     return message, written
+
+
+def _flow(caller: Caller, command: SendMessage) -> str:
+    """Return who takes turns: a tenant whose messages its own server sends is one sender, whomever it names as the user."""
+    return caller.tenant_id if _is_managed(caller, command) else f"{caller.tenant_id} {caller.user.id}"
+
+
+def _is_managed(caller: Caller, command: SendMessage) -> bool:
+    """Say whether a message goes to a topic or to users by their names, for which no membership counts."""
+    by_name = command.bucket is None and command.user_ids is not None and caller.grant.only_bucket is None
+    return (command.topic is not None or by_name) and caller.grant.meets(Need.MANAGE)
+
+
+async def _may_still(tx: Transaction, message: Message) -> bool:
+    """Say whether a message may go out that was scheduled: its sender still writes there, or its topic is still one."""
+    if await is_topic(tx, message.bucket_id):
+        return True
+    bucket = await find_bucket(tx, message.sender_id or "", message.bucket_id)
+    return bucket is not None and bucket.lets(Permission.WRITE)
+
+
+async def _target(tx: Transaction, caller: Caller, command: SendMessage, now: int, random: Random) -> Bucket:
+    """Return the bucket that a message goes to."""
+    if not _is_managed(caller, command):
+        return await _bucket(tx, caller, command.bucket)
+    if command.topic is None:
+        return await direct_bucket(tx, caller.tenant_id, now, random)
+    return await found_topic(tx, caller.tenant_id, command.topic)
 
 
 async def _bucket(tx: Transaction, caller: Caller, reference: str | None) -> Bucket:
@@ -167,16 +202,29 @@ async def _bucket(tx: Transaction, caller: Caller, reference: str | None) -> Buc
     return only(sendable)
 
 
-async def _wanted(tx: Transaction, caller: Caller, named: Sequence[str] | None) -> list[str] | None:
+async def _wanted(
+    tx: Transaction, caller: Caller, command: SendMessage, now: int, random: Random
+) -> list[str] | None:
     """Return the ids of the users who are named; who of them may read in the bucket is seen when it is sent."""
+    named = command.user_ids
     if named is None:
         return None
-    people = await people_named(tx, caller.user.tenant_id, named)
+    if command.makes_users and caller.grant.meets(Need.MANAGE):
+        return await ensure_people(tx, caller.tenant_id, named, now, random)
+    people = await people_named(tx, caller.tenant_id, named)
     wanted, faults = find_people(named, people)
     if faults:
         detail = "; ".join(fault.reason for fault in faults)
         raise NotFound(detail, code="user_not_found", faults=faults)
     return wanted
+
+
+async def _excluded(tx: Transaction, caller: Caller, command: SendMessage) -> list[str]:
+    """Return the ids of those who are not to get it; a name that nobody has excludes nobody."""
+    if not command.exclude:
+        return []
+    found, _ = find_people(command.exclude, await people_named(tx, caller.tenant_id, command.exclude))
+    return found
 
 
 async def _with_names(tx: Transaction, caller: Caller, command: SendMessage) -> SendMessage:
@@ -227,8 +275,10 @@ def _new_message(
         id=new_id(now, random),
         tenant_id=bucket.tenant_id,
         bucket_id=bucket.id,
-        sender_id=caller.user.id,
+        sender_id=caller.user.id or None,
         delivery_type=command.delivery_type,
+        channels=command.channels,
+        category=command.category,
         collapse_id=command.collapse_id,
         content=content_of(command, bucket, sent_at),
         options=command.options,
@@ -238,5 +288,6 @@ def _new_message(
         expires_at=sent_at + command.ttl,
         updated_at=None,
         retracted_at=None,
+        handed_over=None,
         notifications=notifications,
     )

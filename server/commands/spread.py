@@ -13,16 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from server.domain.delivery import Channel, Delivery, Draft, Kind, Quiet
+from server.domain.delivery import Activity, Channel, Delivery, Draft, Kind, Quiet, State, Suppressed
 from server.domain.ids import new_id, new_push_id
-from server.domain.message import DeliveryType, Message
+from server.domain.message import Category, DeliveryType, Message, SendMessage
 from server.domain.ports import Random, Transaction
 from server.domain.quiet import mute, read_quiet_times
 from server.domain.task import Kind as TaskKind
 from server.domain.task import Task
 from server.domain.turns import bulk_turn, critical_turn
 from server.store import messages, outbox, tasks
-from server.store.audience import START, Place, count_readers, reached, unread
+from server.store.audience import START, Place, Reach, count_readers, reached, unread
 
 PAGE = 500  # users and devices: what a server writes at once
 AHEAD = 4  # pages of one message that wait at the same time
@@ -34,21 +34,26 @@ _LOOK_AGAIN = 50  # milliseconds
 class Audience:
     """The first page of whom a message reaches, and how many users that are altogether."""
 
-    only: Sequence[str] | None  # user ids, None for all of the bucket
+    reach: Reach
     first: Sequence[Place]
     users: int
     page: int  # how many places a page has, this one and those to come
 
 
-async def find_audience(
-    tx: Transaction, bucket_id: str, delivery_type: DeliveryType, only: Sequence[str] | None, page: int
-) -> Audience:
-    """Look at whom a message to a bucket would reach."""
-    devices = delivery_type is not DeliveryType.NO_PUSH
-    first = await reached(tx, bucket_id, only=only, devices=devices, after=START, limit=page)
+async def find_audience(tx: Transaction, reach: Reach, page: int) -> Audience:
+    """Look at whom a message would reach."""
+    first = await reached(tx, reach, after=START, limit=page)
     whole = len(first) < page
-    users = len({place.user_id for place in first}) if whole else await count_readers(tx, bucket_id, only)
-    return Audience(only, first, users, page)
+    users = len({place.user_id for place in first}) if whole else await count_readers(tx, reach)
+    return Audience(reach, first, users, page)
+
+
+def reach_of(
+    what: Message | SendMessage, bucket_id: str, only: Sequence[str] | None, but: Sequence[str]
+) -> Reach:
+    """Return to whom a message goes: user ids, None for all of its bucket. What is of the system comes whatever anybody wants."""
+    category = None if what.category is Category.SYSTEM else what.category.value
+    return Reach(bucket_id, only, but, what.channels, category)
 
 
 async def begin(
@@ -56,10 +61,10 @@ async def begin(
 ) -> Sequence[Delivery]:
     """Write the first page, and a task for the rest where there is one; return the deliveries that were written."""
     written = await _write(
-        tx, message, audience.first, START, turn=_turn(message, turn, now), now=now, random=random
+        tx, message, audience.first, START, turn=_turn(message, turn, turn), now=now, random=random
     )
     if len(audience.first) == audience.page:
-        rest = {"only": audience.only, "page": audience.page}
+        rest = {"only": audience.reach.only, "but": audience.reach.but, "page": audience.page}
         await _leave(tx, message, rest, audience.first[-1], written, now=now, random=random)
     return written
 
@@ -92,14 +97,8 @@ async def write_again(
     """Write a message to devices once more, under an id of its own."""
     drafts = [
         replace(
-            draft_of(
-                message,
-                place.user_id,
-                place.device_id,
-                turn=_turn(message, turn, now),
-                now=now,
-                random=random,
-            ),
+            draft_of(message, place, Channel.PUSH, turn=_turn(message, turn, now), now=now, random=random),
+            activity=None,
             frame_id=frame_id,
             expires_at=expires_at,
             quiet=quiet_for(message, place, now),
@@ -138,10 +137,8 @@ async def _next_page(
         return page, await write_again(
             tx, message, page, frame_id, expires_at=expires_at, turn=turn, now=now, random=random
         )
-    devices = message.delivery_type is not DeliveryType.NO_PUSH
-    page = await reached(
-        tx, message.bucket_id, only=payload["only"], devices=devices, after=after, limit=limit
-    )
+    reach = reach_of(message, message.bucket_id, payload["only"], payload.get("but", ()))
+    page = await reached(tx, reach, after=after, limit=limit)
     turn = _turn(message, turn, now)
     return page, await _write(tx, message, page, after, turn=turn, now=now, random=random)
 
@@ -171,37 +168,52 @@ async def _write(
     now: int,
     random: Random,
 ) -> list[Delivery]:
-    """Write a page's inbox items and deliveries; who was on the page before has an item already."""
-    users = [user_id for user_id in dict.fromkeys(p.user_id for p in page) if user_id != after.user_id]
-    items = [(new_id(now, random), user_id) for user_id in users]
+    """Write a page's inbox items and deliveries; of who was on the page before only further devices are left."""
+    fresh = {place.user_id: place for place in page if place.user_id != after.user_id}
+    drafts = [
+        draft_of(message, place, channel, turn=turn, now=now, random=random)
+        for place in fresh.values()
+        for channel in message.channels
+        if channel is not Channel.PUSH or Channel.PUSH in place.opted_out or not place.device_id
+    ]
+    items = [(new_id(now, random), one.user_id) for one in drafts if one.state is State.ACCEPTED]
     await messages.add_inbox_items(tx, message, items, now)
-    drafts = [draft_of(message, user_id, None, turn=turn, now=now, random=random) for user_id in users]
     for place in page:
-        if place.device_id:
-            draft = draft_of(message, place.user_id, place.device_id, turn=turn, now=now, random=random)
+        if place.device_id and Channel.PUSH not in place.opted_out:
+            draft = draft_of(message, place, Channel.PUSH, turn=turn, now=now, random=random)
             quiet = quiet_for(message, place, now)
             drafts.append(draft if quiet is None else replace(draft, quiet=quiet))
     return await outbox.enqueue(tx, drafts, now)
 
 
 def draft_of(
-    message: Message, user_id: str, device_id: str | None, *, turn: int, now: int, random: Random
+    message: Message, place: Place, channel: Channel, *, turn: int, now: int, random: Random
 ) -> Draft:
-    """Return the delivery of a message to an inbox, or to a device."""
+    """Return the delivery of a message to a user on a channel, on PUSH to one device; where it is not to go out it says why."""
+    suppressed = _suppressed(place, channel)
     return Draft(
         id=new_push_id(random),
         message_id=message.id,
-        user_id=user_id,
-        device_id=device_id,
-        channel=Channel.IN_APP if device_id is None else Channel.PUSH,
+        user_id=place.user_id,
+        device_id=place.device_id if channel is Channel.PUSH and suppressed is None else None,
+        channel=channel,
         kind=Kind.MESSAGE,
         frame_id=message.id,
         body=None,
-        suppressed=None,
+        suppressed=suppressed,
         due_at=now,
         turn=turn,
         expires_at=message.expires_at,
+        activity=Activity(message.tenant_id, message.category.value),
     )
+
+
+def _suppressed(place: Place, channel: Channel) -> Suppressed | None:
+    if channel in place.opted_out:
+        return Suppressed.OPTED_OUT
+    if channel is Channel.IN_APP or (channel is Channel.PUSH and place.device_id):
+        return None
+    return Suppressed.NO_CHANNEL
 
 
 def quiet_for(message: Message, place: Place, now: int) -> Quiet | None:

@@ -6,12 +6,13 @@ from msgspec import UnsetType
 
 from crypto.encoding import b64u
 from server.commands.callers import ACCESS_TOKEN, token_hash
+from server.commands.people import ensure_tenant
 from server.domain.account import AccessToken, Role, User
 from server.domain.bucket import Permission
 from server.domain.errors import Fault, Forbidden, Invalid, NotFound
 from server.domain.ids import new_id
 from server.domain.ports import Database, Random, Transaction
-from server.domain.scopes import OPERATORS, bucket_of, covers
+from server.domain.scopes import ACTING, OPERATORS, bucket_of, covers
 from server.store import tokens
 from server.store.buckets import find_bucket
 
@@ -20,9 +21,12 @@ _SECRET_BYTES = 32
 
 @dataclass(frozen=True)
 class CreateToken:
+    """`tenant` is the name of the one tenant that it is to be good for, None for all that its scopes reach."""
+
     name: str
     scopes: tuple[str, ...]  # known ones, as `server.domain.scopes.normal` returns them
     expires_at: int | None
+    tenant: str | None
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,12 @@ async def create_token(
 ) -> NewToken:
     """Make a token; Forbidden for scopes that only an admin can give, Invalid for buckets that are not there."""
     _check_operator(user, command)
+    _check_tenant(command)
     secret = ACCESS_TOKEN + b64u(random(_SECRET_BYTES))
     token = AccessToken(
         id=new_id(now, random),
         user_id=user.id,
+        tenant=command.tenant,
         name=command.name,
         scopes=command.scopes,
         created_at=now,
@@ -67,7 +73,8 @@ async def create_token(
 
     async def job(tx: Transaction) -> None:
         await _check_buckets(tx, user, command.scopes)
-        await tokens.add_token(tx, token, token_hash=token_hash(secret))
+        tenant_id = None if command.tenant is None else await ensure_tenant(tx, command.tenant, now, random)
+        await tokens.add_token(tx, token, token_hash=token_hash(secret), tenant_id=tenant_id)
 
     await db.write(job)
     return NewToken(token, secret)
@@ -126,6 +133,13 @@ def _check_operator(user: User, command: CreateToken) -> None:
     theirs = sorted(OPERATORS.intersection(command.scopes))
     if theirs and user.role is not Role.ADMIN:
         raise Forbidden(f"only an admin can make a token with {', '.join(theirs)}", code="scope_forbidden")
+
+
+def _check_tenant(command: CreateToken) -> None:
+    if command.tenant is not None and not (command.scopes and ACTING.issuperset(command.scopes)):
+        fix = "leave it out, or give the token admin or gateway, and no other scopes"
+        fault = Fault("tenantId", "is for tokens that act for a tenant", fix)
+        raise Invalid("only a token with admin or gateway has a tenant", faults=[fault])
 
 
 async def _check_buckets(tx: Transaction, user: User, scopes: tuple[str, ...]) -> None:

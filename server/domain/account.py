@@ -4,9 +4,10 @@ import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 
-from server.domain.scopes import Grant
+from server.domain.scopes import Grant, Need
 
 DEFAULT_BUCKET = "default"  # every user has one
+DEFAULT_TENANT = "default"  # a fresh server has no other
 LONGEST_NAME = 100
 LONGEST_EMAIL = 254  # RFC 5321, errata 1690
 SHORTEST_PASSWORD = 8  # NIST SP 800-63B, section 5.1.1.2
@@ -53,10 +54,11 @@ class Session:
 
 @dataclass(frozen=True)
 class AccessToken:
-    """What is known of a token after it was shown."""
+    """What is known of a token after it was shown. `tenant` is the name of the one tenant that it is good for, None for all."""
 
     id: str
     user_id: str
+    tenant: str | None
     name: str
     scopes: tuple[str, ...]
     created_at: int
@@ -65,13 +67,42 @@ class AccessToken:
 
 
 @dataclass(frozen=True)
+class Acting:
+    """For whom an operator's token calls: a tenant and, where it names one, a user of it.
+
+    `tenant_id` is empty where there is no tenant of that name yet, `known` false where there is no such user.
+    """
+
+    tenant: str
+    tenant_id: str
+    user: str | None
+    known: bool
+
+
+@dataclass(frozen=True)
 class Caller:
-    """A user who calls, and what the credential in the request may do."""
+    """A user who calls, and what the credential in the request may do.
+
+    Where the token acts for others `user` is the one that is named, with an empty id where there is none of that name: nothing is
+    theirs, and nothing is found. Where it acts for a tenant alone it is nobody, too.
+    """
 
     user: User
     grant: Grant
     session_id: str | None  # of a person who is signed in
     token_id: str | None  # of an access token
+    acting: Acting | None = None
+
+    @property
+    def tenant_id(self) -> str:
+        """Return the tenant whose things are meant; empty where there is no such tenant."""
+        return self.user.tenant_id if self.acting is None else self.acting.tenant_id
+
+    @property
+    def manages(self) -> str | None:
+        """Return the id of the tenant that this caller manages, None where they manage none: in a user's name they do what that one may."""
+        named = self.acting is not None and self.acting.user is not None
+        return self.tenant_id if self.grant.meets(Need.MANAGE) and not named else None
 
     @property
     def credential_id(self) -> str:

@@ -21,16 +21,22 @@ def find_people(named: Sequence[str], people: Sequence[Person]) -> tuple[list[st
 
     A name is looked for among the external ids first, then the ids, then the usernames.
     """
-    external = {person.external_id: person.id for person in people if person.external_id is not None}
-    ids = {person.id: person.id for person in people}
-    usernames = {person.username_key: person.id for person in people if person.username_key is not None}
     found: dict[str, None] = {}
     faults = []
-    for index, name in enumerate(named):
-        user_id = external.get(name) or ids.get(name.lower()) or usernames.get(matching_key(name))
+    for index, (name, user_id) in enumerate(zip(named, identify(named, people), strict=True)):
         if user_id is None:
             fix = "name users of this server by id, external id or username"
             faults.append(Fault(f"userIds[{index}]", f"no such user: {name}", fix))
         else:
             found[user_id] = None
     return list(found), faults
+
+
+def identify(named: Sequence[str], people: Sequence[Person]) -> list[str | None]:
+    """Return the id of each user who is named, None where nobody has the name."""
+    external = {person.external_id: person.id for person in people if person.external_id is not None}
+    ids = {person.id: person.id for person in people}
+    usernames = {person.username_key: person.id for person in people if person.username_key is not None}
+    return [
+        external.get(name) or ids.get(name.lower()) or usernames.get(matching_key(name)) for name in named
+    ]

@@ -8,6 +8,8 @@ from server.domain.quiet import QuietTime
 LONGEST_DESCRIPTION = 500
 LONGEST_RETENTION = 3650  # days
 MOST_RETAINED = 1_000_000  # messages
+DIRECT = ""  # the topic key of the one bucket of a tenant for messages to users who are named
+DIRECT_NAME = "direct"
 
 
 class Permission(StrEnum):
@@ -28,7 +30,7 @@ class Bucket:
 
     id: str
     tenant_id: str
-    owner_id: str
+    owner_id: str | None  # None: the tenant's, a topic or its direct messages
     name: str
     description: str | None
     icon: str | None
@@ -43,6 +45,8 @@ class Bucket:
     swept_at: int | None = None  # when the last of them went, milliseconds
     snoozed_until: int | None = None  # milliseconds
     quiet_times: tuple[QuietTime, ...] = ()
+    members: int | None = None  # counted where that user is told: who is ADMIN; MOST_COUNTED at most
+    topic_key: str | None = None  # of a topic; DIRECT of what is sent to users by their names
 
     def lets(self, permission: Permission) -> bool:
         """Say whether the member may do that."""

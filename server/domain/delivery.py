@@ -41,10 +41,22 @@ class Kind(IntEnum):
 
 
 class Channel(StrEnum):
-    """How a message travels: into the inbox, or to a device."""
+    """How a message travels: into the inbox, to devices, or by another service."""
 
     IN_APP = "IN_APP"
     PUSH = "PUSH"
+    EMAIL = "EMAIL"
+    SMS = "SMS"
+    CHAT = "CHAT"
+
+
+class Suppressed(StrEnum):
+    """Why a delivery was written that does not go out."""
+
+    OPTED_OUT = "opted_out"  # its user does not want messages of that category, or any, on that channel
+    NO_CHANNEL = (
+        "no_channel"  # there is nothing that the channel could lead to: no device, no address, no provider
+    )
 
 
 class State(StrEnum):
@@ -108,6 +120,14 @@ class Quiet(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Activity:
+    """Under what the first delivery of a message is found in the history of a tenant."""
+
+    tenant_id: str
+    category: str
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """A delivery to be written. `id` is the push id (UUIDv4), `device_id` None for IN_APP.
 
@@ -123,19 +143,24 @@ class Draft:
     kind: Kind
     frame_id: str
     body: str | None = field(repr=False)
-    suppressed: str | None
+    suppressed: Suppressed | None
     due_at: int
     turn: int  # of those that are due, the lowest goes first (`domain/turns.py`)
     expires_at: int
     quiet: Quiet | None = None
+    activity: Activity | None = None  # None: it is no news in the history of what was sent
+    cancelled: bool = False  # its message was taken back before its time: it is written to say so
 
     @property
     def numbered(self) -> bool:
-        return self.channel is Channel.PUSH and self.kind.numbered and self.suppressed is None
+        goes_out = self.suppressed is None and not self.cancelled
+        return self.channel is Channel.PUSH and self.kind.numbered and goes_out
 
     @property
     def state(self) -> State:
         """Return the state in which it is written."""
+        if self.cancelled:
+            return State.CANCELLED
         if self.suppressed is not None:
             return State.SUPPRESSED
         return State.ACCEPTED if self.channel is Channel.IN_APP else State.QUEUED

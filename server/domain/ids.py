@@ -4,6 +4,9 @@ from uuid import UUID
 
 from server.domain.ports import Random
 
+LAST_ID = "g"
+"""Sorts after every id: where a list that goes down begins."""
+
 _VARIANT = 0b10 << 62
 _FIXED = 0xF << 76 | 0b11 << 62
 

@@ -5,6 +5,7 @@ needs who knows how things stood there: streams are resumed that way, without a 
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from server.domain.message import DAY, Message
 from server.domain.rules import is_id
@@ -15,6 +16,15 @@ _START = "00000000-0000-0000-0000-000000000000"
 _MOST_DIGITS = 15
 
 
+class Mark(StrEnum):
+    """How somebody marks what is in their inbox: what is read is seen, and what is unseen is unread."""
+
+    SEEN = "SEEN"
+    READ = "READ"
+    UNSEEN = "UNSEEN"
+    UNREAD = "UNREAD"  # what was seen stays so
+
+
 @dataclass(frozen=True, slots=True)
 class InboxItem:
     """`deleted_at` is set where it is gone, for its user or because the message was retracted."""
@@ -23,6 +33,7 @@ class InboxItem:
     user_id: str
     message: Message
     created_at: int
+    seen_at: int | None
     read_at: int | None
     deleted_at: int | None
     postponed_until: int | None
@@ -63,11 +74,23 @@ def read_position(text: str) -> Position:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Of what is in an inbox; `unread_by_bucket` has the buckets that have unread items, by their ids."""
+    """Of what is in an inbox; `unread_by_bucket` has the buckets that have unread items, by their ids.
+
+    What is unseen is unread as well.
+    """
 
     total: int
+    unseen: int
     unread_by_bucket: dict[str, int]
 
     @property
     def unread(self) -> int:
         return sum(self.unread_by_bucket.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """How many of the items in an inbox nobody has seen, and how many are unread."""
+
+    unseen: int
+    unread: int

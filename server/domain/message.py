@@ -6,11 +6,13 @@ same wherever it is shown. Two words in it are the server's own: an attachment's
 a device that has a key is given a claim, and `saveOnServer`, which no device sees.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from server.domain.bucket import Bucket
+from server.domain.delivery import Channel
 from server.domain.times import show_time
 
 LONGEST_TITLE = 100
@@ -18,6 +20,8 @@ LONGEST_BODY = 500
 LONGEST_LABEL = 100  # sound, groupId, collapseId
 LONGEST_URL = 2048
 MOST_RECIPIENTS_NAMED = 1000
+MOST_DATA = 4096  # bytes of JSON
+DEEPEST_DATA = 16  # levels
 MOST_PARTS = 10  # attachments, actions, tags, snoozes, postpones
 LONGEST_MINUTES = 10_080  # a week: snoozes, postpones, the time between reminders
 MOST_REMINDERS = 100
@@ -36,6 +40,15 @@ class DeliveryType(StrEnum):
     SILENT = "SILENT"
     CRITICAL = "CRITICAL"
     NO_PUSH = "NO_PUSH"  # for the inbox only
+
+
+class Category(StrEnum):
+    """What a message is about, for its recipients' preferences."""
+
+    SYSTEM = "SYSTEM"  # whatever anybody prefers, it comes
+    TRANSACTIONAL = "TRANSACTIONAL"
+    PRODUCT = "PRODUCT"
+    PROMOTIONAL = "PROMOTIONAL"
 
 
 class MediaType(StrEnum):
@@ -114,14 +127,28 @@ NO_OPTIONS = Options(ephemeral=False, remind_every=None, max_reminders=0)
 
 @dataclass(frozen=True)
 class SendMessage:
-    """What to send; `bucket` is an id or a name, None only from a token that is bound to one bucket."""
+    """What to send, and to whom.
+
+    `bucket` is an id or a name. `topic` is a topic's key, for who manages its tenant. Without either a token that is bound to one
+    bucket sends there, and who manages a tenant sends to the users that are named, members of whatever. `channels` has no
+    repetitions.
+    """
 
     bucket: str | None
+    topic: str | None
     title: str = field(repr=False)
     subtitle: str | None = field(repr=False)
     body: str | None = field(repr=False)
     delivery_type: DeliveryType
     user_ids: tuple[str, ...] | None  # ids, external ids or usernames; None is everybody
+    makes_users: (
+        bool  # names that nobody has are the external ids of users who are made, for who manages the tenant
+    )
+    exclude: tuple[str, ...]  # names of users who do not get it; unknown ones are nobody
+    channels: tuple[Channel, ...]
+    category: Category
+    data: Mapping[str, Any] | None = field(repr=False)  # for the app
+    deep_link: str | None = field(repr=False)
     collapse_id: str | None = field(repr=False)
     group_id: str | None = field(repr=False)
     sound: str | None
@@ -146,6 +173,8 @@ class Message:
     bucket_id: str
     sender_id: str | None
     delivery_type: DeliveryType
+    channels: tuple[Channel, ...]
+    category: Category
     collapse_id: str | None = field(repr=False)
     content: dict[str, Any] | None = field(repr=False)
     options: Options
@@ -155,6 +184,7 @@ class Message:
     expires_at: int
     updated_at: int | None
     retracted_at: int | None
+    handed_over: int | None  # of a retracted one: how many of its deliveries had gone out by then
     notifications: int  # how many users it goes to; 0 while it is scheduled
 
 
@@ -179,6 +209,9 @@ def content_of(command: SendMessage, bucket: Bucket, sent_at: int) -> dict[str, 
         "tapAction": None if command.tap_action is None else action_content(command.tap_action),
         "snoozes": list(command.snoozes) or None,
         "postpones": list(command.postpones) or None,
+        "data": command.data or None,
+        "deepLink": command.deep_link,
+        "category": None if command.category is Category.TRANSACTIONAL else command.category.value,
         "createdAt": show_time(sent_at),
     }
     return _set(everything)

@@ -43,3 +43,16 @@ class RelayState:
 
 
 AskRelay = Callable[[], Awaitable[RelayState]]
+
+AskHandle = Callable[[RelayApp, str], Awaitable[str]]
+"""Asks the relay for a handle for a push token of an app, whose name may be empty where the relay has one that fits.
+
+NoApp, TokenRefused; Unavailable says why there is none now."""
+
+
+class NoApp(Exception):
+    """The relay has no such app; the text says what it has instead."""
+
+
+class TokenRefused(Exception):
+    """It is no push token of that app's provider; the text says what would be one."""

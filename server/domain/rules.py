@@ -18,6 +18,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CONTROL_BUT_BREAKS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _EMAIL = re.compile(r"[^\s@\"(),:;<>\[\]\\]+@(?:[^\W_](?:[\w-]*[^\W_])?\.)*[^\W_](?:[\w-]*[^\W_])?")
+_PHONE = re.compile(r"\+[1-9][0-9]{1,14}")  # ITU-T E.164, section 6.2.1: at most 15 digits
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
@@ -95,6 +96,12 @@ def email(text: str) -> Wrong | None:
     return None
 
 
+def phone(text: str) -> Wrong | None:
+    """Check a telephone number that can be called from anywhere."""
+    fix = "write it with its country code and digits only, like +4915112345678 (E.164)"
+    return None if _PHONE.fullmatch(text) else ("is not an international telephone number", fix)
+
+
 def color(text: str) -> Wrong | None:
     return None if _COLOR.fullmatch(text) else ("is not a colour", "write it like #1E88E5")
 
@@ -130,6 +137,14 @@ def web_url(text: str) -> Wrong | None:
     return None
 
 
+def call_url(text: str) -> Wrong | None:
+    """Check an http(s) URL that is called: neither the server nor a browser calls one with a user name in it."""
+    wrong = web_url(text)
+    if wrong is None and "@" in urlsplit(text).netloc:
+        return "has a user name or password", "leave out what stands before the @; put a secret into the path"
+    return wrong
+
+
 def tap_url(text: str) -> Wrong | None:
     """Check where a tap leads: an http(s) URL, a path in the app, or an app's own scheme; nothing that runs."""
     if _SPACE_OR_CONTROL.search(text):
@@ -152,4 +167,4 @@ def background_call(text: str) -> Wrong | None:
     method, separator, url = text.partition("::")
     if not separator or method not in _CALL_METHODS:
         return "does not begin with a method and ::", "write it like POST::https://example.com/done"
-    return web_url(url)
+    return call_url(url)

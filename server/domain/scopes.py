@@ -10,8 +10,9 @@ who is signed in may do what their account may, which is every need but those of
 | `messages:create:<bucketId>` | SEND, to that bucket                                                      |
 | `messages:read`              | READ                                                                      |
 | `metrics`                    | METRICS                                                                   |
-| `gateway`                    | nothing in the native API (the user-facing RPCs of the other APIs)        |
-| `admin`                      | every need                                                                |
+| `gateway`                    | ACT and INBOX, for the user that it names                                 |
+| `admin`                      | every need; bound to a tenant, all but METRICS and OPERATE                |
+| `inbox`                      | INBOX; not of an access token: of an inbox session's, which lasts 15 min  |
 """
 
 from collections.abc import Collection, Iterable
@@ -22,6 +23,8 @@ from uuid import UUID
 _SEND_TO = "messages:create:"
 SIMPLE = ("messages:create", "messages:read", "gateway", "admin", "metrics")
 OPERATORS = frozenset({"gateway", "admin", "metrics"})  # only an admin's token can hold these
+ACTING = frozenset({"gateway", "admin"})  # a token with one of these may name whom it calls for
+INBOX_SESSION = "inbox"  # no token has it: it is what a short-lived one for one inbox is good for
 
 
 class Need(Enum):
@@ -30,6 +33,9 @@ class Need(Enum):
     SEND = "messages:create"
     READ = "messages:read"
     ACCOUNT = "account"  # the rest: a token needs `admin` for it, a person only to be signed in
+    INBOX = "inbox"  # of the user who calls or is named
+    ACT = "gateway"  # what else concerns that user
+    MANAGE = "manage"  # a tenant's: an admin, or a token with `admin` that an admin made
     METRICS = "metrics"  # the operator's: an admin, or a token with `metrics` that an admin made
     OPERATE = "operate"  # the rest of the operator's: an admin, or a token with `admin` that an admin made
 
@@ -40,18 +46,26 @@ class Grant:
 
     scopes: frozenset[str] | None
     operator: bool  # the account behind it is an admin
+    tenant: str | None = None  # the name of the one tenant that a token is good for
 
     def meets(self, need: Need) -> bool:
         """Say whether this credential is enough for a route with that need."""
         if self.scopes is None:
-            return self.operator or need not in (Need.METRICS, Need.OPERATE)
+            return self.operator or need not in (Need.METRICS, Need.OPERATE, Need.MANAGE)
         if self.operator and "admin" in self.scopes:
-            return True
+            return self.tenant is None or need not in (Need.METRICS, Need.OPERATE)
+        if need in (Need.ACT, Need.INBOX):
+            return self.acts or (need is Need.INBOX and INBOX_SESSION in self.scopes)
         if need is Need.SEND:
             return "messages:create" in self.scopes or bool(self.bound)
         if need is Need.METRICS:
             return self.operator and "metrics" in self.scopes
         return need is Need.READ and "messages:read" in self.scopes
+
+    @property
+    def acts(self) -> bool:
+        """Say whether it may name the user and the tenant that it calls for."""
+        return self.operator and self.scopes is not None and not ACTING.isdisjoint(self.scopes)
 
     @property
     def bound(self) -> frozenset[str]:
@@ -70,6 +84,13 @@ class Grant:
         """The bucket of a token that can send to one bucket only: it may leave `bucketId` out."""
         bound = self.bound
         return next(iter(bound)) if len(bound) == 1 and not self.sends_to("") else None
+
+
+def scope_for(need: Need) -> str:
+    """Return the narrowest scope of an access token that meets a need."""
+    if need is Need.INBOX:
+        return Need.ACT.value
+    return need.value if need.value in SIMPLE else "admin"
 
 
 def bucket_of(scope: str) -> str | None:

@@ -22,6 +22,8 @@ class Kind(StrEnum):
     FORGET = "forget"  # the end of an ephemeral message
     RETAIN = "retain"  # delete what a bucket does not keep
     EMPTY = "empty"  # take back and delete what is in a bucket that was deleted
+    DISBAND = "disband"  # end the rest of the subscriptions to a topic that was deleted
+    ERASE = "erase"  # delete what is left of a user who was deleted
     PRUNE = "prune"  # delete what nobody can ask for any more
     COMPACT = "compact"  # add up the book of deliveries
 

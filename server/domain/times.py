@@ -20,6 +20,11 @@ def _show_second(second: int) -> str:
     return (_EPOCH + timedelta(seconds=second)).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
+def show_when(at: int | None) -> str | None:
+    """Return a time as `show_time` does, None where there is none."""
+    return None if at is None else show_time(at)
+
+
 def read_time(text: str) -> int:
     """Return the milliseconds of an RFC 3339 instant that can be shown again.
 

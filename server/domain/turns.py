@@ -3,7 +3,7 @@
 A delivery's turn is a time. An ordinary one's is the time at which it was written, so the queue is first come, first served. A
 sender who writes faster than a rate gets later turns, so that a thousand messages of a loop gone wild stand behind the one message of
 somebody else; what of a large message does not fit into its first transaction gets later turns as well. A critical message goes
-before all of them. A turn only orders: nothing waits for it where nothing else is due, and it is never later than SPREAD
+before all of them; one of a sender who has run ahead by as much as it would come before, like anybody's. A turn only orders: nothing waits for it where nothing else is due, and it is never later than SPREAD
 from the time of writing, so that nothing starves.
 """
 
@@ -33,9 +33,9 @@ class Turns:
             self._ahead.popitem(last=False)
 
 
-def critical_turn(now: int) -> int:
-    """Return a turn before everything that is written at this time."""
-    return now - SPREAD
+def critical_turn(turn: int) -> int:
+    """Return the turn of what is critical: before everything that is written at this time, but for who floods with it."""
+    return turn - SPREAD
 
 
 def bulk_turn(now: int) -> int:

@@ -9,9 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from server.domain.inbox import Position, start_of
+from server.domain.inbox import Counts, InboxItem, Position, start_of
 
 MOST_WAITING = 1_000
+About = InboxItem | Counts | None
+Say = Callable[[About], bytes]
+"""How an API words what is told; JSON."""
 
 
 class End(Enum):
@@ -27,13 +30,30 @@ class Ended(Exception):
         self.end = end
 
 
+class News:
+    """What is told: an item or counts as they are now, or None. Each API's words for it are found once, however many are told."""
+
+    __slots__ = ("_said", "about")
+
+    def __init__(self, about: About) -> None:
+        self.about = about
+        self._said: dict[Say, bytes] = {}
+
+    def said(self, say: Say) -> bytes:
+        """Return it in the words of an API."""
+        said = self._said.get(say)
+        if said is None:
+            said = self._said[say] = say(self.about)
+        return said
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`name` is `notification`, `counts` or `reset`; `place` is where a stream goes on that ended after it; `data` is JSON."""
+    """`name` is `notification`, `counts` or `reset`; `place` is where a stream goes on that ended after it."""
 
     name: str
     place: Position
-    data: bytes = field(repr=False)
+    news: News = field(repr=False)
 
 
 class Connection:
@@ -49,8 +69,8 @@ class Connection:
             str, int
         ] = {}  # changed_at by item id: of what was told, as far back as the hub looks
         self._queue: list[Event] = []
-        self._counts: bytes | None = None
-        self._counted: bytes | None = None
+        self._counts: News | None = None
+        self._counted: About = None
         self._end: End | None = None
         self._stirred = asyncio.Event()
 
@@ -77,7 +97,7 @@ class Connection:
             self._queue.append(event)
             self._stirred.set()
 
-    def count(self, counts: bytes) -> None:
+    def count(self, counts: News) -> None:
         """Have it told how much there is, if that is something else than what it was told last; the newest is enough."""
         self._counts = counts
         self._stirred.set()
@@ -106,8 +126,8 @@ class Connection:
         events, self._queue = self._queue, []
         if events:
             self.place = events[-1].place
-        if self._counts is not None and self._counts != self._counted:
-            self._counted = self._counts
+        if self._counts is not None and self._counts.about != self._counted:
+            self._counted = self._counts.about
             events.append(Event("counts", self.place, self._counts))
         self._counts = None
         return events

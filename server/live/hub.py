@@ -11,15 +11,15 @@ However many are connected, looking takes a tenth of the time: it rests nine tim
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 from server.commands.inbox import changed_after, changes_since, count_all, items_of
 from server.domain.errors import Allowance, Limited, Unavailable
-from server.domain.inbox import OVERLAP, Counts, InboxItem, Position, start_of
+from server.domain.inbox import OVERLAP, InboxItem, Position, start_of
 from server.domain.ports import Clock, Database, DatabaseError
-from server.live.connection import Connection, End, Ended, Event
+from server.live.connection import Connection, End, Ended, Event, News
 
-__all__ = ["Connection", "End", "Ended", "Event", "Hub"]
+__all__ = ["Connection", "End", "Ended", "Event", "Hub", "News"]
 
 MOST_OF_A_USER = 32
 MOST = 10_000
@@ -35,21 +35,12 @@ _AGAIN = 10  # seconds until who finds no place may ask again
 _READ_AT_ONCE = 500
 
 
-class Shows(Protocol):
-    """How an API words what is told; JSON."""
-
-    def item(self, item: InboxItem) -> bytes: ...
-
-    def counts(self, counts: Counts) -> bytes: ...
-
-
 class Hub:
     """Run it as one task. `of_a_user` and `most` are how many connections there may be in this process."""
 
     def __init__(
         self,
         db: Database,
-        shows: Shows,
         *,
         clock: Clock,
         log: Any,
@@ -57,7 +48,6 @@ class Hub:
         most: int = MOST,
     ) -> None:
         self._db = db
-        self._shows = shows
         self._clock = clock
         self._log = log
         self._of_a_user = of_a_user
@@ -66,7 +56,7 @@ class Hub:
         self._listening: dict[str, list[Connection]] = {}  # those that have caught up
         self._joined: set[str] = set()
         self._to_count: set[str] = set()
-        self._closing = False
+        self.closing = asyncio.Event()
         self._looked_at = self._deep_at = clock()
         self._hinted = asyncio.Event()
         self._counting = asyncio.Event()
@@ -77,14 +67,14 @@ class Hub:
 
     def close(self) -> None:
         """End all connections, and take none any more."""
-        self._closing = True
+        self.closing.set()
         for connection in self._all():
             connection.end(End.CLOSING)
 
     @contextmanager
     def connect(self, user_id: str, is_gone: Callable[[], bool]) -> Iterator[Connection]:
         """Take a place; Limited, Unavailable."""
-        if self._closing:
+        if self.closing.is_set():
             raise Unavailable("the server is going; connect again", retry_after=1)
         self._make_room(user_id)
         connection = Connection(user_id, is_gone, self._clock())
@@ -98,10 +88,10 @@ class Hub:
         """Yield events: first all that changed after a position, then what changes. None: a beat. Ended."""
         now = self._clock()
         if after is not None and not after.is_kept(now):
-            yield [Event("reset", start_of(now), b"{}")]
+            yield [Event("reset", start_of(now), News(None))]
             after = None
         if after is None:
-            await self._begin(connection, now)
+            await self.begin(connection)
         else:
             async for events in self._catch_up(connection, after):
                 yield events
@@ -114,8 +104,9 @@ class Hub:
             tasks.create_task(self._repeat(self._look, self._hinted, _PAUSE))
             tasks.create_task(self._repeat(self._count, self._counting, _COUNT_PAUSE))
 
-    async def _begin(self, connection: Connection, now: int) -> None:
-        """Have a connection told of what changes from now on."""
+    async def begin(self, connection: Connection) -> None:
+        """Have a connection told of what changes from now on: take it with `Connection.next`."""
+        now = self._clock()
         connection.knows_before = now - OVERLAP
         for _, position in await changes_since(self._db, [connection.user_id], now - OVERLAP):
             connection.note(position)
@@ -128,7 +119,7 @@ class Hub:
         while True:
             connection.check()
             items = await changed_after(self._db, connection.user_id, place, PAGE)
-            events = [self._event(item) for item in items]
+            events = [_event(item) for item in items]
             for event in events:
                 connection.note(event.place)
             if len(items) < PAGE:  # before anybody waits: what is committed from here on, the next look finds
@@ -235,10 +226,9 @@ class Hub:
         for start in range(0, len(item_ids), _READ_AT_ONCE):
             for item in await items_of(self._db, item_ids[start : start + _READ_AT_ONCE]):
                 listening = self._listening.get(item.user_id, ())
-                event = self._event(item) if listening else None
+                event = _event(item)
                 for connection in listening:
-                    if event is not None:
-                        connection.offer(event)
+                    connection.offer(event)
 
     async def _count(self) -> None:
         """Tell those in whose inbox something has changed how much there is."""
@@ -251,9 +241,9 @@ class Hub:
             self._to_count |= users
             raise
         for user_id, counts in counted.items():
-            shown = self._shows.counts(counts)
+            news = News(counts)
             for connection in self._listening.get(user_id, ()):
-                connection.count(shown)
+                connection.count(news)
 
     def _beat(self, now: int) -> None:
         for connection in self._all():
@@ -264,11 +254,12 @@ class Hub:
         """Return how far back a deep look goes, this one and those to come."""
         return min(self._clock(), self._deep_at) - OVERLAP
 
-    def _event(self, item: InboxItem) -> Event:
-        return Event("notification", item.position, self._shows.item(item))
-
     def _all(self) -> list[Connection]:
         return [connection for there in self._places.values() for connection in there]
+
+
+def _event(item: InboxItem) -> Event:
+    return Event("notification", item.position, News(item))
 
 
 async def _hint(hinted: asyncio.Event) -> None:

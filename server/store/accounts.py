@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from server.domain.account import Role, User, matching_key
+from server.domain.account import DEFAULT_TENANT, Role, User, matching_key
 from server.domain.audience import Person
 from server.domain.ports import Row, Transaction
 from server.store.dialect import holes
-
-DEFAULT_TENANT = "default"
 
 
 @dataclass(frozen=True)
@@ -21,13 +19,20 @@ class SignIn:
     password_hash: str | None = field(repr=False)
 
 
-async def ensure_default_tenant(tx: Transaction, tenant_id: str, now: int) -> None:
+async def ensure_tenant(tx: Transaction, tenant_id: str, name: str, now: int) -> None:
+    """Store a tenant, unless there is one of that name."""
     await tx.run(
         "INSERT INTO tenants (id, name, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
         tenant_id,
-        DEFAULT_TENANT,
+        name,
         now,
     )
+
+
+async def find_tenant(tx: Transaction, name: str) -> str | None:
+    """Return the id of a tenant by its name."""
+    row = await tx.one("SELECT id FROM tenants WHERE name = $1", name)
+    return None if row is None else str(row["id"])
 
 
 async def touch_default_tenant(tx: Transaction) -> None:
@@ -68,6 +73,18 @@ async def add_user(tx: Transaction, user: User, *, password_hash: str | None) ->
     )
 
 
+async def ensure_users(tx: Transaction, users: Sequence[User]) -> None:
+    """Store users without names of their own but the external one, those of whom there is none yet."""
+    await tx.many(
+        "INSERT INTO users (id, tenant_id, external_id, role, profile, created_at) VALUES ($1, $2, $3, $4, $5, $6)"
+        " ON CONFLICT (tenant_id, external_id) DO NOTHING",
+        [
+            (one.id, one.tenant_id, one.external_id, one.role.value, json.dumps(one.profile), one.created_at)
+            for one in users
+        ],
+    )
+
+
 async def find_sign_in(tx: Transaction, name: str) -> SignIn | None:
     """Find an account of the default tenant by its email address or username."""
     row = await tx.one(
@@ -85,8 +102,13 @@ async def load_password_hash(tx: Transaction, user_id: str) -> str | None:
 
 
 async def lock_user(tx: Transaction, user_id: str) -> User | None:
-    """Return a user whom nobody else changes until the end of the transaction."""
-    row = await tx.one("SELECT * FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id)
+    """Return a user whom nobody else changes until the end of the transaction; None where they were deleted meanwhile."""
+    row = await tx.one("SELECT * FROM users WHERE id = $1 AND deleted_at IS NULL FOR NO KEY UPDATE", user_id)
+    return None if row is None else user_of(row)
+
+
+async def load_user(tx: Transaction, user_id: str) -> User | None:
+    row = await tx.one("SELECT * FROM users WHERE id = $1 AND deleted_at IS NULL", user_id)
     return None if row is None else user_of(row)
 
 
@@ -111,15 +133,19 @@ async def set_password_hash(tx: Transaction, user_id: str, password_hash: str) -
 
 
 async def find_people(tx: Transaction, tenant_id: str, names: Sequence[str]) -> list[Person]:
-    """Return whoever in a tenant has one of the names as external id, id or username."""
+    """Return whoever in a tenant has one of the names as external id, id or username.
+
+    Three questions in one, each by an index of its own: of one with OR, SQLite reads the whole tenant. Who was deleted has an id only.
+    """
     plain, lowered = list(dict.fromkeys(names)), list(dict.fromkeys(name.lower() for name in names))
     keys = list(dict.fromkeys(matching_key(name) for name in names))
     in_plain = holes(len(plain), after=1)
     in_lowered = holes(len(lowered), after=1 + len(plain))
     in_keys = holes(len(keys), after=1 + len(plain) + len(lowered))
+    asked = "SELECT id, external_id, username_key FROM users WHERE tenant_id = $1 AND"
     rows = await tx.all(
-        "SELECT id, external_id, username_key FROM users WHERE tenant_id = $1 AND"
-        f" (external_id IN ({in_plain}) OR id IN ({in_lowered}) OR username_key IN ({in_keys}))",
+        f"{asked} external_id IN ({in_plain}) UNION {asked} id IN ({in_lowered}) AND deleted_at IS NULL"
+        f" UNION {asked} username_key IN ({in_keys})",
         tenant_id,
         *plain,
         *lowered,

@@ -6,9 +6,10 @@ The bytes are in `server/store/files.py`: a row is written after its file is the
 from collections.abc import Sequence
 
 from server.domain.file import StoredFile
+from server.domain.ids import LAST_ID
 from server.domain.ports import Row, Transaction
 from server.store.dialect import chunks, holes
-from server.store.messages import NEWEST, VISIBLE
+from server.store.messages import VISIBLE
 
 _NAMED = "EXISTS (SELECT 1 FROM message_attachments n WHERE n.attachment_id = a.id)"
 
@@ -42,7 +43,7 @@ async def list_own(tx: Transaction, owner_id: str, *, before: str | None, limit:
     rows = await tx.all(
         "SELECT * FROM attachments WHERE owner_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
         owner_id,
-        before or NEWEST,
+        before or LAST_ID,
         limit,
     )
     return [_file_of(row) for row in rows]

@@ -1,12 +1,14 @@
-"""Whom a message reaches: the readers of a bucket with their devices, a page at a time.
+"""Whom a message reaches: the readers of a bucket with their devices and what they do not want, a page at a time.
 
 A page goes by user and device, so that the rest of a large audience is found from the last row of the page before, in whatever
 transaction, without anything being held in between.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from server.domain.delivery import Channel
+from server.domain.ids import LAST_ID
 from server.domain.message import Message
 from server.domain.ports import Row, Transaction
 from server.store.dialect import holes
@@ -14,9 +16,7 @@ from server.store.dialect import holes
 # Permissions are JSON lists of four plain words, so a quoted word is found by its text. ADMIN stands for all of them.
 READS = "(m.permissions LIKE '%\"READ\"%' OR m.permissions LIKE '%\"ADMIN\"%')"
 _NAMED_AT_ONCE = 250
-
-
-_LAST = "g"  # sorts after every id
+_NOTHING: frozenset[Channel] = frozenset()
 # What says whether a member `m` is to be left in peace; the profile only of who has quiet times, which few have.
 MUTED = (
     "m.snoozed_until, m.quiet_times,"
@@ -28,7 +28,8 @@ MUTED = (
 class Place:
     """A user and one of their devices; `device_id` is empty for a user who has none.
 
-    `snoozed_until`, `quiet_times` and `profile` are as they are stored: whether the user is to hear anything of the bucket.
+    `snoozed_until`, `quiet_times` and `profile` are as they are stored: whether the user is to hear anything of the bucket. `opted_out`
+    has the channels on which they do not want a message of its category.
     """
 
     user_id: str
@@ -36,44 +37,78 @@ class Place:
     snoozed_until: int | None = None
     quiet_times: str | None = field(default=None, repr=False)
     profile: str | None = field(default=None, repr=False)
+    opted_out: frozenset[Channel] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """To whom a message goes: of a bucket's readers those of `only` (user ids; None: all) who are not in `but`; to `channels`.
+
+    `category` is that of their preferences, None where these do not count.
+    """
+
+    bucket_id: str
+    only: Sequence[str] | None
+    but: Sequence[str]
+    channels: Sequence[Channel]
+    category: str | None
 
 
 START = Place("", "")
 
 
-async def reached(
-    tx: Transaction, bucket_id: str, *, only: Sequence[str] | None, devices: bool, after: Place, limit: int
-) -> list[Place]:
-    """Return the next places after one, at most `limit`; `only` are the ids of the users who are meant, None for all."""
+async def reached(tx: Transaction, reach: Reach, *, after: Place, limit: int) -> list[Place]:
+    """Return the next places after one, at most `limit`; no devices where there is no push."""
     named: Sequence[str] = ()
-    if only is not None:
-        named = _window(only, after)
+    if reach.only is not None:
+        named = _window(reach.only, after)
         if not named:
             return []
+    category = () if reach.category is None else (reach.category,)
+    few = holes(len(named), after=5 + len(category))
+    others = holes(len(reach.but), after=5 + len(category) + len(named))
     rows = await tx.all(
-        f"SELECT m.user_id, COALESCE(d.id, '') AS device_id, {MUTED} FROM bucket_members m"
+        f"SELECT m.user_id, COALESCE(d.id, '') AS device_id, {MUTED}{_wants(reach)} FROM bucket_members m"
         " LEFT JOIN devices d ON d.user_id = m.user_id AND $5 = 1"
         f" WHERE m.bucket_id = $1 AND m.user_id >= $2 AND (m.user_id > $2 OR d.id > $3) AND {READS}"
-        f"{f' AND m.user_id IN ({holes(len(named), after=5)})' if named else ''}"
+        f"{f' AND m.user_id IN ({few})' if named else ''}"
+        f"{f' AND m.user_id NOT IN ({others})' if reach.but else ''}"
         " ORDER BY m.user_id, d.id LIMIT $4",
-        bucket_id,
+        reach.bucket_id,
         after.user_id,
         after.device_id,
         limit,
-        int(devices),
+        int(Channel.PUSH in reach.channels),
+        *category,
         *named,
+        *reach.but,
     )
-    places = [place_of(row) for row in rows]
-    if named and len(places) < limit and only is not None and named[-1] < max(only):
-        beyond = Place(named[-1], _LAST)  # these are done: on to the next names
-        places += await reached(
-            tx, bucket_id, only=only, devices=devices, after=beyond, limit=limit - len(places)
-        )
+    places = [place_of(row, _opted_out(row, reach)) for row in rows]
+    if named and len(places) < limit and reach.only is not None and named[-1] < max(reach.only):
+        beyond = Place(named[-1], LAST_ID)  # these are done: on to the next names
+        places += await reached(tx, reach, after=beyond, limit=limit - len(places))
     return places
 
 
+def _wants(reach: Reach) -> str:
+    """Return the columns that say whether a member `m` has opted out of each channel."""
+    if reach.category is None:
+        return ""
+    return "".join(
+        f", EXISTS (SELECT 1 FROM opt_outs o WHERE o.user_id = m.user_id AND o.channel = '{channel.value}'"
+        f" AND o.category IN ('', $6)) AS no_{channel.value.lower()}"
+        for channel in reach.channels
+    )
+
+
+def _opted_out(row: Row, reach: Reach) -> frozenset[Channel]:
+    if reach.category is None:
+        return _NOTHING
+    return frozenset(channel for channel in reach.channels if row[f"no_{channel.value.lower()}"]) or _NOTHING
+
+
 async def unread(
-    tx: Transaction, message: Message, *, after: Place, limit: int, last: str = _LAST
+    tx: Transaction, message: Message, *, after: Place, limit: int, last: str = LAST_ID
 ) -> list[Place]:
     """Return the next devices of users who have a message and have not read, deleted or postponed it, up to the user `last`.
 
@@ -95,29 +130,43 @@ async def unread(
     return [place_of(row) for row in rows]
 
 
-async def count_readers(tx: Transaction, bucket_id: str, only: Sequence[str] | None) -> int:
-    """Return how many users a message to a bucket reaches."""
-    if only is None:
-        row = await tx.one(
-            f"SELECT COUNT(*) AS n FROM bucket_members m WHERE m.bucket_id = $1 AND {READS}", bucket_id
-        )
-        return 0 if row is None else int(row["n"])
+async def count_readers(tx: Transaction, reach: Reach) -> int:
+    """Return how many users a message to a bucket reaches, those too who do not want it."""
     number = 0
-    for start in range(0, len(only), _NAMED_AT_ONCE):
-        named = only[start : start + _NAMED_AT_ONCE]
+    for named in _in_parts(reach.only):
+        few = holes(len(named), after=1)
+        others = holes(len(reach.but), after=1 + len(named))
         row = await tx.one(
             f"SELECT COUNT(*) AS n FROM bucket_members m WHERE m.bucket_id = $1 AND {READS}"
-            f" AND m.user_id IN ({holes(len(named), after=1)})",
-            bucket_id,
+            f"{f' AND m.user_id IN ({few})' if named else ''}"
+            f"{f' AND m.user_id NOT IN ({others})' if reach.but else ''}",
+            reach.bucket_id,
             *named,
+            *reach.but,
         )
         number += 0 if row is None else int(row["n"])
     return number
 
 
-def place_of(row: Row) -> Place:
+def _in_parts(only: Sequence[str] | None) -> Iterator[Sequence[str]]:
+    """Cut names into parts; an empty part is everybody."""
+    if only is None:
+        yield ()
+        return
+    for start in range(0, len(only), _NAMED_AT_ONCE):
+        yield only[start : start + _NAMED_AT_ONCE]
+
+
+def place_of(row: Row, opted_out: frozenset[Channel] = _NOTHING) -> Place:
     """Return the place that a row with MUTED tells of."""
-    return Place(row["user_id"], row["device_id"], row["snoozed_until"], row["quiet_times"], row["profile"])
+    return Place(
+        row["user_id"],
+        row["device_id"],
+        row["snoozed_until"],
+        row["quiet_times"],
+        row["profile"],
+        opted_out,
+    )
 
 
 def _window(only: Sequence[str], after: Place) -> Sequence[str]:

@@ -4,13 +4,16 @@ A bucket without members is nobody's any more: it is being emptied (`server/comm
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from server.domain.bucket import Bucket, Permission
+from server.domain.pages import MOST_COUNTED
 from server.domain.ports import Row, Transaction
 from server.domain.quiet import read_quiet_times
+from server.store.dialect import chunks, holes
 
+_READER = json.dumps([Permission.READ])
 _MINE = "m.permissions, m.snoozed_until, m.quiet_times"
 _SEEN_BY = (
     f"SELECT b.*, {_MINE} FROM buckets b JOIN bucket_members m ON m.bucket_id = b.id AND m.user_id = $1"
@@ -37,7 +40,7 @@ async def add_bucket(tx: Transaction, bucket: Bucket) -> None:
         bucket.public_at,
         bucket.created_at,
     )
-    await add_member(tx, bucket.id, bucket.owner_id, bucket.permissions, bucket.created_at)
+    await add_member(tx, bucket.id, bucket.owner_id or "", bucket.permissions, bucket.created_at)
 
 
 async def add_member(
@@ -50,6 +53,59 @@ async def add_member(
         permissions_text(permissions),
         now,
     )
+
+
+async def find_topic(tx: Transaction, tenant_id: str, key: str) -> Bucket | None:
+    """Return a tenant's topic, or with DIRECT its bucket for messages to users by name; as nobody sees it."""
+    row = await tx.one(
+        "SELECT b.*, NULL AS permissions, NULL AS snoozed_until, NULL AS quiet_times FROM buckets b"
+        " WHERE b.tenant_id = $1 AND b.topic_key = $2",
+        tenant_id,
+        key,
+    )
+    return None if row is None else _bucket_of(row)
+
+
+async def is_topic(tx: Transaction, bucket_id: str) -> bool:
+    """Say whether a bucket is a topic, or a tenant's for messages to users by name."""
+    row = await tx.one("SELECT topic_key FROM buckets WHERE id = $1", bucket_id)
+    return row is not None and row["topic_key"] is not None
+
+
+async def is_of_tenant(tx: Transaction, bucket_id: str) -> bool:
+    """Say whether a bucket is its tenant's and no user's: it is a topic, or was one, or is for messages to users by name."""
+    row = await tx.one("SELECT owner_id FROM buckets WHERE id = $1", bucket_id)
+    return row is not None and row["owner_id"] is None
+
+
+async def add_topic(tx: Transaction, bucket: Bucket) -> bool:
+    """Store a bucket that is a topic; False where its tenant has one of that key."""
+    written = await tx.run(
+        "INSERT INTO buckets (id, tenant_id, topic_key, name, created_at) VALUES ($1, $2, $3, $4, $5)"
+        " ON CONFLICT (tenant_id, topic_key) DO NOTHING",
+        bucket.id,
+        bucket.tenant_id,
+        bucket.topic_key,
+        bucket.name,
+        bucket.created_at,
+    )
+    return written == 1
+
+
+async def ensure_readers(tx: Transaction, bucket_id: str, user_ids: Sequence[str], now: int) -> int:
+    """Make users readers of a bucket who are no members of it; return how many these were."""
+    added = 0
+    for chunk in chunks(sorted(set(user_ids))):
+        added += await tx.run(
+            "INSERT INTO bucket_members (bucket_id, user_id, permissions, created_at)"
+            f" SELECT $1, u.id, $2, $3 FROM users u WHERE u.id IN ({holes(len(chunk), after=3)})"
+            " AND u.deleted_at IS NULL ORDER BY u.id FOR KEY SHARE OF u ON CONFLICT DO NOTHING",
+            bucket_id,
+            _READER,
+            now,
+            *chunk,
+        )
+    return added
 
 
 async def list_buckets(tx: Transaction, user_id: str) -> list[Bucket]:
@@ -78,6 +134,19 @@ async def find_public(
         reference,
     )
     return [_bucket_of(row) for row in rows]
+
+
+async def count_members(tx: Transaction, bucket_ids: Sequence[str]) -> dict[str, int]:
+    """Return how many members buckets have, each counted in an index up to MOST_COUNTED."""
+    found: dict[str, int] = {}
+    for chunk in chunks(sorted(set(bucket_ids))):
+        rows = await tx.all(
+            "SELECT b.id, (SELECT COUNT(*) FROM (SELECT 1 FROM bucket_members m WHERE m.bucket_id = b.id"
+            f" LIMIT {MOST_COUNTED}) AS counted) AS n FROM buckets b WHERE b.id IN ({holes(len(chunk))})",
+            *chunk,
+        )
+        found.update({row["id"]: int(row["n"]) for row in rows})
+    return found
 
 
 async def lock_bucket(tx: Transaction, user_id: str, bucket_id: str) -> Bucket | None:
@@ -175,4 +244,5 @@ def _bucket_of(row: Row) -> Bucket:
         swept_at=row["swept_at"],
         snoozed_until=row["snoozed_until"],
         quiet_times=read_quiet_times(row["quiet_times"]),
+        topic_key=row["topic_key"],
     )

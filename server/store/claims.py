@@ -1,6 +1,6 @@
 """Claims: the sealed blobs behind previews. One for each frame and device, made once, so that every attempt names the same."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from server.domain.claim import Claim, FileClaim, StoredClaim
 from server.domain.ports import Row, Transaction
@@ -9,18 +9,21 @@ from server.store.dialect import chunks, holes
 _CLAIM = "SELECT id, frame_id, device_id, key, sha256, size FROM claims"
 
 
-async def keep_claims(tx: Transaction, claims: Sequence[StoredClaim]) -> list[Claim]:
+async def keep_claims(
+    tx: Transaction, claims: Sequence[StoredClaim], contents: Mapping[str, str]
+) -> list[Claim]:
     """Store claims and return those that count: where one was there already, that one.
 
-    One whose message was retracted meanwhile is not stored, and not returned: the lock makes a retraction that has begun
-    end first, and one that begins later find what was stored here.
+    `contents` are what the messages said when the claims were made, by their ids. One whose message was retracted or says
+    something else by now is not stored, and not returned: the lock makes a change that has begun end first, and one that begins
+    later find what was stored here.
     """
     await tx.many(
         "INSERT INTO claims (id, message_id, device_id, frame_id, key, blob, sha256, size, created_at)"
         " SELECT $1, m.id, v.id, $4, $5, $6, $7, $8, $9 FROM messages m, devices v"
-        " WHERE m.id = $2 AND m.content IS NOT NULL AND v.id = $3 FOR SHARE OF m"
+        " WHERE m.id = $2 AND m.content = $10 AND v.id = $3 FOR SHARE OF m"
         " ON CONFLICT (frame_id, device_id) DO NOTHING",
-        [_values(claim) for claim in claims],
+        [(*_values(claim), contents[claim.message_id]) for claim in claims],
     )
     return await find_claims(tx, [(c.claim.frame_id, c.claim.device_id) for c in claims])
 

@@ -8,10 +8,14 @@ from server.domain.device import Device
 from server.domain.ports import Row, Transaction
 
 
-async def add_device(tx: Transaction, device: Device, *, handle: str, token_hash: bytes) -> None:
+async def add_device(
+    tx: Transaction, device: Device, *, handle: str, token_hash: bytes, push_hash: bytes | None = None
+) -> None:
+    """Store a device; NotUnique where its user has another of its external id, or somebody another of its push token."""
     await tx.run(
         "INSERT INTO devices (id, user_id, name, platform, suite, public_key, key_set_at, handle, handle_set_at,"
-        " token_hash, head, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        " token_hash, head, created_at, external_id, push_hash)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         device.id,
         device.user_id,
         device.name,
@@ -24,7 +28,59 @@ async def add_device(tx: Transaction, device: Device, *, handle: str, token_hash
         token_hash,
         device.head,
         device.created_at,
+        device.external_id,
+        push_hash,
     )
+
+
+async def register_again(
+    tx: Transaction, device: Device, *, handle: str, token_hash: bytes, push_hash: bytes | None
+) -> None:
+    """Write what was registered of a device that is there; its head stays. NotUnique as `add_device`."""
+    await tx.run(
+        "UPDATE devices SET name = $2, platform = $3, suite = $4, public_key = $5, key_set_at = $6, handle = $7,"
+        " handle_set_at = $8, handle_fault = NULL, token_hash = $9, external_id = $10, push_hash = $11 WHERE id = $1",
+        device.id,
+        device.name,
+        device.platform,
+        device.suite,
+        device.public_key,
+        device.key_set_at,
+        handle,
+        device.handle_set_at,
+        token_hash,
+        device.external_id,
+        push_hash,
+    )
+
+
+async def lock_registered(
+    tx: Transaction, user_id: str, external_id: str | None, push_hash: bytes | None
+) -> list[Device]:
+    """Return a user's device of an external id, and whoever's of a push token, as they stay until the transaction ends."""
+    rows = await tx.all(
+        "SELECT * FROM devices WHERE (user_id = $1 AND external_id = $2) OR push_hash = $3 ORDER BY id FOR UPDATE",
+        user_id,
+        external_id,
+        push_hash,
+    )
+    return [_device_of(row) for row in rows]
+
+
+async def take_phone(tx: Transaction, device_id: str, why: str, token_hash: bytes) -> None:
+    """Let a device reach nobody, and nobody be it, since its phone is somebody else's now; what waits for it stays."""
+    await tx.run(
+        "UPDATE devices SET handle = NULL, handle_fault = $2, push_hash = NULL, token_hash = $3 WHERE id = $1",
+        device_id,
+        why,
+        token_hash,
+    )
+
+
+async def count_reachable(tx: Transaction, user_id: str) -> int:
+    """Return how many devices of a user a push can go to."""
+    row = await tx.one("SELECT COUNT(*) AS n FROM devices WHERE user_id = $1 AND handle IS NOT NULL", user_id)
+    return 0 if row is None else int(row["n"])
 
 
 async def find_calling_device(tx: Transaction, token_hash: bytes) -> CallingDevice | None:
@@ -129,6 +185,7 @@ def _device_of(row: Row) -> Device:
         key_set_at=row["key_set_at"],
         handle_set_at=row["handle_set_at"] if row["handle"] is not None else None,
         handle_fault=row["handle_fault"],
+        external_id=row["external_id"],
         head=row["head"],
         created_at=row["created_at"],
         last_seen_at=row["last_seen_at"],

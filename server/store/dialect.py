@@ -6,13 +6,14 @@ from functools import lru_cache
 
 _CHUNK = 500
 _HOLE = re.compile(r"\$(\d+)")
+_PLACE = re.compile(r"\bctid\b")  # where a row lies: good for one statement, and for a table without a key
 _ROW_LOCK = re.compile(r"\s+FOR (?:NO KEY |KEY )?(?:UPDATE|SHARE)(?: OF \w+)?(?: SKIP LOCKED)?\b")
 
 
 @lru_cache(maxsize=2048)
 def for_sqlite(sql: str) -> str:
-    """Turn `$1` into `?1` and drop row locks: there is one writer, and it locks the whole file."""
-    return _HOLE.sub(r"?\1", _ROW_LOCK.sub("", sql))
+    """Turn `$1` into `?1`, `ctid` into `rowid`, and drop row locks: there is one writer, and it locks the whole file."""
+    return _HOLE.sub(r"?\1", _PLACE.sub("rowid", _ROW_LOCK.sub("", sql)))
 
 
 def holes(count: int, *, after: int = 0) -> str:

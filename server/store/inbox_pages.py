@@ -6,17 +6,25 @@ Each read costs what it returns, of an inbox of a million items too: there is an
 
 from collections.abc import Sequence
 
-from server.domain.inbox import Counts, InboxItem, Position
+from server.domain.ids import LAST_ID
+from server.domain.inbox import Counts, InboxItem, Mark, Position, Unseen
 from server.domain.ports import Row, Transaction
 from server.store.dialect import chunks, holes
-from server.store.messages import NEWEST, message_of
+from server.store.messages import message_of
 
 _COLUMNS = (
-    "i.id AS item_id, i.user_id AS item_user_id, i.created_at AS item_created_at, i.read_at, i.deleted_at,"
+    "i.id AS item_id, i.user_id AS item_user_id, i.created_at AS item_created_at, i.seen_at, i.read_at, i.deleted_at,"
     " i.postponed_until, i.changed_at, m.*"
 )
 _JOINED = "JOIN messages m ON m.id = i.message_id"
 _UNREAD = " AND read_at IS NULL"
+_MARKABLE = {  # what a mark changes
+    Mark.READ: _UNREAD,
+    Mark.SEEN: f"{_UNREAD} AND seen_at IS NULL",
+    Mark.UNREAD: " AND read_at IS NOT NULL",
+    Mark.UNSEEN: " AND seen_at IS NOT NULL",
+}
+_UNSEEN_AND_UNREAD = "COUNT(*) - COUNT(seen_at) AS unseen, COUNT(*) AS unread"
 _MEANT = (
     "SELECT id FROM inbox_items WHERE id = $2 AND user_id = $1"
     " UNION ALL SELECT id FROM inbox_items WHERE message_id = $2 AND user_id = $1"
@@ -61,27 +69,59 @@ async def list_items(
     limit: int,
 ) -> list[InboxItem]:
     """Return a user's items, newest first, whose ids lie below `before` and not below `since`; None, "" for no bound."""
-    page = _page("*", bucket_id, unread=unread)
+    buckets = () if bucket_id is None else (bucket_id,)
+    page = _page("*", len(buckets), _UNREAD if unread else "")
     rows = await tx.all(
         f"SELECT {_COLUMNS} FROM ({page}) AS i {_JOINED} ORDER BY i.id DESC",
-        *_bounds(user_id, bucket_id, since, before, limit),
+        *(user_id, before or LAST_ID, since, limit, *buckets),
     )
     return [_item_of(row) for row in rows]
 
 
-async def unread_page(
-    tx: Transaction, user_id: str, *, bucket_id: str | None, before: str, limit: int
+async def markable_page(
+    tx: Transaction, user_id: str, mark: Mark, *, bucket_ids: Sequence[str], before: str, limit: int
 ) -> list[tuple[str, str]]:
-    """Return (item id, message id) of a user's unread items, newest first."""
+    """Return (item id, message id) of a user's items that a mark changes, newest first; of no buckets named, of all."""
     rows = await tx.all(
-        _page("id, message_id", bucket_id, unread=True), *_bounds(user_id, bucket_id, "", before, limit)
+        _page("id, message_id", len(bucket_ids), _MARKABLE[mark]), user_id, before, "", limit, *bucket_ids
     )
     return [(row["id"], row["message_id"]) for row in rows]
+
+
+async def feed_page(
+    tx: Transaction,
+    user_id: str,
+    *,
+    bucket_ids: Sequence[str],
+    categories: Sequence[str],
+    offset: int,
+    limit: int,
+) -> list[InboxItem]:
+    """Return a user's items, newest first, from the one at an offset on; of no buckets, or categories, named, of all."""
+    found = _feed(len(bucket_ids), len(categories), after=4)
+    rows = await tx.all(
+        f"SELECT {_COLUMNS} FROM (SELECT id FROM ({found}) AS feed ORDER BY id DESC LIMIT $3 OFFSET $4) AS page"
+        f" JOIN inbox_items i ON i.id = page.id {_JOINED} ORDER BY i.id DESC",
+        *(user_id, offset + limit, limit, offset, *categories, *bucket_ids),
+    )
+    return [_item_of(row) for row in rows]
+
+
+async def count_feed(
+    tx: Transaction, user_id: str, *, bucket_ids: Sequence[str], categories: Sequence[str], most: int
+) -> int:
+    """Count what `feed_page` pages through, up to `most`."""
+    found = _feed(len(bucket_ids), len(categories), after=2)
+    row = await tx.one(
+        f"SELECT COUNT(*) AS number FROM ({found}) AS feed", user_id, most, *categories, *bucket_ids
+    )
+    return 0 if row is None else min(int(row["number"]), most)
 
 
 async def count_items(tx: Transaction, user_ids: Sequence[str]) -> dict[str, Counts]:
     """Count what is in the inboxes of users."""
     totals: dict[str, int] = {}
+    unseen: dict[str, int] = dict.fromkeys(user_ids, 0)
     unread: dict[str, dict[str, int]] = {user_id: {} for user_id in user_ids}
     for chunk in chunks(sorted(unread)):
         # The bound, which all ids are above, leads SQLite to the index of just these.
@@ -91,13 +131,26 @@ async def count_items(tx: Transaction, user_ids: Sequence[str]) -> dict[str, Cou
         )
         totals.update((row["user_id"], row["number"]) for row in rows)
         rows = await tx.all(
-            f"SELECT user_id, bucket_id, COUNT(*) AS number FROM inbox_items {where}{_UNREAD}"
+            f"SELECT user_id, bucket_id, {_UNSEEN_AND_UNREAD} FROM inbox_items {where}{_UNREAD}"
             " GROUP BY user_id, bucket_id ORDER BY user_id, bucket_id",
             *chunk,
         )
         for row in rows:
-            unread[row["user_id"]][row["bucket_id"]] = row["number"]
-    return {user_id: Counts(totals.get(user_id, 0), buckets) for user_id, buckets in unread.items()}
+            unread[row["user_id"]][row["bucket_id"]] = row["unread"]
+            unseen[row["user_id"]] += row["unseen"]
+    return {
+        user_id: Counts(totals.get(user_id, 0), unseen[user_id], buckets)
+        for user_id, buckets in unread.items()
+    }
+
+
+async def count_unseen(tx: Transaction, user_id: str) -> Unseen:
+    """Count what is unseen and unread in a user's inbox, without what is read."""
+    row = await tx.one(
+        f"SELECT {_UNSEEN_AND_UNREAD} FROM inbox_items WHERE user_id = $1 AND deleted_at IS NULL AND id > ''{_UNREAD}",
+        user_id,
+    )
+    return Unseen(0, 0) if row is None else Unseen(row["unseen"], row["unread"])
 
 
 async def changed_after(tx: Transaction, user_id: str, after: Position, limit: int) -> list[InboxItem]:
@@ -111,6 +164,30 @@ async def changed_after(tx: Transaction, user_id: str, after: Position, limit: i
         limit,
     )
     return [_item_of(row) for row in rows]
+
+
+async def arrived_after(tx: Transaction, user_id: str, after: str, limit: int) -> list[InboxItem]:
+    """Return what is in a user's inbox whose ids lie above one, in the order in which it came."""
+    rows = await tx.all(
+        f"SELECT {_COLUMNS} FROM (SELECT * FROM inbox_items WHERE user_id = $1 AND deleted_at IS NULL AND id > $2"
+        f" ORDER BY id LIMIT $3) AS i {_JOINED} ORDER BY i.id",
+        user_id,
+        after,
+        limit,
+    )
+    return [_item_of(row) for row in rows]
+
+
+async def arrived_from(tx: Transaction, user_id: str, since: int, first: str, end: str) -> list[str]:
+    """Return the ids of a user's items, those that are gone too, from one on and below another; all changed since a time."""
+    rows = await tx.all(
+        "SELECT id FROM inbox_items WHERE user_id = $1 AND changed_at >= $2 AND id >= $3 AND id < $4",
+        user_id,
+        since,
+        first,
+        end,
+    )
+    return [row["id"] for row in rows]
 
 
 async def changes_since(tx: Transaction, user_ids: Sequence[str], since: int) -> list[tuple[str, Position]]:
@@ -138,19 +215,24 @@ async def items_of(tx: Transaction, item_ids: Sequence[str]) -> list[InboxItem]:
     return sorted(found, key=lambda item: item.position)
 
 
-def _page(columns: str, bucket_id: str | None, *, unread: bool) -> str:
-    of_bucket = "" if bucket_id is None else " AND bucket_id = $5"
+def _page(columns: str, buckets: int, of_some: str) -> str:
+    """Return a page below $2 and not below $3, of $4 rows: of so many buckets, none for all, and of items that are so."""
+    of_bucket = f" AND bucket_id IN ({holes(buckets, after=4)})" if buckets else ""
     return (
         f"SELECT {columns} FROM inbox_items WHERE user_id = $1 AND deleted_at IS NULL AND id < $2 AND id >= $3"
-        f"{of_bucket}{_UNREAD if unread else ''} ORDER BY id DESC LIMIT $4"
+        f"{of_bucket}{of_some} ORDER BY id DESC LIMIT $4"
     )
 
 
-def _bounds(
-    user_id: str, bucket_id: str | None, since: str, before: str | None, limit: int
-) -> tuple[object, ...]:
-    bounds = (user_id, before or NEWEST, since, limit)
-    return bounds if bucket_id is None else (*bounds, bucket_id)
+def _feed(buckets: int, categories: int, *, after: int) -> str:
+    """Return the ids of the $2 newest of each bucket, so that there is an order by which each is read."""
+    some = f" AND category IN ({holes(categories, after=after)})" if categories else ""
+    of_buckets = [f" AND bucket_id = ${after + categories + n}" for n in range(1, buckets + 1)] or [""]
+    return " UNION ALL ".join(
+        "SELECT id FROM (SELECT id FROM inbox_items WHERE user_id = $1 AND deleted_at IS NULL"
+        f"{of_bucket}{some} ORDER BY id DESC LIMIT $2) AS newest"
+        for of_bucket in of_buckets
+    )
 
 
 def _item_of(row: Row) -> InboxItem:
@@ -159,8 +241,10 @@ def _item_of(row: Row) -> InboxItem:
         user_id=row["item_user_id"],
         message=message_of(row),
         created_at=row["item_created_at"],
+        seen_at=row["seen_at"],
         read_at=row["read_at"],
-        deleted_at=row["deleted_at"],
+        # What was taken back is gone, also where its item is still to be deleted (`server/commands/takeback.py`).
+        deleted_at=row["retracted_at"] if row["deleted_at"] is None else row["deleted_at"],
         postponed_until=row["postponed_until"],
         changed_at=row["changed_at"],
     )

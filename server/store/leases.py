@@ -116,7 +116,8 @@ async def settle(
     delivery was leased could not hasten it.
     """
     matched = await _match_handles(tx, settlements, now)  # devices first, as everybody who locks both
-    held = await tx.all("SELECT id FROM deliveries WHERE lease = $1 ORDER BY id FOR UPDATE", lease)
+    # In the order in which they go where devices are deleted, one after another.
+    held = await tx.all("SELECT id FROM deliveries WHERE lease = $1 ORDER BY device_id, id FOR UPDATE", lease)
     ids = {row["id"] for row in held}
     ours = [settlement for settlement in matched if settlement.id in ids]
     await _write(tx, ours, now, times)

@@ -10,9 +10,10 @@ from typing import Any
 
 import orjson
 
-from server.domain.message import DeliveryType, Message, Options
+from server.domain.delivery import Channel
+from server.domain.ids import LAST_ID
+from server.domain.message import Category, DeliveryType, Message, Options
 from server.domain.ports import Row, Transaction
-from server.store.dialect import changed_now
 
 _MESSAGE = "SELECT m.* FROM messages m"
 # Permissions are JSON lists of four plain words, so a quoted word is found by its text.
@@ -36,14 +37,17 @@ _NEWEST_VISIBLE = (
     " AND (m.bucket_id = $4 OR $4 = '') ORDER BY m.id DESC LIMIT $3) AS overseen"
     " ORDER BY id DESC LIMIT $3"
 )
-NEWEST = "g"  # sorts after every id
+_GONE_OUT = (
+    "SELECT COUNT(*) AS n FROM deliveries d WHERE d.message_id = $1 AND d.frame_id = $1"
+    " AND d.state IN ('accepted', 'leased')"
+)
 
 
 async def add_message(tx: Transaction, message: Message) -> None:
     await tx.run(
         "INSERT INTO messages (id, tenant_id, bucket_id, sender_id, delivery_type, collapse_id, content, options,"
-        " notifications, created_at, scheduled_at, sent_at, expires_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        " notifications, created_at, scheduled_at, sent_at, expires_at, channels, category)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         message.id,
         message.tenant_id,
         message.bucket_id,
@@ -57,6 +61,8 @@ async def add_message(tx: Transaction, message: Message) -> None:
         message.scheduled_at,
         message.sent_at,
         message.expires_at,
+        _channels_text(message.channels),
+        message.category.value,
     )
 
 
@@ -78,9 +84,12 @@ async def add_inbox_items(
 ) -> None:
     """Store an inbox item (id, user id) for each recipient."""
     await tx.many(
-        "INSERT INTO inbox_items (id, message_id, user_id, bucket_id, created_at, changed_at)"
-        " VALUES ($1, $2, $3, $4, $5, $5)",
-        [(item_id, message.id, user_id, message.bucket_id, now) for item_id, user_id in items],
+        "INSERT INTO inbox_items (id, message_id, user_id, bucket_id, category, created_at, changed_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $6)",
+        [
+            (item_id, message.id, user_id, message.bucket_id, message.category.value, now)
+            for item_id, user_id in items
+        ],
     )
 
 
@@ -97,7 +106,7 @@ async def list_messages(
     rows = await tx.all(
         f"{_MESSAGE} WHERE m.id IN (SELECT id FROM ({_NEWEST_VISIBLE}) AS page) ORDER BY m.id DESC",
         user_id,
-        before or NEWEST,
+        before or LAST_ID,
         limit,
         bucket_id or "",
     )
@@ -105,22 +114,39 @@ async def list_messages(
 
 
 async def blank(tx: Transaction, message_id: str, now: int) -> bool:
-    """Forget a message's content and take it out of every inbox; False where that was done before."""
+    """Forget a message's content; False where that was done before. Its items count as deleted from then on (`inbox_pages.py`).
+
+    How much of it had gone out is written down, below zero until it is final (`count_handed_over`). What a worker holds right now
+    counts, since it may be on its way; a reminder or an update to who has it already does not.
+    """
     written = await tx.run(
-        "UPDATE messages SET content = NULL, collapse_id = NULL, retracted_at = $2"
+        f"UPDATE messages SET content = NULL, collapse_id = NULL, retracted_at = $2,"
+        f" handed_over = -1 - ({_GONE_OUT})"
         " WHERE id = $1 AND retracted_at IS NULL",
-        message_id,
-        now,
-    )
-    await tx.run(
-        f"UPDATE inbox_items SET deleted_at = $2, changed_at = {changed_now(2)}"
-        " WHERE message_id = $1 AND deleted_at IS NULL",
         message_id,
         now,
     )
     for table in ("claims", "attachment_claims"):
         await tx.run(f"DELETE FROM {table} WHERE message_id = $1", message_id)
     return written == 1
+
+
+async def count_handed_over(tx: Transaction, message_id: str, leased_until: int) -> None:
+    """Write down for good how much of a message has gone out that was blanked before this transaction began.
+
+    What workers took while it was being blanked, and may have read in time, is seen only then: the leases that end before a
+    time. From then on there is nothing to be read, and it is not counted again.
+    """
+    await lock_message(tx, message_id)
+    row = await tx.one("SELECT handed_over FROM messages WHERE id = $1", message_id)
+    noted = None if row is None else row["handed_over"]
+    if noted is not None and noted >= 0:
+        return
+    counted = await tx.one(
+        f"{_GONE_OUT} AND (d.state = 'accepted' OR d.due_at <= $2)", message_id, leased_until
+    )
+    number = max(_handed_over(noted) or 0, 0 if counted is None else int(counted["n"]))
+    await tx.run("UPDATE messages SET handed_over = $2 WHERE id = $1", message_id, number)
 
 
 async def lock_message(tx: Transaction, message_id: str) -> None:
@@ -149,6 +175,16 @@ def _options_text(options: Options) -> str:
     return orjson.dumps(words).decode()
 
 
+@lru_cache(maxsize=64)
+def _channels_text(channels: tuple[Channel, ...]) -> str:
+    return json.dumps(channels)
+
+
+@lru_cache(maxsize=64)
+def _channels_of(text: str) -> tuple[Channel, ...]:
+    return tuple(map(Channel, json.loads(text)))
+
+
 @lru_cache(maxsize=256)  # most messages have none
 def _options_of(text: str) -> Options:
     words = orjson.loads(text)
@@ -168,6 +204,8 @@ def message_of(row: Row) -> Message:
         bucket_id=row["bucket_id"],
         sender_id=row["sender_id"],
         delivery_type=DeliveryType(row["delivery_type"]),
+        channels=_channels_of(row["channels"]),
+        category=Category(row["category"]),
         collapse_id=row["collapse_id"],
         content=content,
         options=_options_of(row["options"]),
@@ -177,5 +215,10 @@ def message_of(row: Row) -> Message:
         expires_at=row["expires_at"],
         updated_at=row["updated_at"],
         retracted_at=row["retracted_at"],
+        handed_over=_handed_over(row["handed_over"]),
         notifications=row["notifications"],
     )
+
+
+def _handed_over(stored: int | None) -> int | None:
+    return stored if stored is None or stored >= 0 else -1 - stored

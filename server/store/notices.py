@@ -17,13 +17,13 @@ from server.domain.delivery import (
     Kind,
     State,
 )
-from server.domain.ids import new_id, new_push_id
+from server.domain.ids import LAST_ID, new_id, new_push_id
 from server.domain.message import Message
 from server.domain.ports import Random, Row, Transaction
 from server.domain.tally import moved
 from server.store.audience import MUTED, READS, Place, place_of
 from server.store.dialect import chunks, holes
-from server.store.outbox import enqueue
+from server.store.outbox import enqueue, keep_devices, keep_users
 from server.store.tallies import note
 
 _IDS_IN_A_NOTICE = 40  # 39 bytes each: fits the least room that the largest envelope has (1696)
@@ -37,7 +37,7 @@ _MAY_HAVE = (
     "d.channel = 'PUSH' AND (d.attempts > 0 OR d.relayed_at IS NOT NULL OR d.state IN ('leased', 'accepted')"
     " OR d.received_at IS NOT NULL OR d.shown_at IS NOT NULL)"
 )
-_LAST = "g"  # sorts after every id
+_WITHDRAWN = f"(d.state = 'queued' OR {_MAY_HAVE})"
 
 
 async def withdraw(
@@ -51,20 +51,21 @@ async def withdraw(
     Returns what was written, and the id to go on after, None where that was the end.
     """
     last = await _end_of_page(tx, message_id, after, limit)
+    await _keep(tx, message_id, after, last)
     cancelled = await tx.run(
         "UPDATE deliveries SET state = 'cancelled', settled_at = $2 WHERE message_id = $1 AND id > $3 AND id <= $4"
         " AND state = 'queued'",
         message_id,
         now,
         after,
-        last or _LAST,
+        last or LAST_ID,
     )
     await note(tx, moved({State.QUEUED: cancelled}, {State.CANCELLED: cancelled}))
     reached = await tx.all(
         f"{_FRAMES} WHERE d.message_id = $1 AND d.id > $2 AND d.id <= $3 AND {_MAY_HAVE}{_NOT_WEB} ORDER BY d.device_id",
         message_id,
         after,
-        last or _LAST,
+        last or LAST_ID,
     )
     return await enqueue(tx, list(_notices(Kind.RETRACT, reached, now, random)), now), last
 
@@ -74,6 +75,8 @@ async def withdraw_from(
 ) -> list[Delivery]:
     """Withdraw messages from one user, who has deleted them: as `withdraw`, but not from `but`, which knows."""
     reached: list[Row] = []
+    await keep_users(tx, [user_id])
+    await tx.all(f"{_DEVICES} ORDER BY id FOR KEY SHARE", user_id)
     for chunk in chunks(sorted(set(message_ids))):
         named = holes(len(chunk), after=2)
         cancelled = await tx.run(
@@ -134,11 +137,27 @@ async def list_holders(
         " ORDER BY d.device_id",
         message.id,
         after,
-        last or _LAST,
+        last or LAST_ID,
         frame_id,
         message.bucket_id,
     )
     return [place_of(row) for row in rows], last
+
+
+async def _keep(tx: Transaction, message_id: str, after: str, last: str | None) -> None:
+    """Keep the users and devices of a page until the end of the transaction, before its deliveries are changed.
+
+    Whoever deletes or renews one of them locks it first, and its deliveries then.
+    """
+    rows = await tx.all(
+        "SELECT d.user_id, d.device_id FROM deliveries d WHERE d.message_id = $1 AND d.id > $2 AND d.id <= $3"
+        f" AND d.device_id IS NOT NULL AND {_WITHDRAWN}",
+        message_id,
+        after,
+        last or LAST_ID,
+    )
+    await keep_users(tx, {row["user_id"] for row in rows})
+    await keep_devices(tx, {row["device_id"] for row in rows})
 
 
 async def _end_of_page(tx: Transaction, message_id: str, after: str, limit: int) -> str | None:

@@ -5,8 +5,8 @@ at all, and noted in the book (`tallies.py`) in the same one. The worker's side 
 devices are told of messages that they have is `notices.py`; what a device asks for and reports is `parcels.py` and `receipts.py`; how
 deliveries end is `pruning.py`.
 
-Locks on PostgreSQL are taken in the order of device ids by everything that numbers deliveries: two senders to the
-same devices wait for each other, they do not deadlock.
+Locks on PostgreSQL are taken in one order by everything that writes deliveries, and by who deletes what they refer to: users first, then
+devices, then deliveries, each by their ids. Two senders to the same devices wait for each other, they do not deadlock.
 """
 
 from collections import Counter, defaultdict
@@ -20,8 +20,8 @@ from server.store.tallies import note
 
 _INSERT = (
     "INSERT INTO deliveries (id, message_id, user_id, device_id, channel, kind, frame_id, body, sequence, state,"
-    " reason, attempts, created_at, due_at, turn, expires_at, settled_at, quiet)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14, $15, $16, $17)"
+    " reason, attempts, created_at, due_at, turn, expires_at, settled_at, quiet, tenant_id, category)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13, $14, $15, $16, $17, $18, $19)"
 )
 
 
@@ -32,8 +32,9 @@ async def enqueue(tx: Transaction, drafts: Sequence[Draft], now: int) -> list[De
     """
     if not drafts:
         return []
+    await keep_users(tx, {draft.user_id for draft in drafts if draft.device_id is not None})
     numbers = await _number(tx, Counter(d.device_id for d in drafts if d.numbered and d.device_id))
-    there = await _still_there(tx, {d.device_id for d in drafts if not d.numbered and d.device_id})
+    there = await keep_devices(tx, {d.device_id for d in drafts if not d.numbered and d.device_id})
     deliveries = []
     for draft in drafts:
         sequence = None
@@ -47,6 +48,28 @@ async def enqueue(tx: Transaction, drafts: Sequence[Draft], now: int) -> list[De
     await tx.many(_INSERT, [_values(draft, delivery) for draft, delivery in deliveries])
     await note(tx, written(Counter(delivery.state for _, delivery in deliveries)))
     return [delivery for _, delivery in deliveries]
+
+
+async def keep_users(tx: Transaction, user_ids: Iterable[str]) -> None:
+    """Have whoever deletes one of these users wait until the end of the transaction: before the locks of their devices.
+
+    Rows that refer to users take this lock as they are written, which is after those of the devices.
+    """
+    for chunk in chunks(sorted(user_ids)):
+        await tx.all(
+            f"SELECT id FROM users WHERE id IN ({holes(len(chunk))}) ORDER BY id FOR KEY SHARE", *chunk
+        )
+
+
+async def keep_devices(tx: Transaction, device_ids: Iterable[str]) -> set[str]:
+    """Return which devices exist, and keep them until the end of the transaction."""
+    there: set[str] = set()
+    for chunk in chunks(sorted(device_ids)):
+        rows = await tx.all(
+            f"SELECT id FROM devices WHERE id IN ({holes(len(chunk))}) ORDER BY id FOR KEY SHARE", *chunk
+        )
+        there.update(row["id"] for row in rows)
+    return there
 
 
 async def hasten(tx: Transaction, device_id: str, now: int) -> None:
@@ -95,17 +118,6 @@ async def _number(tx: Transaction, wanted: Mapping[str, int]) -> dict[str, Itera
     return given
 
 
-async def _still_there(tx: Transaction, device_ids: Iterable[str]) -> set[str]:
-    """Return which devices exist, and keep them until the end of the transaction."""
-    there: set[str] = set()
-    for chunk in chunks(sorted(device_ids)):
-        rows = await tx.all(
-            f"SELECT id FROM devices WHERE id IN ({holes(len(chunk))}) ORDER BY id FOR KEY SHARE", *chunk
-        )
-        there.update(row["id"] for row in rows)
-    return there
-
-
 def _delivery(draft: Draft, sequence: int | None, now: int) -> Delivery:
     waits = draft.state is State.QUEUED
     return Delivery(
@@ -118,7 +130,7 @@ def _delivery(draft: Draft, sequence: int | None, now: int) -> Delivery:
         frame_id=draft.frame_id,
         sequence=sequence,
         state=draft.state,
-        reason=draft.suppressed,
+        reason=None if draft.suppressed is None else draft.suppressed.value,
         attempts=0,
         created_at=now,
         due_at=draft.due_at,
@@ -146,4 +158,6 @@ def _values(draft: Draft, delivery: Delivery) -> tuple[object, ...]:
         delivery.expires_at,
         delivery.settled_at,
         None if draft.quiet is None else draft.quiet.value,
+        None if draft.activity is None else draft.activity.tenant_id,
+        None if draft.activity is None else draft.activity.category,
     )

@@ -19,6 +19,9 @@ from server.store.tallies import note, note_pruned
 async def drop_deliveries(tx: Transaction, device_id: str) -> None:
     """Delete a device's deliveries before the device: what waited is cancelled."""
     await tx.all("SELECT id FROM devices WHERE id = $1 FOR UPDATE", device_id)  # none is written after this
+    # In the order in which a worker that settles them locks them, which needs no device for that.
+    leased = "SELECT id FROM deliveries WHERE device_id = $1 AND state = 'leased' ORDER BY id FOR UPDATE"
+    await tx.all(leased, device_id)
     await _note_dropped(
         tx, await tx.all("DELETE FROM deliveries WHERE device_id = $1 RETURNING state", device_id)
     )

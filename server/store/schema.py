@@ -64,6 +64,7 @@ users = Table(
     Column("role", Text, nullable=False),  # "admin" | "user"
     Column("profile", Text, nullable=False),  # JSON: firstName, lastName, phone, locale, timezone
     _time("created_at"),
+    _time("deleted_at", optional=True),  # nothing is left then but the id, to which deliveries refer
     UniqueConstraint("tenant_id", "external_id"),
     UniqueConstraint("tenant_id", "username_key"),
     UniqueConstraint("tenant_id", "email_key"),
@@ -103,7 +104,8 @@ buckets = Table(
     metadata,
     _id(),
     _ref("tenant_id", "tenants"),
-    _ref("owner_id", "users"),
+    _ref("owner_id", "users", optional=True),  # null: the tenant's, a topic or its direct messages
+    Column("topic_key", Text),  # of a topic; "" of the one bucket of a tenant for messages to users by name
     Column("name", Text, nullable=False),
     Column("description", Text),
     Column("icon", Text),
@@ -117,7 +119,8 @@ buckets = Table(
     Column("webhook_epoch", Integer, nullable=False, server_default="0"),  # which signing key is in force
     _time("created_at"),
     UniqueConstraint("owner_id", "name"),
-    Index(None, "tenant_id"),
+    Index(None, "tenant_id", "id"),
+    Index(None, "tenant_id", "topic_key", unique=True),
 )
 
 bucket_members = Table(
@@ -130,6 +133,16 @@ bucket_members = Table(
     Column("quiet_times", Text),  # JSON list of weekly times in the user's time zone; null for none
     _time("created_at"),
     Index(None, "user_id"),
+    Index(None, "bucket_id", "created_at", "user_id"),  # new ones come last, so that pages stay as they are
+)
+
+opt_outs = Table(  # what users do not want; without a row they do
+    "opt_outs",
+    metadata,
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("channel", Text, primary_key=True),
+    Column("category", Text, primary_key=True),  # "" for the whole channel
+    _time("created_at"),
 )
 
 invitations = Table(  # to a bucket, to the server, or both; accepted once
@@ -165,6 +178,8 @@ devices = Table(
     Column("handle", Text),  # sealed by the relay; null after the device had none or it was retired
     _time("handle_set_at", optional=True),
     Column("handle_fault", Text),  # why the last handle was retired: "unregistered", "handle_expired", …
+    Column("external_id", Text),  # the app's own name for it, unique for its user
+    Column("push_hash", LargeBinary),  # HMAC of a push token: one owner in a tenant
     Column("token_hash", LargeBinary, nullable=False, unique=True),  # of the hpd_… token
     Column("head", BigInteger, nullable=False),  # the last sequence number given to a delivery for it
     _time("created_at"),
@@ -173,6 +188,8 @@ devices = Table(
     Column("last_fault", Text),  # the reason in its newest "failed" receipt
     _time("last_fault_at", optional=True),
     Index(None, "user_id", "id"),  # a fan-out reads devices in this order
+    Index(None, "user_id", "external_id", unique=True),
+    Index(None, "push_hash", unique=True),
 )
 
 pairing_codes = Table(
@@ -192,6 +209,8 @@ messages = Table(
     _ref("bucket_id", "buckets"),
     _ref("sender_id", "users", optional=True),
     Column("delivery_type", Text, nullable=False),  # NORMAL | SILENT | CRITICAL | NO_PUSH
+    Column("channels", Text, nullable=False, server_default='["IN_APP", "PUSH"]'),  # JSON list
+    Column("category", Text, nullable=False, server_default="TRANSACTIONAL"),
     Column("collapse_id", Text),
     Column("content", Text),  # JSON, the native API's names; null once retracted
     Column("options", Text, nullable=False, server_default="{}"),  # JSON: what the server does with it
@@ -202,6 +221,8 @@ messages = Table(
     _time("expires_at"),  # sent + ttl: what is not delivered by then is not delivered
     _time("updated_at", optional=True),
     _time("retracted_at", optional=True),
+    # Of a retracted one: how many deliveries had gone out by then; -1 - n until that is final.
+    Column("handed_over", BigInteger),
     Index(None, "bucket_id", "id"),
     Index(None, "sender_id", "id"),
 )
@@ -212,8 +233,11 @@ inbox_items = Table(
     _id(),
     _ref("message_id", "messages"),
     _ref("user_id", "users"),
-    Column("bucket_id", Text, nullable=False),  # its message's: a user reads one bucket of a million items
+    # Its message's: a user reads what is of one bucket, or category, of a million items.
+    Column("bucket_id", Text, nullable=False),
+    Column("category", Text, nullable=False, server_default="TRANSACTIONAL"),
     _time("created_at"),
+    _time("seen_at", optional=True),  # what is read is seen
     _time("read_at", optional=True),
     _time("deleted_at", optional=True),  # the row stays for those who were away when it was deleted
     _time("postponed_until", optional=True),
@@ -278,7 +302,9 @@ deliveries = Table(  # the outbox: one row for each recipient and channel, for p
     _ref("message_id", "messages", optional=True),  # null for kinds 2 and 3, whose body is their own
     _ref("user_id", "users"),
     _ref("device_id", "devices", optional=True),
-    Column("channel", Text, nullable=False),  # "IN_APP" | "PUSH"
+    Column("tenant_id", Text),  # of a message's first deliveries, its history; null of what follows them
+    Column("category", Text),  # of those: the message's
+    Column("channel", Text, nullable=False),  # "IN_APP" | "PUSH" | "EMAIL" | "SMS" | "CHAT"
     Column("kind", Integer, nullable=False),  # PROTOCOL.md §2: 1 message, 2 retract, 3 read, 4 update
     Column(
         "frame_id", Text, nullable=False
@@ -323,11 +349,22 @@ _of_some(
 )
 _of_some(deliveries, "queued", deliveries.c.state == "queued", "turn", "due_at")
 _of_some(deliveries, "leased", deliveries.c.state == "leased", "device_id", "due_at")
+_of_some(
+    deliveries,
+    "activity",
+    deliveries.c.tenant_id.is_not(None),
+    "tenant_id",
+    "channel",
+    "category",
+    "created_at",
+    "id",
+)
+_of_some(users, "there", users.c.deleted_at.is_(None), "tenant_id", "id")
 _of_some(deliveries, "lease", deliveries.c.lease.is_not(None), "lease")
 _THERE = inbox_items.c.deleted_at.is_(None)
 # With the columns of their conditions: SQLite counts in an index alone only where it holds all that is named.
-_of_some(inbox_items, "there", _THERE, "user_id", "id", "deleted_at")
-_of_some(inbox_items, "bucket", _THERE, "user_id", "bucket_id", "id")
+_of_some(inbox_items, "there", _THERE, "user_id", "id", "deleted_at", "category")
+_of_some(inbox_items, "bucket", _THERE, "user_id", "bucket_id", "id", "deleted_at", "category")
 _of_some(
     inbox_items,
     "unread",
@@ -335,6 +372,7 @@ _of_some(
     "user_id",
     "id",
     "bucket_id",
+    "seen_at",
     "read_at",
     "deleted_at",
 )

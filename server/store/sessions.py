@@ -24,10 +24,10 @@ async def add_session(
 
 
 async def find_session(tx: Transaction, session_id: str, now: int) -> tuple[User, int] | None:
-    """Return the user of a sign-in that has not ended, and when it will."""
+    """Return the user of a sign-in that has not ended, and when it will; who was deleted while they signed in has none."""
     row = await tx.one(
         "SELECT u.*, s.expires_at FROM sessions s JOIN users u ON u.id = s.user_id"
-        " WHERE s.id = $1 AND s.expires_at > $2",
+        " WHERE s.id = $1 AND s.expires_at > $2 AND u.deleted_at IS NULL",
         session_id,
         now,
     )

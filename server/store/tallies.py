@@ -11,6 +11,7 @@ from server.domain.delivery import State
 from server.domain.ports import Row, Transaction
 from server.domain.tally import COLUMNS, Audit, Tally, total, written
 
+_AT_ONCE = 2_000  # rows that are added up in one transaction: a day without a scheduler leaves very many
 _LIVE = "live"
 _PRUNED = "pruned"
 _NAMES = ", ".join(COLUMNS)
@@ -36,12 +37,16 @@ async def count(tx: Transaction) -> Tally:
     return await _sum(tx, _LIVE)
 
 
-async def compact(tx: Transaction) -> None:
-    """Replace each book's rows by their sum."""
-    for book in (_LIVE, _PRUNED):
-        rows = await tx.all(f"DELETE FROM delivery_tallies WHERE book = $1 RETURNING {_NAMES}", book)
-        if rows:
-            await _add(tx, book, total(_tally_of(row) for row in rows))
+async def compact(tx: Transaction) -> bool:
+    """Replace some rows by their sums, one for each book; say whether there may be more that were not looked at."""
+    rows = await tx.all(
+        "DELETE FROM delivery_tallies WHERE ctid IN"
+        f" (SELECT ctid FROM delivery_tallies LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING book, {_NAMES}",
+        _AT_ONCE,
+    )
+    for book in sorted({row["book"] for row in rows}):
+        await _add(tx, book, total(_tally_of(row) for row in rows if row["book"] == book))
+    return len(rows) >= _AT_ONCE
 
 
 async def audit(tx: Transaction) -> Audit:

@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from server.domain.delivery import SECOND
 from server.domain.ports import Row, Transaction
 from server.domain.task import PLANNED, Kind, Task
+from server.domain.turns import BULK
 from server.store.dialect import chunks, holes
 
 # A newer version may have left tasks of other kinds: they wait for one that knows them, and are in nobody's way.
 _KNOWN = ", ".join(f"'{kind.value}'" for kind in Kind)
 _PLANNED = ", ".join(f"'{kind.value}'" for kind in PLANNED)
+_REST = ", ".join(f"'{kind.value}'" for kind in Kind if kind not in PLANNED)
+_DUE = "FROM tasks WHERE due_at <= $1 AND kind IN ({}) ORDER BY due_at, id LIMIT 1"
 
 
 async def add_task(tx: Transaction, task: Task) -> None:
@@ -45,13 +48,24 @@ async def ensure_tasks(tx: Transaction, tasks: Sequence[Task]) -> None:
 
 
 async def take_due(tx: Transaction, now: int) -> Task | None:
-    """Return the task that has been due the longest, locked until the end of the transaction."""
-    row = await tx.one(
-        f"SELECT * FROM tasks WHERE due_at <= $1 AND kind IN ({_KNOWN})"
-        " ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED",
-        now,
-    )
-    return None if row is None else _task_of(row)
+    """Return the task that is next, locked until the end of the transaction.
+
+    That is the one that has been due the longest; but what was planned for a time goes before what is only to be gone on with, which
+    stands back for it by BULK: a tenant's messages to everybody are no reason for another's to be late, and nothing starves.
+    """
+    planned, rest = await _due_longest(tx, _PLANNED, now), await _due_longest(tx, _REST, now)
+    is_late = rest is not None and (planned is None or rest + BULK < planned)
+    for kinds in (_REST, _PLANNED) if is_late else (_PLANNED, _REST):
+        row = await tx.one(f"SELECT * {_DUE.format(kinds)} FOR UPDATE SKIP LOCKED", now)
+        if row is not None:
+            return _task_of(row)
+    return None
+
+
+async def _due_longest(tx: Transaction, kinds: str, now: int) -> int | None:
+    """Return since when the first of these tasks is due."""
+    row = await tx.one(f"SELECT due_at {_DUE.format(kinds)}", now)
+    return None if row is None else int(row["due_at"])
 
 
 async def finish_task(tx: Transaction, task_id: str) -> None:
@@ -108,8 +122,8 @@ async def forget_sooner(tx: Transaction, message_ids: Sequence[str], now: int) -
 
 
 async def drop_tasks(tx: Transaction, message_id: str) -> int:
-    """Delete what is still to be done for a message; one that runs now ends first."""
-    return await tx.run("DELETE FROM tasks WHERE message_id = $1", message_id)
+    """Delete what is still to be done for a message but taking it back, which goes on; one that runs now ends first."""
+    return await tx.run("DELETE FROM tasks WHERE message_id = $1 AND kind <> 'retract'", message_id)
 
 
 async def is_spreading(tx: Transaction, message_id: str) -> bool:
@@ -121,6 +135,12 @@ async def is_spreading(tx: Transaction, message_id: str) -> bool:
 async def lock_tasks(tx: Transaction, message_id: str) -> None:
     """Keep what is to be done for a message from the schedulers until the end of the transaction; what runs now ends first."""
     await tx.all("SELECT id FROM tasks WHERE message_id = $1 ORDER BY id FOR UPDATE", message_id)
+
+
+async def find_send(tx: Transaction, message_id: str) -> Task | None:
+    """Return the task that waits for a message's time, None where it has come."""
+    row = await tx.one("SELECT * FROM tasks WHERE message_id = $1 AND kind = 'send'", message_id)
+    return None if row is None else _task_of(row)
 
 
 async def drop_kind(tx: Transaction, message_id: str, kind: Kind) -> None:

@@ -1,5 +1,7 @@
 """Timelines of deliveries, read from their rows: of one, of a message's, and of those that are dead; and how these are revived.
 
+What became of a message as a whole is counted, and shown in pages by number.
+
 A message's deliveries are read in the order of their ids, from the index that begins with the message. Dead ones are read the newest
 first, from an index that holds nothing else.
 """
@@ -9,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from server.domain.delivery import Channel, Kind, Quiet, State
 from server.domain.ports import Row, Transaction
+from server.domain.result import Fate, Result, result_of
 from server.domain.revival import Dead, Place
 from server.domain.tally import moved
 from server.domain.timeline import Track
@@ -17,6 +20,15 @@ from server.store.tallies import note
 
 _TRACK = (
     "SELECT d.*, v.name AS device_name, v.suite FROM deliveries d LEFT JOIN devices v ON v.id = d.device_id"
+)
+# What follows them, reminders and updates, has frames of its own. Said so that no database looks for the frame in its index: most rows
+# of a message are these, and all of them would be read for a page.
+_FIRST = "d.message_id = $1 AND COALESCE(d.frame_id, '') = d.message_id"
+_FATE = (
+    "SELECT d.*, COALESCE(u.external_id, u.id) AS user_name, COALESCE(v.external_id, v.id) AS device_name,"
+    " i.read_at AS inbox_read_at FROM deliveries d JOIN users u ON u.id = d.user_id"
+    " LEFT JOIN devices v ON v.id = d.device_id"
+    " LEFT JOIN inbox_items i ON i.message_id = d.message_id AND i.user_id = d.user_id AND d.channel = 'IN_APP'"
 )
 _COUNTS = ", ".join(  # without a GROUP BY, for which SQLite would sort them all
     f"COUNT(*) FILTER (WHERE state = '{state.value}') AS {state.value}" for state in State
@@ -53,6 +65,60 @@ async def count_states(tx: Transaction, message_id: str, user_id: str | None) ->
         user_id or "",
     )
     return +Counter({state: 0 if row is None else int(row[state.value]) for state in State})
+
+
+async def count_results(tx: Transaction, message_id: str) -> Counter[tuple[Channel, Result]]:
+    """Return how many of a message's first deliveries came to what on each channel; reads all of them."""
+    rows = await tx.all(
+        f"SELECT d.channel, d.state, CASE WHEN d.state IN ('queued', 'leased', 'suppressed') THEN d.reason END AS why,"
+        f" COUNT(*) AS n FROM deliveries d WHERE {_FIRST} GROUP BY d.channel, d.state, why",
+        message_id,
+    )
+    found: Counter[tuple[Channel, Result]] = Counter()
+    for row in rows:
+        found[Channel(row["channel"]), result_of(State(row["state"]), row["why"])] += int(row["n"])
+    return found
+
+
+async def count_first(tx: Transaction, message_id: str, most: int) -> int:
+    """Return how many first deliveries a message has, `most` where it has more."""
+    row = await tx.one(
+        f"SELECT COUNT(*) AS n FROM (SELECT d.id FROM deliveries d WHERE {_FIRST} LIMIT $2) AS first",
+        message_id,
+        most,
+    )
+    return 0 if row is None else int(row["n"])
+
+
+async def list_fates(tx: Transaction, message_id: str, *, offset: int, limit: int) -> list[Fate]:
+    """Return what became of a message's first deliveries, in the order of their ids."""
+    rows = await tx.all(
+        f"{_FATE} WHERE d.id IN (SELECT d.id FROM deliveries d WHERE {_FIRST} ORDER BY d.id LIMIT $2 OFFSET $3)"
+        " ORDER BY d.id",
+        message_id,
+        limit,
+        offset,
+    )
+    return [_fate_of(row) for row in rows]
+
+
+async def find_delivered(tx: Transaction, message_id: str, channel: Channel | None) -> Fate | None:
+    """Return one of a message's first deliveries that got through, on a channel where that is given.
+
+    It is always the same, once all are settled. Of very many it is found at once, unless there is none.
+    """
+    row = await tx.one(
+        f"{_FATE} WHERE d.id = (SELECT d.id FROM deliveries d WHERE {_FIRST} AND ($2 = '' OR d.channel = $2)"
+        " AND d.state = 'accepted' ORDER BY d.id LIMIT 1)",
+        message_id,
+        "" if channel is None else channel.value,
+    )
+    return None if row is None else _fate_of(row)
+
+
+async def was_in_an_inbox(tx: Transaction, message_id: str) -> bool:
+    """Say whether anybody ever had a message in the inbox."""
+    return await tx.one("SELECT id FROM inbox_items WHERE message_id = $1 LIMIT 1", message_id) is not None
 
 
 async def list_dead(
@@ -134,6 +200,21 @@ def _dead_of(row: Row, blank: Collection[str], handles: Mapping[str, str | None]
         expires_at=row["expires_at"],
         retracted=row["message_id"] in blank,
         reachable=handles.get(row["device_id"]) is not None,
+    )
+
+
+def _fate_of(row: Row) -> Fate:
+    return Fate(
+        user=row["user_name"],
+        channel=Channel(row["channel"]),
+        device=row["device_name"],
+        state=State(row["state"]),
+        reason=row["reason"],
+        provider_id=row["provider_id"],
+        queued_at=row["created_at"],
+        settled_at=row["settled_at"],
+        received_at=row["received_at"],
+        read_at=row["read_at"] or row["inbox_read_at"],
     )
 
 

@@ -9,16 +9,18 @@ from server.store.accounts import user_of
 
 _FIND = (
     "SELECT u.*, t.id AS token_id, t.name AS token_name, t.scopes, t.created_at AS token_created_at,"
-    " t.expires_at, t.last_used_at FROM access_tokens t JOIN users u ON u.id = t.user_id"
-    " WHERE t.hash = $1 AND (t.expires_at IS NULL OR t.expires_at > $2)"
+    " t.expires_at, t.last_used_at, n.name AS tenant FROM access_tokens t JOIN users u ON u.id = t.user_id"
+    " LEFT JOIN tenants n ON n.id = t.tenant_id WHERE t.hash = $1 AND (t.expires_at IS NULL OR t.expires_at > $2)"
+    " AND u.deleted_at IS NULL"  # who was deleted while it was made
 )
-_OF_USER = "SELECT * FROM access_tokens WHERE id = $1 AND user_id = $2"
+_OWN = "SELECT t.*, n.name AS tenant FROM access_tokens t LEFT JOIN tenants n ON n.id = t.tenant_id"
+_OF_USER = f"{_OWN} WHERE t.id = $1 AND t.user_id = $2"
 
 
-async def add_token(tx: Transaction, token: AccessToken, *, token_hash: bytes) -> None:
+async def add_token(tx: Transaction, token: AccessToken, *, token_hash: bytes, tenant_id: str | None) -> None:
     await tx.run(
-        "INSERT INTO access_tokens (id, user_id, name, hash, scopes, created_at, expires_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO access_tokens (id, user_id, name, hash, scopes, created_at, expires_at, tenant_id)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         token.id,
         token.user_id,
         token.name,
@@ -26,11 +28,12 @@ async def add_token(tx: Transaction, token: AccessToken, *, token_hash: bytes) -
         json.dumps(token.scopes),
         token.created_at,
         token.expires_at,
+        tenant_id,
     )
 
 
 async def find_token(tx: Transaction, token_hash: bytes, now: int) -> tuple[AccessToken, User] | None:
-    """Return a token that has not expired, and its owner, in one indexed read."""
+    """Return a token that has not expired, and its owner, in one indexed read; who was deleted has none."""
     row = await tx.one(_FIND, token_hash, now)
     if row is None:
         return None
@@ -41,7 +44,7 @@ async def find_token(tx: Transaction, token_hash: bytes, now: int) -> tuple[Acce
 
 async def list_tokens(tx: Transaction, user_id: str) -> list[AccessToken]:
     """Return a user's tokens, the newest first."""
-    rows = await tx.all("SELECT * FROM access_tokens WHERE user_id = $1 ORDER BY id DESC", user_id)
+    rows = await tx.all(f"{_OWN} WHERE t.user_id = $1 ORDER BY t.id DESC", user_id)
     return [_own_token_of(row) for row in rows]
 
 
@@ -53,7 +56,7 @@ async def load_token(tx: Transaction, token_id: str, user_id: str) -> AccessToke
 
 async def lock_token(tx: Transaction, token_id: str, user_id: str) -> AccessToken | None:
     """Return a token of this user that nobody else changes until the end of the transaction."""
-    row = await tx.one(f"{_OF_USER} FOR UPDATE", token_id, user_id)
+    row = await tx.one(f"{_OF_USER} FOR UPDATE OF t", token_id, user_id)
     return None if row is None else _own_token_of(row)
 
 
@@ -90,6 +93,7 @@ def _token_of(row: Row, token_id: str, user_id: str, name: str, created_at: int)
     return AccessToken(
         id=token_id,
         user_id=user_id,
+        tenant=row["tenant"],
         name=name,
         scopes=tuple(json.loads(row["scopes"])),
         created_at=created_at,

@@ -29,7 +29,8 @@ from tests.harness.foreign_client import (
     server_key,
     sign_up,
 )
-from tests.harness.foreign_process import Running, free_port, running
+from tests.harness.foreign_process import Running, running
+from tests.harness.ports import free_port
 from tests.harness.second import b64u, unb64u
 from tests.harness.second_http import Message
 

@@ -19,7 +19,7 @@ import pytest_asyncio
 from simulator.providers import Providers
 from tests.harness import foreign_process
 from tests.harness.foreign_client import Http, Link, Reply, new_handle
-from tests.harness.foreign_process import Running, free_port, running
+from tests.harness.foreign_process import Running, running
 from tests.harness.foreign_server import (
     Server,
     keyid,
@@ -28,6 +28,7 @@ from tests.harness.foreign_server import (
     relay_key,
     seed,
 )
+from tests.harness.ports import free_port
 from tests.harness.second import b64u, identity_public
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -3,7 +3,7 @@
 Managed: one operator runs server and relay. Self-hosted: a server of one's own, and a relay that passes on what it cannot read.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from simulator.phone import Phone
-from tests.harness.golden import Play, examples
+from tests.harness.golden import Call, Play, examples
 from tests.harness.stack import Stack, joined, running
 
 OPEN = {"HUSHPOST_ACCOUNTS_REGISTRATION": "open"}
@@ -53,11 +53,14 @@ async def pair(stack: Stack, platform: str, closing: AsyncExitStack) -> Phone:
     return phone
 
 
-def caller(stack: Stack) -> Any:
-    async def call(method: str, path: str, body: Any, token: str | None) -> tuple[int, Any]:
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        url = stack.server.url + path
-        async with stack.session.request(method, url, json=body, headers=headers) as answer:
+def caller(stack: Stack) -> Call:
+    async def call(request: Mapping[str, Any]) -> tuple[int, Any]:
+        headers = dict(request.get("headers", {}))
+        if request.get("token") is not None:
+            headers["Authorization"] = f"Bearer {request['token']}"
+        url = stack.server.url + request["path"]
+        body = request.get("body")
+        async with stack.session.request(request["method"], url, json=body, headers=headers) as answer:
             return answer.status, await answer.json(content_type=None)
 
     return call

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.harness import databases
+from tests.harness.acting import Acting
+from tests.harness.inboxes import following
 from tests.harness.native import Native
 from tests.harness.stack import Stack, running
 from tests.harness.streams import event_stream, until, web_socket
@@ -40,3 +42,26 @@ async def test_a_stream_of_one_process_is_told_what_another_has_done(stack: Stac
         told = [await until(stream, "notification") for stream in (one, two)]
         assert {it.data["message"]["title"] for it in told} == {"by the worker"}
     assert (await worker.get("/api/v1/live")).status == 404
+
+
+async def test_an_inbox_is_followed_from_one_process_to_another(stack: Stack) -> None:
+    """With one session, and each message once."""
+    servers = [Acting(Native(stack.session, one.url, stack.token), "acme") for one in stack.servers]
+    first, _, second = (server.for_user("ann") for server in servers)
+    token = (await first.rpc("get-inbox-session"))["sessionToken"]
+
+    async def send(server: Acting, title: str) -> None:
+        body = {"userId": "ann", "channel": "IN_APP", "content": {"title": title}}
+        assert (await server.rpc("manage/send", body)).status == 200
+
+    async with following(stack.session, second.api.url, token) as client:
+        await client.until_counted(0, 0)
+        await send(servers[0], "a")
+        await client.until_received("a")
+        await first.rpc("mark-all-inbox-messages", {"status": "SEEN"})
+        await client.until_counted(0, 1)
+    await send(servers[2], "b")
+    async with following(stack.session, first.api.url, token, client.last) as again:
+        await send(servers[2], "c")
+        await again.until_received("b", "c")
+        await again.until_counted(2, 3)

@@ -1,9 +1,9 @@
 """Two phones and a page: what is read or deleted on one is gone on the others."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from simulator.mail import Inbox
 from simulator.phone import Phone
@@ -11,14 +11,25 @@ from tests.harness.native import Native
 from tests.harness.stack import Stack, running
 from tests.harness.streams import Known, Socket, until, web_socket
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture
-async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
-    async with running(tmp_path) as stack:
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    async with running(tmp_path_factory.mktemp("stack")) as stack:
         yield stack
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
+async def stack(shared: Stack) -> AsyncIterator[Stack]:
+    """With an inbox that is empty, before each test and after it."""
+    yield shared
+    await shared.forget_phones()
+    for item in (await shared.call("GET", "/api/v1/notifications"))["notifications"]:
+        await shared.call("DELETE", f"/api/v1/notifications/{item['id']}")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def phones(stack: Stack) -> AsyncIterator[tuple[Phone, Phone]]:
     ios = await stack.pair(platform="ios", suite=2, name="ios", keep=False)
     android = await stack.pair(platform="android", suite=1, name="android", keep=False)
@@ -27,7 +38,7 @@ async def phones(stack: Stack) -> AsyncIterator[tuple[Phone, Phone]]:
         await phone.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def page(stack: Stack) -> AsyncIterator[Socket]:
     async with web_socket(Native(stack.session, stack.server.url, stack.token)) as page:
         await until(page, "counts")

@@ -6,25 +6,48 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from simulator.exchange import Recorded
 from simulator.handles import PROVIDERS
 from simulator.phone import Phone
 from tests.harness.stack import VAPID, Stack, running
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 AROUND = 86 + 17
 """Bytes that RFC 8291 puts around an envelope."""
 
 
-@pytest.fixture
-async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    async with running(tmp_path_factory.mktemp("stack")) as stack:
+        yield stack
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stack(shared: Stack) -> AsyncIterator[Stack]:
+    yield shared
+    await shared.forget_phones()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(stack: Stack) -> AsyncIterator[Phone]:
+    browser = await stack.pair(platform="web", suite=1, name="browser", keep=False)
+    yield browser
+    await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def new_stack(tmp_path: Path) -> AsyncIterator[Stack]:
+    """One that has pushed nothing yet."""
     async with running(tmp_path) as stack:
         yield stack
 
 
-@pytest.fixture
-async def browser(stack: Stack) -> AsyncIterator[Phone]:
-    browser = await stack.pair(platform="web", suite=1, name="browser")
+@pytest_asyncio.fixture(loop_scope="module")
+async def new_browser(new_stack: Stack) -> AsyncIterator[Phone]:
+    browser = await new_stack.pair(platform="web", suite=1, name="browser")
     yield browser
     await browser.close()
 
@@ -48,8 +71,9 @@ async def becomes(stack: Stack, message_id: str, fits: Callable[[dict[str, Any]]
 
 
 async def test_a_message_is_shown_and_the_push_service_sees_the_same_of_every_message(
-    stack: Stack, browser: Phone
+    new_stack: Stack, new_browser: Phone
 ) -> None:
+    stack, browser = new_stack, new_browser
     for body in ("a", "another one ✓ " * 20):
         await stack.send(title="Title", body=body)
         assert (await browser.shows(body)).title == "Title"
@@ -76,7 +100,7 @@ async def test_urgency_and_ttl_say_what_the_message_says(stack: Stack, browser: 
 
 
 async def test_what_is_too_long_for_web_push_comes_whole_all_the_same(stack: Stack) -> None:
-    browser = await stack.pair(platform="web", suite=2, name="post-quantum browser")
+    browser = await stack.pair(platform="web", suite=2, name="post-quantum browser", keep=False)
     body = "".join(chr(0x4E00 + index * index * 37 % 20_000) for index in range(500))
     await stack.send(title="t", body=body)
     await browser.shows(body)
@@ -144,7 +168,10 @@ async def test_a_redirect_is_not_followed(stack: Stack, browser: Phone) -> None:
     await browser.shows("led astray")
 
 
-async def test_everything_goes_on_after_all_of_it_was_started_again(stack: Stack, browser: Phone) -> None:
+async def test_everything_goes_on_after_all_of_it_was_started_again(
+    new_stack: Stack, new_browser: Phone
+) -> None:
+    stack, browser = new_stack, new_browser
     await stack.send(title="t", body="before")
     await browser.shows("before")
     await browser.close()

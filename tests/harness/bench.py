@@ -18,10 +18,13 @@ import aiohttp
 
 from tests.harness import bench_parts
 from tests.harness.bench_accept import accept
+from tests.harness.bench_activity import activity
 from tests.harness.bench_fanout import fanout, fanout_large
 from tests.harness.bench_figures import RUNS, say
+from tests.harness.bench_migration import migration
 from tests.harness.bench_relay import relay
 from tests.harness.bench_sync import read_sync
+from tests.harness.bench_topic import topic
 from tests.harness.bench_workers import workers
 
 THEMES: dict[str, Callable[[Path], Awaitable[None]]] = {
@@ -33,8 +36,11 @@ THEMES: dict[str, Callable[[Path], Awaitable[None]]] = {
     "fanout": fanout,
     "fanout-large": fanout_large,
     "workers": workers,
+    "activity": activity,
+    "topic": topic,
+    "migration": migration,
 }
-LONG = frozenset({"fanout-large"})
+LONG = frozenset({"fanout-large", "activity", "topic", "migration"})
 """Only when they are named."""
 
 

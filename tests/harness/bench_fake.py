@@ -20,7 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from simulator.authority import make_authority
-from tests.harness.process import LOOK_SECONDS, START_SECONDS, confined, free_port
+from tests.harness.ports import free_port
+from tests.harness.process import LOOK_SECONDS, START_SECONDS, confined
 
 HOST = "127.0.0.1"
 STREAMS = 1_000

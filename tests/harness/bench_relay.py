@@ -26,7 +26,8 @@ from tests.harness.bench_fake import Fake, fake_provider
 from tests.harness.bench_figures import RUNS, family_seconds, say
 from tests.harness.bench_http2 import client_alone
 from tests.harness.bench_load import Loaded, Order, PushLoad, Sender, push_load
-from tests.harness.process import Process, free_port
+from tests.harness.ports import free_port
+from tests.harness.process import Process
 
 TOKENS = 200
 CONNECTIONS = 16

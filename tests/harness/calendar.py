@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 import structlog
@@ -12,14 +11,15 @@ from server.commands.receipts import report
 from server.commands.send import send
 from server.domain.account import User
 from server.domain.bucket import Permission
-from server.domain.delivery import LEASE, Event, Parcel, Receipt, ReceiptEvent, Settlement
+from server.domain.delivery import LEASE, Channel, Event, Parcel, Receipt, ReceiptEvent, Settlement
 from server.domain.ids import new_id
-from server.domain.message import DAY, NO_OPTIONS, DeliveryType, Message, Options, SendMessage
+from server.domain.message import DAY, NO_OPTIONS, Category, DeliveryType, Message, Options, SendMessage
 from server.domain.ports import Database, Row, Transaction
 from server.domain.task import Kind
 from server.store import leases, tallies
 from server.store.buckets import add_member
 from server.store.leases import Times
+from tests.harness.clock import at
 from tests.harness.model_world import World
 
 PLAIN = SendMessage(
@@ -29,6 +29,13 @@ PLAIN = SendMessage(
     body=None,
     delivery_type=DeliveryType.NORMAL,
     user_ids=None,
+    topic=None,
+    makes_users=False,
+    exclude=(),
+    channels=(Channel.IN_APP, Channel.PUSH),
+    category=Category.TRANSACTIONAL,
+    data=None,
+    deep_link=None,
     collapse_id=None,
     group_id=None,
     sound=None,
@@ -102,7 +109,7 @@ class Calendar:
 
     def set_clock(self, text: str) -> None:
         """Set the clock to an instant, RFC 3339."""
-        self.world.clock.now = int(datetime.fromisoformat(text).timestamp() * 1000)
+        self.world.clock.now = at(text)
 
     async def send(self, **changed: Any) -> Message:
         """Send a message from Ann, who does not read it, to her bucket."""
@@ -159,7 +166,7 @@ class Calendar:
                     now,
                 )
                 for parcel in parcels
-                if lease_of[parcel.id] == lease
+                if lease_of.get(parcel.id) == lease  # its device may have been deleted meanwhile
             ]
 
             async def job(tx: Transaction, lease: str = lease, outcomes: list[Settlement] = outcomes) -> None:

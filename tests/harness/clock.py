@@ -1,5 +1,7 @@
 """A clock that tests set."""
 
+from datetime import datetime
+
 
 class SettableClock:
     """Milliseconds since the epoch; moves only when told to."""
@@ -12,3 +14,8 @@ class SettableClock:
 
     def advance(self, milliseconds: int) -> None:
         self.now += milliseconds
+
+
+def at(text: str) -> int:
+    """Return an instant, given in RFC 3339, in milliseconds since the epoch."""
+    return int(datetime.fromisoformat(text).timestamp() * 1000)

@@ -22,7 +22,18 @@ from server.store.migrations import migrate
 from server.store.schema import metadata
 
 _LOCAL = "postgresql://postgres@127.0.0.1:5432/postgres"
-_EMPTY = ";".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables))  # noqa: S608 - our names
+_TABLES = [table.name for table in reversed(metadata.sorted_tables)]
+# What is small is deleted in a hundredth of a second and truncated in a whole one; what is large is deleted in half a minute, since
+# each row is looked for in tables that refer to it.
+_EMPTY = f"""
+DO $$ BEGIN
+    IF (SELECT SUM(pg_relation_size(relid)) FROM pg_stat_user_tables) > 4 * 1024 * 1024 THEN
+        TRUNCATE {", ".join(_TABLES)};
+    ELSE
+        {"; ".join(f"DELETE FROM {name}" for name in _TABLES)};
+    END IF;
+END $$
+"""  # noqa: S608 - our names
 
 
 def engines() -> list[str]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -23,13 +22,6 @@ QUICK = {
     "HUSHPOST_ACCOUNTS_REGISTRATION": "open",
     "HUSHPOST_WORKER_SEAL_PROCESSES": "1",
 }
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)

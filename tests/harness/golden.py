@@ -13,11 +13,12 @@ from typing import Any
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
-Call = Callable[[str, str, Any, str | None], Awaitable[tuple[int, Any]]]
-"""Sends method, path, body and token, and gives status and decoded answer."""
+Call = Callable[[Mapping[str, Any]], Awaitable[tuple[int, Any]]]
+"""Sends a request's method, path, body, token and headers, and gives status and decoded answer."""
 
 _HOLE = re.compile(r"<[a-z-]+>")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+_ANY = re.compile(f"{_HOLE.pattern}|{_TIME.pattern}")
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,7 @@ class Play:
 
     async def run(self, example: Example) -> Any:
         """Send an example's request and hold the answer, which is returned, to the printed one."""
-        request = self._filled(example.request)
-        status, answer = await self.call(
-            request["method"], request["path"], request["body"], request.get("token")
-        )
+        status, answer = await self.call(self._filled(example.request))
         assert status == example.status, f"{example.name}: {status} {answer}"
         self._compare(example.name, example.answer, answer)
         return answer
@@ -65,6 +63,10 @@ class Play:
             for name, value in printed.items():
                 assert name in found, f"{where}.{name} is missing"
                 self._compare(f"{where}.{name}", value, found[name])
+        elif isinstance(printed, list) and _ANY.search(json.dumps(printed)):
+            assert len(found) == len(printed), where
+            for index, (one, other) in enumerate(zip(printed, found, strict=True)):
+                self._compare(f"{where}[{index}]", one, other)
         elif isinstance(printed, str) and _HOLE.search(printed):
             self._learn(where, printed, found)
         elif isinstance(printed, str) and _TIME.fullmatch(printed):

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crypto.keys import EpochKey, IdentityKey, IdentityPublicKey, read_keys
-from tests.harness.process import HUSHPOST, Process, environment, free_port
+from tests.harness.ports import free_port
+from tests.harness.process import HUSHPOST, Process, environment
 
 
 @dataclass(frozen=True)

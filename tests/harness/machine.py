@@ -10,6 +10,7 @@ from server.store.migrations import migrate
 from tests.harness import databases
 from tests.harness.filled import contents, fill
 from tests.harness.hushpost import Ended, hushpost
+from tests.harness.keyfiles import make_server_keys
 
 
 class Machine:
@@ -27,7 +28,7 @@ class Machine:
         machine = cls(folder, f"sqlite:///{folder}/data/hushpost.db")
         migrate(machine.url)
         asyncio.run(fill(machine.url))
-        machine.run("keys", "new", "server")
+        make_server_keys(machine.data)
         return machine
 
     @property

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from server.commands.spread import AHEAD, HELD
 from server.domain.delivery import LEASE, Event, Settlement
 from server.domain.turns import BULK, SPREAD
-from tests.harness.model_rows import Delivery, Device, Key, Message, Task
+from tests.harness.model_rows import NO_DEVICE, Delivery, Device, Key, Message, Task
 
 DAY = 86_400_000
 WEEK = 7 * DAY
@@ -108,14 +108,17 @@ class Model:
     def write(
         self, message: Message, page: Sequence[tuple[str, str]], after: tuple[str, str], turn: int, now: int
     ) -> list[Delivery]:
-        if message.kind == "CRITICAL":
-            turn = now - SPREAD
+        if message.kind == "CRITICAL":  # of a flood of them the first pages stand back
+            turn = (turn if after == ("", "") else now) - SPREAD
         written = []
         for user in dict.fromkeys(user for user, _ in page):
             if user != after[0]:
                 assert (message.id, user) not in self.inbox
                 self.inbox[message.id, user] = None
                 written.append(self.add((PUSHED, user, "", message.id), turn, message.expires, now))
+                if (user, "") in page and message.kind != "NO_PUSH":
+                    key = (PUSHED, user, NO_DEVICE, message.id)
+                    written.append(self.add(key, turn, message.expires, now))
         for user, device in page:
             if device:
                 written.append(self.add((PUSHED, user, device, message.id), turn, message.expires, now))
@@ -129,6 +132,8 @@ class Model:
         )
         if not device:
             made.state, made.settled = "accepted", now
+        elif device == NO_DEVICE:
+            made.state, made.settled, made.reason = "suppressed", now, "no_channel"
         elif kind == PUSHED:
             self.devices[device].head += 1
             made.sequence = self.devices[device].head
@@ -176,6 +181,15 @@ class Model:
             if one.attempts or one.relayed or reported or one.state in ("leased", "accepted"):
                 told[one.device] = [id_]
         self.notify(RETRACT, told, now)
+        if message.sent is None and message.only is not None:
+            self.note_cancelled(message, now)
+
+    def note_cancelled(self, message: Message, now: int) -> None:
+        """Write for each who was named what will not come."""
+        for user in {user for user, _ in self.reached(message, ("", ""))}:
+            for device in ("",) if message.kind == "NO_PUSH" else ("", NO_DEVICE):
+                one = self.add((PUSHED, user, device, message.id), now, message.expires, now)
+                one.state, one.settled, one.reason = "cancelled", now, None
 
     def of_message(self, id_: str) -> list[Delivery]:
         return [one for one in self.deliveries.values() if one.message == id_ and one.device]
@@ -331,11 +345,11 @@ class Model:
     # What is due
 
     def run(self, kind: str, message: str | None, now: int) -> None:
-        """Do a task, which must be one of those that have been due the longest."""
+        """Do a task, which must be one of those that are next: what is no planned message stands back for those."""
         due = [task for task in self.tasks if task.due <= now]
-        first = min(task.due for task in due)
+        first = min(map(place, due))
         [task] = [t for t in due if (t.kind, t.message) == (kind, message)]
-        assert task.due == first
+        assert place(task) == first
         if task.kind == "prune":
             self.prune(now)
             task.due = now + 600_000
@@ -383,5 +397,10 @@ class Model:
         self.keys = {name: kept for name, kept in self.keys.items() if kept[2] > now}
 
 
+def place(task: Task) -> int:
+    """Return when a task is in line; these models plan nothing but messages."""
+    return task.due if task.kind == "send" else task.due + BULK
+
+
 def gate(gates: list[Key], written: Sequence[Delivery]) -> list[Key]:
-    return [*gates, *[one.key for one in written if one.device][-1:]][-AHEAD:]
+    return [*gates, *[one.key for one in written if one.device not in ("", NO_DEVICE)][-1:]][-AHEAD:]

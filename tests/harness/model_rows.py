@@ -7,6 +7,10 @@ Key = tuple[Any, ...]
 """What a delivery is known by: kind, user, device ("" for the inbox), and the message, or the ids that it tells of."""
 
 
+NO_DEVICE = "-"
+"""Stands in the key for the device of a push to a user who has none."""
+
+
 @dataclass
 class Device:
     id: str

@@ -23,9 +23,9 @@ from server.commands.repeats import key_of_send
 from server.commands.send import send
 from server.domain.account import User
 from server.domain.bucket import Permission
-from server.domain.delivery import Receipt, ReceiptEvent
+from server.domain.delivery import Channel, Receipt, ReceiptEvent
 from server.domain.errors import Refusal
-from server.domain.message import LONGEST_TTL, NO_OPTIONS, DeliveryType, SendMessage
+from server.domain.message import LONGEST_TTL, NO_OPTIONS, Category, DeliveryType, SendMessage
 from server.domain.ports import Database, Transaction
 from server.store.buckets import add_member
 from tests.harness.model import Model, Refused
@@ -163,6 +163,7 @@ class PeopleSteps(RuleBasedStateMachine):
         name = None if key is None else f"{user.username} {key}"
         command = SendMessage(
             bucket=bucket,
+            topic=None,
             title=f"message {self.steps}",
             subtitle=None,
             body=None,
@@ -170,6 +171,12 @@ class PeopleSteps(RuleBasedStateMachine):
             user_ids=None
             if people is None
             else tuple(p.id if p.id > user.id else p.username or "" for p in people),
+            makes_users=False,
+            exclude=(),
+            channels=(Channel.IN_APP,) if kind is DeliveryType.NO_PUSH else (Channel.IN_APP, Channel.PUSH),
+            category=Category.TRANSACTIONAL,
+            data=None,
+            deep_link=None,
             collapse_id=None,
             group_id=None,
             sound=None,
@@ -184,7 +191,9 @@ class PeopleSteps(RuleBasedStateMachine):
             send_at=None if delay is None else self.now + delay,
             ttl=LONGEST_TTL if self.steps % 3 else 10 * SECOND,
         )
-        key_of = None if name is None else key_of_send(user, "POST", name, str(asked).encode())
+        key_of = (
+            None if name is None else key_of_send(self.world.caller(user), "POST", name, str(asked).encode())
+        )
         work = send(self.world.sender, self.world.caller(user), command, key=key_of, now=self.now)
         sent, refused = self.attempt(work)
         repeat, expected = self.verdict(lambda: self.model.find_repeat(name, asked, self.now))
@@ -221,7 +230,7 @@ class PeopleSteps(RuleBasedStateMachine):
         senders = [user for user in self.world.users if user.id == message.sender]
         user = pick(senders if who % 3 else self.world.users, who)
         world = self.world
-        work = retract(world.db, user, message.id, now=self.now, random=world.random, wake=_nobody)
+        work = retract(world.db, user, message.id, clock=lambda: self.now, random=world.random, wake=_nobody)
         _, refused = self.attempt(work)
         _, expected = self.verdict(lambda: self.model.retract(user.id, message.id, self.now))
         assert refused == expected

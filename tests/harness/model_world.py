@@ -15,7 +15,7 @@ from server.commands.due import prepare_tasks
 from server.commands.repeats import Repeats
 from server.commands.sealing import Sealer
 from server.commands.send import Sender
-from server.domain.account import Caller, CallingDevice, Role, User
+from server.domain.account import DEFAULT_TENANT, Caller, CallingDevice, Role, User
 from server.domain.device import PairDevice
 from server.domain.ids import new_id
 from server.domain.ports import Database, Random, Row, Transaction
@@ -24,7 +24,7 @@ from server.domain.turns import Turns
 from server.store import accounts
 from tests.harness.clock import SettableClock
 from tests.harness.files import NO_FILES
-from tests.harness.model_rows import Delivery, Key
+from tests.harness.model_rows import NO_DEVICE, Delivery, Key
 
 START = 1_800_000_000_000
 SEED = 8439
@@ -95,7 +95,7 @@ class World:
     async def _people(self) -> None:
         now = self.clock()
         tenant = new_id(now, self.random)
-        await self.db.write(lambda tx: accounts.ensure_default_tenant(tx, tenant, now))
+        await self.db.write(lambda tx: accounts.ensure_tenant(tx, tenant, DEFAULT_TENANT, now))
         for name in ("ann", "ben", "cleo", "dan"):
             id_ = new_id(now, self.random)
             user = User(id_, tenant, id_, name, None, Role.USER, {}, now)
@@ -121,7 +121,8 @@ class World:
 
     def _key(self, row: Row) -> Key:
         what = row["message_id"] or tuple(sorted(json.loads(row["body"])["ids"]))
-        key = (row["kind"], row["user_id"], row["device_id"] or "", what)
+        nowhere = NO_DEVICE if row["channel"] == "PUSH" else ""
+        key = (row["kind"], row["user_id"], row["device_id"] or nowhere, what)
         self.ids[row["id"]] = key
         return key
 

@@ -10,7 +10,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from server.domain.relay import ADMITTED, RelayState
+from server.domain.errors import Unavailable
+from server.domain.relay import ADMITTED, AskHandle, RelayApp, RelayState
 
 _LONGEST_LINE = 1 << 20
 
@@ -110,11 +111,18 @@ class Wakes:
         self.fail = asyncio.Event()
         self.relay = RelayState("https://relay.example.org", ADMITTED)
         self.asked = 0
+        self.handles: AskHandle | None = None
 
     async def ask_relay(self) -> RelayState:
         """What the relay says, without one."""
         self.asked += 1
         return self.relay
+
+    async def ask_handle(self, app: RelayApp, token: str) -> str:
+        """Ask the relay that a test has put behind this server, of which there is none by itself."""
+        if self.handles is None:
+            raise Unavailable("there is no relay", retry_after=1, code="relay_unavailable")
+        return await self.handles(app, token)
 
     def wake(self) -> None:
         self.count += 1

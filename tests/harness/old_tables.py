@@ -39,7 +39,7 @@ _DELIVERY = (
 
 def fill_at_0001(url: str) -> None:
     """Make the tables of revision 0001, with messages to two and to nobody, and a delivery in each state."""
-    in_thread(lambda: _migrate_to(url, "0001"))
+    in_thread(lambda: migrate_to(url, "0001"))
     in_thread(lambda: asyncio.run(_fill(url)))
 
 
@@ -60,7 +60,9 @@ async def _fill(url: str) -> None:
         await db.close()
 
 
-def _migrate_to(url: str, revision: str) -> None:
+def migrate_to(url: str, revision: str) -> None:
+    """Make the tables of a revision, or bring older ones there. Blocks."""
+
     def upgrade(connection: Connection) -> None:
         command.upgrade(alembic_config(connection), revision)
 

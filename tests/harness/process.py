@@ -6,7 +6,6 @@ beside that. Its log is a file that each start adds to.
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,13 +18,6 @@ HUSHPOST = Path(sys.executable).with_name("hushpost")
 START_SECONDS = 30
 LOOK_SECONDS = 0.02
 END_OF_LOG = 2_000
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -68,6 +60,11 @@ class Process:
     def alive(self) -> bool:
         return self._running is not None and self._running.returncode is None
 
+    def ended(self) -> str:
+        """How it ended, for a person who has to find out why it did."""
+        code = self._running.returncode if self._running is not None else None
+        return f"{self.name} ended with {code}:\n{self.log.read_text(errors='replace')[-END_OF_LOG:]}"
+
     async def start(self, session: aiohttp.ClientSession) -> None:
         """Start it and wait until it answers. Cancelled, it leaves what was started: `kill` ends that."""
         with self.log.open("ab") as log, confined(self.cpus):
@@ -97,9 +94,10 @@ class Process:
 
     async def _answers(self, session: aiohttp.ClientSession) -> bool:
         if not self.alive:
-            raise RuntimeError(f"{self.name} ended at its start:\n{self.log.read_text()[-END_OF_LOG:]}")
+            raise RuntimeError(self.ended())
         try:
-            async with session.get(f"{self.url}/healthz") as answer:
+            # A connection that stayed would have to be waited for when the process stops.
+            async with session.get(f"{self.url}/healthz", headers={"Connection": "close"}) as answer:
                 return answer.status == 200
         except aiohttp.ClientError:
             return False

@@ -16,7 +16,7 @@ from crypto.httpsig import OUTCOME, request_context, sign_answer
 from crypto.keys import IdentityKey, Random
 from relay.wire import JSON_TYPE, MAX_BYTES, PUSH_PATH, Outcome, Outcomes
 from simulator.bell import Bell
-from tests.harness.process import free_port
+from tests.harness.ports import free_port
 
 LIFETIME = 60
 PROVIDER_ID = "quick"

@@ -6,7 +6,6 @@ Where redis-server is not installed the tests that need it are skipped; where CI
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,6 +14,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from tests.harness.ports import free_port
+
 PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
 
 
@@ -22,7 +23,7 @@ class RedisServer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._process: subprocess.Popen[str] | None = None
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
@@ -85,9 +86,3 @@ def running_redis(folder: Path) -> Iterator[RedisServer]:
         yield server
     finally:
         server.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -16,7 +16,8 @@ from relay.wire import Outcome, encode_pushes
 from simulator.providers import Providers
 from tests.harness.clock import SettableClock
 from tests.harness.crew import Crew, crew
-from tests.harness.process import free_port
+from tests.harness.ports import free_port
+from tests.harness.simulated import simulated
 from tests.relay.running import EPOCH, PUBLIC_URL, RELAY_KEY, SERVER_KEY, Relay, config, push
 
 ADMITTED = [SERVER_KEY.public.id]
@@ -85,7 +86,7 @@ ca_file = "{self.providers.ca_file}"
 
 @asynccontextmanager
 async def site(folder: Path) -> AsyncIterator[Site]:
-    async with Providers(folder / "providers") as providers:
+    async with simulated(folder / "providers") as providers:
         made = Site(folder, providers)
         made.write_keys(RELAY_KEY.text, EPOCH.text)
         made.write()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crypto.keys import DeviceKey
-from server.domain.delivery import Channel, Delivery, Draft, Kind
+from server.domain.delivery import Channel, Delivery, Draft, Kind, Suppressed
 from server.domain.ids import new_id, new_push_id
 from server.domain.ports import Clock, Database, Random, Row, Transaction
 from server.store import notices, outbox
@@ -100,7 +100,7 @@ class Seeded:
         *,
         expires_at: int,
         kind: Kind = Kind.MESSAGE,
-        suppressed: str | None = None,
+        suppressed: Suppressed | None = None,
     ) -> Draft:
         return Draft(
             id=new_push_id(self.random),

@@ -20,7 +20,10 @@ from simulator.phone import Phone, ignore
 from simulator.providers import WEB_APP, Providers
 from simulator.webpush_rules import HOST
 from tests.harness.conservation import Books, ask_books
-from tests.harness.process import HUSHPOST, Process, environment, free_port
+from tests.harness.keyfiles import make_relay_keys, make_server_keys
+from tests.harness.ports import free_port
+from tests.harness.process import Process
+from tests.harness.simulated import simulated
 
 PLENTY = 1_000_000_000
 PASSWORD = "correct horse battery staple"
@@ -95,6 +98,12 @@ class Stack:
         )
         return str(sent["id"])
 
+    async def forget_phones(self) -> None:
+        """Unpair all phones and forget what the providers saw: for tests that share a stack."""
+        for device in (await self.call("GET", "/api/v1/devices"))["devices"]:
+            await self.call("DELETE", f"/api/v1/devices/{device['id']}")
+        self.providers.clear()
+
     async def books(self) -> Books:
         return await ask_books(self.session, self.server.url, self.token)
 
@@ -120,10 +129,10 @@ async def running(
     """
     directory.mkdir(parents=True, exist_ok=True)
     async with (
-        Providers(directory / "providers") as providers,
+        simulated(directory / "providers") as providers,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
-        config, urls = await _configure(directory, providers, database_url)
+        config, urls = _configure(directory, providers, database_url)
         relay = Process(
             "relay", ("relay",), config, urls["relay"], directory / "relay.log", settings=settings or {}
         )
@@ -146,8 +155,8 @@ async def running(
 async def joined(directory: Path, *, settings: Mapping[str, str] | None = None) -> AsyncIterator[Stack]:
     """The same with server and relay of one operator in one process: `hushpost up`."""
     directory.mkdir(parents=True, exist_ok=True)
-    async with Providers(directory / "providers") as providers, aiohttp.ClientSession() as session:
-        config, urls = await _configure(directory, providers, "")
+    async with simulated(directory / "providers") as providers, aiohttp.ClientSession() as session:
+        config, urls = _configure(directory, providers, "")
         up = Process("up", ("up",), config, urls["server"], directory / "up.log", settings=settings or {})
         stack = Stack(directory, providers, (up,), up, session)
         try:
@@ -184,12 +193,12 @@ def _servers(
     return tuple(servers)
 
 
-async def _configure(directory: Path, providers: Providers, database_url: str) -> tuple[Path, dict[str, str]]:
+def _configure(directory: Path, providers: Providers, database_url: str) -> tuple[Path, dict[str, str]]:
     addresses = {name: f"127.0.0.1:{free_port()}" for name in ("server", "relay")}
     urls = {name: f"http://{address}" for name, address in addresses.items()}
     config = directory / "hushpost.toml"
-    config.write_text(_settings(directory, providers, addresses, database_url, allowed=()))
-    await asyncio.gather(_make_keys("server", config), _make_keys("relay", config))
+    for make in (make_server_keys, make_relay_keys):
+        make(directory / "server")
     allowed = (_key_id(directory),)
     config.write_text(_settings(directory, providers, addresses, database_url, allowed=allowed))
     return config, urls
@@ -199,20 +208,6 @@ def _key_id(directory: Path) -> str:
     keys = read_keys((directory / "server" / "keys" / "server.key").read_text())
     [identity] = [key for key in keys if isinstance(key, IdentityKey)]
     return identity.public.id
-
-
-async def _make_keys(kind: str, config: Path) -> None:
-    making = await asyncio.create_subprocess_exec(
-        HUSHPOST,
-        "keys",
-        "new",
-        kind,
-        "--config",
-        config,
-        env=environment({}),
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    assert await making.wait() == 0, f"hushpost keys new {kind} failed"
 
 
 def _settings(

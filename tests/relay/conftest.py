@@ -13,6 +13,7 @@ from relay.config import ApnsApp, Environment, FcmProject
 from simulator.authority import make_authority
 from simulator.providers import Providers
 from tests.harness.clock import SettableClock
+from tests.harness.simulated import simulated
 from tests.relay.peers import Peer
 from tests.relay.running import PROJECT, TOPIC, Relay, config
 
@@ -44,7 +45,7 @@ async def relay(start_relay: StartRelay) -> Relay:
 async def providers(tmp_path: Path, clock: SettableClock) -> AsyncIterator[Providers]:
     # google-auth signs its assertions by the real time, so everybody here goes by it.
     clock.now = int(time.time()) * 1000
-    async with Providers(tmp_path / "providers", clock=lambda: clock() / 1000) as running:
+    async with simulated(tmp_path / "providers", clock=lambda: clock() / 1000) as running:
         yield running
 
 

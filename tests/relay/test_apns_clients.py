@@ -12,6 +12,7 @@ from simulator.authority import make_authority
 from simulator.http2_judge import Streams
 from simulator.providers import Providers
 from tests.harness.clock import SettableClock
+from tests.harness.simulated import simulated
 from tests.relay.sending import apns, delivery, send
 
 CLIENTS = list(ApnsClient)
@@ -26,7 +27,7 @@ async def test_pushes_wait_for_the_streams_that_the_peer_allows(
 ) -> None:
     seconds = lambda: clock() / 1000  # noqa: E731
     async with (
-        Providers(tmp_path / "few", clock=seconds, streams=streams) as providers,
+        simulated(tmp_path / "few", clock=seconds, streams=streams) as providers,
         apns(providers, seconds, client=client) as provider,
     ):
         token = providers.token("apns")
@@ -176,7 +177,7 @@ async def test_rejections_that_narrow_a_connection_to_one_stream_cost_time_and_n
     seconds = lambda: clock() / 1000  # noqa: E731
     streams = Streams(limit=1000, before_token=1, after_rejection=1)
     async with (
-        Providers(tmp_path / "narrow", clock=seconds, streams=streams) as providers,
+        simulated(tmp_path / "narrow", clock=seconds, streams=streams) as providers,
         apns(providers, seconds) as provider,
     ):
         alive, dead = providers.token("apns"), providers.token("apns")

@@ -10,6 +10,7 @@ import pytest
 from relay.config import ApnsClient
 from simulator.providers import Ports, Providers
 from tests.harness.clock import SettableClock
+from tests.harness.simulated import simulated
 from tests.relay.running import COLLAPSE, ENVELOPE, TOPIC, push_id
 from tests.relay.sending import apns, delivery, send
 
@@ -123,7 +124,7 @@ async def test_an_address_without_a_name_is_named_as_http_wants_it(
     if not IPV6:
         pytest.skip("this machine has no IPv6 loopback")
     async with (
-        Providers(tmp_path / "six", clock=seconds, ports=Ports(apns=("::1", 0))) as providers,
+        simulated(tmp_path / "six", clock=seconds, ports=Ports(apns=("::1", 0))) as providers,
         apns(providers, seconds, host="::1") as provider,
     ):
         [verdict] = await send(provider, delivery(providers.token("apns")))

@@ -94,6 +94,14 @@ class House:
         self.secrets.append(answer["token"])
         return self.api.with_token(answer["token"])
 
+    async def token_of(self, admin: Person, tenant: str, *scopes: str) -> Native:
+        """Make an access token that is good for one tenant only."""
+        body = {"name": "t", "scopes": list(scopes), "tenantId": tenant}
+        answer = await admin.api.post("/api/v1/access-tokens", body)
+        assert (answer.status, answer["tenantId"]) == (201, tenant), answer.body
+        self.secrets.append(answer["token"])
+        return self.api.with_token(answer["token"])
+
     async def bucket(self, person: Person, name: str = "Marketing") -> str:
         answer = await person.api.post("/api/v1/buckets", {"name": name})
         assert answer.status == 201, answer.body
@@ -118,15 +126,19 @@ class House:
         }
         return {**body, **more}
 
-    async def accept_pushes(self) -> int:
-        """Settle what waits as a worker does when the provider takes everything; return how many there were."""
+    async def accept_pushes(self, provider_id: str | None = None) -> int:
+        """Settle what waits as a worker does when the provider takes everything; return how many there were.
+
+        `provider_id` is what the provider calls each of them.
+        """
         now = self.clock()
 
         async def job(tx: Transaction) -> int:
             await leases.claim(tx, "lease", now=now, until=now + 30_000, limit=500)
             batch = await leases.read_batch(tx, "lease")
             settled = [
-                Settlement(parcel.id, parcel.device_id, Event.ACCEPT, None, now) for parcel in batch.parcels
+                Settlement(parcel.id, parcel.device_id, Event.ACCEPT, None, now, provider_id=provider_id)
+                for parcel in batch.parcels
             ]
             return len(await leases.settle(tx, "lease", settled, now, Times(now, now)))
 
@@ -204,6 +216,7 @@ async def open_house(
                 wake=hint,
                 hint=hint,
                 ask_relay=wakes.ask_relay,
+                ask_handle=wakes.ask_handle,
                 counted=registry,
                 shown=registry,
                 log=logger,

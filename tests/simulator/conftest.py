@@ -1,7 +1,6 @@
 """Running providers, and clients that hold their credentials."""
 
 import json
-import secrets
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,9 +13,10 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from crypto.webpush import SubscriptionKey
-from simulator.credentials import Credentials, make_credentials
+from simulator.credentials import Credentials
 from simulator.phone import Phone
-from simulator.providers import APP, PROJECT, Providers
+from simulator.providers import Providers
+from tests.harness import simulated
 from tests.simulator.clients import Assert, Events, Fcm, Grant, Pair, Reopen, Sender, Time
 from tests.simulator.http2 import Client
 from tests.simulator.peer import Peer
@@ -31,7 +31,7 @@ def time() -> Time:
 
 @pytest.fixture(scope="session")
 def credentials() -> Credentials:
-    return make_credentials(secrets.token_bytes, app=APP, project=PROJECT)
+    return simulated.credentials()
 
 
 @pytest.fixture

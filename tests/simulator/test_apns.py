@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from simulator.faults import APNS_REASONS
 from simulator.http2_judge import Streams
 from simulator.providers import Providers
+from tests.harness.simulated import simulated
 from tests.simulator.clients import PAYLOAD, Sender, Time
 from tests.simulator.http2 import Broken, Client
 
@@ -273,7 +274,7 @@ async def test_a_delayed_answer_comes_later(apns: Sender, providers: Providers) 
 
 async def test_settings_carry_the_stream_limit(tmp_path: Path, time: Time) -> None:
     streams = Streams(limit=50, before_token=1)
-    async with Providers(tmp_path, clock=time, streams=streams) as providers:
+    async with simulated(tmp_path, clock=time, streams=streams) as providers:
         client = await Client.connect(providers.apns_address, providers.ca_file)
         await client.settings.wait()
         await Sender(providers, time, client)(providers.token("apns"))
@@ -303,7 +304,7 @@ async def test_many_error_bodies_fit_through_a_client_that_keeps_its_windows_ope
 
 
 async def test_closing_says_goodbye(tmp_path: Path, time: Time) -> None:
-    async with Providers(tmp_path, clock=time) as providers:
+    async with simulated(tmp_path, clock=time) as providers:
         client = await Client.connect(providers.apns_address, providers.ca_file)
         await client.settings.wait()
     await client.lost.wait()

@@ -6,6 +6,7 @@ is refused, not guessed at.
 """
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,11 @@ from server.store.sqlite import connect
 from server.store.sqlite_file import SqliteFile, sqlite_path
 
 _LOCK = 0x68757368706F7374  # "hushpost": the advisory lock's number
+# What is empty stays as it is: PostgreSQL plans for some rows in a table that it has never looked at, and for none in one that it has.
+_FILLED = (
+    "SELECT c.oid::regclass::text AS name FROM pg_class c"
+    " WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace AND pg_relation_size(c.oid) > 0"
+)
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
@@ -35,8 +41,8 @@ def alembic_config(connection: Connection | None = None) -> Config:
     return config
 
 
-def upgrade(connection: Connection) -> None:
-    """Run what is missing, in the connection's transaction."""
+def upgrade(connection: Connection) -> bool:
+    """Run what is missing, in the connection's transaction, and say whether there were tables that it has changed."""
     config = alembic_config(connection)
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     present = MigrationContext.configure(connection).get_current_heads()
@@ -45,6 +51,7 @@ def upgrade(connection: Connection) -> None:
             "the database is newer than this program: start the version that wrote it, or a newer one"
         )
     command.upgrade(config, "head")
+    return bool(present) and present != MigrationContext.configure(connection).get_current_heads()
 
 
 def upgrade_sqlite(url: str) -> None:
@@ -80,10 +87,26 @@ async def upgrade_postgres(url: str) -> None:
     try:
         async with engine.begin() as connection:
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-            await connection.run_sync(upgrade)
+            changed = await connection.run_sync(upgrade)
+        if changed:
+            await _vacuum(await creator())
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise DatabaseUnavailable(f"PostgreSQL cannot be reached: {type(error).__name__}") from None
     except DBAPIError as error:
         raise DatabaseError(f"PostgreSQL cannot be migrated: {error.orig}") from None
     finally:
         await engine.dispose()
+
+
+async def _vacuum(connection: asyncpg.Connection) -> None:
+    """Let PostgreSQL learn what was written, which it does by itself only once as much again has changed.
+
+    Until it is told that all can see the rows of a table that was written anew, what counts in an index looks at each of its rows.
+    No transaction can hold a VACUUM, and nothing waits for it but this process, which can do without.
+    """
+    try:
+        with suppress(asyncpg.PostgresError):
+            filled = await connection.fetch(_FILLED)
+            await connection.execute(f"VACUUM (ANALYZE) {', '.join(row['name'] for row in filled)}")
+    finally:
+        await connection.close()

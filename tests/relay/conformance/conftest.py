@@ -20,7 +20,8 @@ from relay.conformance.subject import Subject
 from relay.wire import App
 from simulator.providers import Providers
 from tests.harness import foreign_process
-from tests.harness.foreign_process import free_port, running
+from tests.harness.foreign_process import running
+from tests.harness.ports import free_port
 
 SERVER, DENIED, OPERATOR = (IdentityKey.generate(secrets.token_bytes) for _ in range(3))
 

@@ -16,7 +16,8 @@ from relay.conformance.cases import CASES
 from relay.conformance.given import Device, Given
 from relay.conformance.subject import Subject
 from relay.wire import App
-from tests.harness.foreign_process import HUSHPOST, free_port
+from tests.harness.foreign_process import HUSHPOST
+from tests.harness.ports import free_port
 from tests.relay.conformance.conftest import DENIED, SERVER, Place
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")

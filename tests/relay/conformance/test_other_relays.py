@@ -21,8 +21,8 @@ from relay.conformance.cases import CASES
 from relay.conformance.given import Device, Given
 from relay.conformance.subject import Subject
 from relay.wire import App
-from tests.harness.foreign_process import free_port
 from tests.harness.foreign_relay import DIRECTORY, EPOCH, EPOCH_KEY, Answer, Arrival, Relay
+from tests.harness.ports import free_port
 
 LIMITS = {"RateLimit-Policy": '"server";q=6000;w=60', "RateLimit": '"server";r=6000;t=60'}
 JSON = {"Content-Type": "application/json"}

@@ -4,13 +4,13 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from socket import socket
 
 import pytest
 
 from simulator.authority import Authority
+from tests.harness.ports import free_port
 
 _NODE_SERVER = Path(__file__).with_name("server.mjs")
 
@@ -22,12 +22,6 @@ def program(name: str) -> str:
     if os.environ.get("CI"):
         pytest.fail(f"{name} is not installed")
     pytest.skip(f"{name} is not installed")
-
-
-def free_port() -> int:
-    with closing(socket()) as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @asynccontextmanager

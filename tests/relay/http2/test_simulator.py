@@ -15,6 +15,7 @@ from relay.http2 import Fault, Response
 from simulator.faults import CERTIFICATES
 from simulator.http2_frames import WRONG
 from simulator.providers import Providers
+from tests.harness.simulated import simulated
 from tests.relay.http2.conftest import Connect
 from tests.relay.http2.peer import QUICK, Asked, Client
 
@@ -26,7 +27,7 @@ Ask = Callable[..., Asked]
 
 @pytest.fixture
 async def providers(tmp_path: Path) -> AsyncIterator[Providers]:
-    async with Providers(tmp_path / "providers") as running:
+    async with simulated(tmp_path / "providers") as running:
         yield running
 
 

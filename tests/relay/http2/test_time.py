@@ -50,7 +50,7 @@ async def test_an_answer_that_never_ends_ends_at_the_deadline(client: Client, pe
 
 
 async def test_deadlines_may_come_in_any_order(client: Client, peer: Peer) -> None:
-    late, early, middle = client.ask(seconds=0.9), client.ask(seconds=0.5), client.ask(seconds=0.7)
+    late, early, middle = client.ask(seconds=1.8), client.ask(seconds=1.0), client.ask(seconds=1.4)
     wire = await peer.greet()
     assert await early.end() == Fault.TIMEOUT
     assert (middle.results, late.results) == ([], [])

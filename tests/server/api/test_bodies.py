@@ -37,7 +37,6 @@ async def test_all_faults_of_a_body_are_named_at_once(admin: Person) -> None:
         "title": "has 101 characters",
         "subtitle": "is a number",
         "body": "has 501 characters",
-        "bucketId": "is missing",
         "deliveryType": "is none of the known words",
         "sound": "holds a control character or a line break",
         "collapseId": "is empty",

@@ -46,6 +46,10 @@ class Parcel(Body, frozen=True, kw_only=True):
     even: Annotated[int, own(_read_even, "An even number.", type="integer")] = 0
 
 
+class Box(Body, frozen=True, kw_only=True):
+    cups: Annotated[tuple[Annotated[str, text("A cup.", most=5)], ...], items("What.", least=1, most=3)]
+
+
 class Change(Body, frozen=True, kw_only=True):
     name: Annotated[str, text("Its name.", most=5)] | UnsetType = UNSET
     icon: Annotated[str, text("Its icon.", most=5)] | UnsetType | None = UNSET
@@ -130,6 +134,12 @@ def test_a_list_that_is_too_long_is_one_fault() -> None:
     assert faults_of(Parcel, {"sentTo": "anna", "size": "small", "parts": [{}] * 4}) == {
         "parts": "has 4 entries"
     }
+
+
+def test_a_list_that_must_hold_something_is_not_empty() -> None:
+    assert read(Box, {"cups": ["tea"]}) == Box(cups=("tea",))
+    assert faults_of(Box, {"cups": []}) == {"cups": "has 0 entries"}
+    assert faults_of(Box, {}) == {"cups": "is missing"}
 
 
 def test_a_change_tells_what_is_left_out_from_what_is_cleared() -> None:

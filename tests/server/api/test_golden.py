@@ -1,5 +1,6 @@
 """The documented examples of the native API, request and answer as they are printed (tests/golden/zentik)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from tests.harness.golden import Play, examples
@@ -9,8 +10,9 @@ from tests.server.conftest import House
 async def test_every_documented_example_works_as_printed(house: House) -> None:
     """In the order of the document, each with what the answers before it have shown."""
 
-    async def call(method: str, path: str, body: Any, token: str | None) -> tuple[int, Any]:
-        answer = await house.api.with_token(token).call(method, path, body)
+    async def call(request: Mapping[str, Any]) -> tuple[int, Any]:
+        api = house.api.with_token(request.get("token"))
+        answer = await api.call(request["method"], request["path"], request["body"])
         return answer.status, answer.json
 
     await house.register("user", email="user@example.com", password="your_password")

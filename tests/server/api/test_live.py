@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from server.api.live import CLOSE_CREDENTIAL
+from server.api.sockets import CLOSE_CREDENTIAL
 from server.domain.inbox import KEPT, OVERLAP
 from tests.harness.native import Native
 from tests.harness.streams import Known, Socket, event_stream, until, web_socket
@@ -33,7 +33,7 @@ async def test_what_happens_to_a_message_is_told_as_it_happens(
 ) -> None:
     bucket = await house.bucket(admin)
     async with connect(admin.api) as stream:
-        assert (await stream.next()).data == {"total": 0, "unread": 0, "buckets": []}
+        assert (await stream.next()).data == {"total": 0, "unseen": 0, "unread": 0, "buckets": []}
         sent = await house.send(admin.api, bucket, title="Hello", deliveryType="NO_PUSH")
         told = await until(stream, "notification")
         item = told.data["id"]

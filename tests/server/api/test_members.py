@@ -142,6 +142,33 @@ async def test_who_is_no_admin_does_not_learn_who_there_is(house: House, people:
         assert (answer.status, answer.code) == (403, "bucket_forbidden")
 
 
+async def test_a_bucket_says_how_many_are_in_it_to_who_may_list_them(
+    house: House, people: dict[str, Person]
+) -> None:
+    """In every answer that shows it."""
+    bucket = await fresh(house, people, "Team")
+    at = f"{BUCKETS}/{bucket}"
+    await people[OWNER].api.patch(at, {"public": True})
+    quiet: dict[str, object] = {"quietTimes": []}
+    for who, number in ((OWNER, 6), (ADMIN, 6), (READER, None), (WRITER, None)):
+        api = people[who].api
+        lists = [(await api.get(f"{BUCKETS}{query}"))["buckets"] for query in ("", "?public=true")]
+        [*listed] = [one["members"] for page in lists for one in page if one["id"] == bucket]
+        shown = [
+            (await api.get(at))["members"],
+            (await api.post(f"{at}/join"))["members"],
+            (await api.post(f"{at}/snooze", {"minutes": 5}))["members"],
+            (await api.put(f"{at}/quiet-times", quiet))["members"],
+        ]
+        assert listed + shown == [number] * 6
+    assert (await people[OWNER].api.patch(at, {"icon": "star"}))["members"] == 6
+    made = await people[OWNER].api.post(BUCKETS, {"name": "Mine"})
+    assert made["members"] == 1
+    body = {"bucketId": "Mine", "permissions": ["ADMIN"]}
+    code = (await people[OWNER].api.post("/api/v1/invitations", body))["code"]
+    assert (await people["newcomer"].api.post("/api/v1/invitations/accept", {"code": code}))["members"] == 2
+
+
 async def test_members_are_listed_in_pages(house: House, admin: Person, people: dict[str, Person]) -> None:
     bucket = await fresh(house, people, "Team")
     at, found, cursor = f"{BUCKETS}/{bucket}/members?limit=4", [], ""

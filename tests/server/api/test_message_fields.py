@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from server.domain.message import MOST_PARTS
+from server.api.reading import DEEPEST_BODY
+from server.domain.message import DEEPEST_DATA, MOST_PARTS
 from tests.server.conftest import House, Person
 
 MESSAGES = "/api/v1/messages"
@@ -106,6 +107,12 @@ BAD_ACTIONS: list[tuple[dict[str, Any], str, str]] = [
     (action("BACKGROUND_CALL", "POST::/a"), "actions[0].value", "is not an http or https URL"),
     (action("WEBHOOK"), "actions[0].value", "is missing"),
     (action("WEBHOOK", f"POST::{URL}"), "actions[0].value", "is not an http or https URL"),
+    (action("WEBHOOK", "https://user:pw@a.example/"), "actions[0].value", "has a user name or password"),
+    (
+        action("BACKGROUND_CALL", "PUT::https://u@a.example"),
+        "tapAction.value",
+        "has a user name or password",
+    ),
     (action("SNOOZE"), "actions[0].value", "is missing"),
     (action("SNOOZE", "soon"), "actions[0].value", "is a text"),
     (action("SNOOZE", 0), "actions[0].value", "is out of range"),
@@ -205,6 +212,28 @@ async def test_an_ephemeral_message_lives_for_a_day_and_may_remind(house: House,
     sent = await house.send(admin.api, "default", ephemeral=True, remindEveryMinutes=30)
     assert (sent["ephemeral"], sent["remindEveryMinutes"], sent["maxReminders"]) == (True, 30, 10)
     assert sent["expiresAt"] == "2027-01-16T08:00:00.000Z"
+
+
+@pytest.mark.parametrize("levels", [DEEPEST_DATA + 1, DEEPEST_BODY, 300, 1000])
+async def test_what_is_nested_too_deep_is_refused(admin: Person, levels: int) -> None:
+    """In what is read, in JSON and in a form, and in what would be passed over but for the key of the request."""
+    deep, key = b"[" * levels + b"]" * levels, {"Idempotency-Key": str(levels)}
+    start = b'{"title": "Hi", "bucketId": "default", "deliveryType": "NORMAL", '
+    data = await admin.api.call("POST", MESSAGES, raw=start + b'"data": {"a": %b}}' % deep)
+    place = "data" if levels + 2 <= DEEPEST_BODY else ""
+    assert (data.status, {*data.faults}) == (400, {place})
+    other = await admin.api.call("POST", MESSAGES, raw=start + b'"other": %b}' % deep, headers=key)
+    assert other.status == (201 if levels < DEEPEST_BODY else 400)
+    form = b'title=Hi&bucketId=default&data={"a":%b}' % deep
+    as_form = await admin.api.call(
+        "POST", MESSAGES, raw=form, headers={"Content-Type": "application/x-www-form-urlencoded"}
+    )
+    assert (as_form.status, {*as_form.faults}) == (400, {"data"})
+
+
+async def test_what_is_long_and_flat_is_not_too_deep(house: House, admin: Person) -> None:
+    many: list[list[str]] = [[] for _ in range(10 * DEEPEST_BODY)]
+    assert (await house.send(admin.api, "default", other=many)).status == 201
 
 
 async def test_every_fault_is_named_at_once(house: House, admin: Person) -> None:

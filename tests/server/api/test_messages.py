@@ -37,6 +37,10 @@ async def test_a_message_is_answered_flat_after_its_shortcuts(house: House, admi
         "id": sent["id"],
         **EVERY_FIELD,
         "bucketId": bucket,
+        "channels": ["IN_APP", "PUSH"],
+        "category": "TRANSACTIONAL",
+        "data": None,
+        "deepLink": None,
         "attachments": [
             {"mediaType": "IMAGE", "url": urls["imageUrl"]},
             {"mediaType": "VIDEO", "url": urls["videoUrl"]},
@@ -69,6 +73,8 @@ async def test_what_is_left_out_has_its_documented_default(house: House, admin: 
     assert [name for name, value in sent.items() if value is None] == [
         "subtitle",
         "body",
+        "data",
+        "deepLink",
         "tapAction",
         "sound",
         "locale",
@@ -197,7 +203,8 @@ async def test_a_reader_cannot_send_and_a_writer_does_not_receive(house: House, 
     await house.phone(writer)
     sent = await house.send(writer.api, bucket)
     assert (sent.status, sent["notificationsCount"]) == (201, 1)
-    assert await house.deliveries(channel="PUSH") == []
+    [push] = await house.deliveries(channel="PUSH")
+    assert (push["user_id"], push["state"], push["reason"]) == (admin.id, "suppressed", "no_channel")
 
 
 async def test_the_list_shows_what_one_sent_received_or_oversees(house: House, admin: Person) -> None:

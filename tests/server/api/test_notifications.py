@@ -42,6 +42,7 @@ async def test_an_item_is_a_message_and_what_became_of_it(house: House, admin: P
         "id": item["id"],
         "messageId": sent["id"],
         "message": sent.json,
+        "seenAt": None,
         "readAt": None,
         "postponedUntil": None,
         "createdAt": show_time(house.clock()),
@@ -105,7 +106,12 @@ async def test_every_fault_of_a_query_is_named(admin: Person) -> None:
 
 async def test_counts_say_how_much_is_unread_in_which_bucket(house: House, admin: Person) -> None:
     one, two = await house.bucket(admin, "One"), await house.bucket(admin, "Two")
-    assert (await admin.api.get(f"{INBOX}/counts")).json == {"total": 0, "unread": 0, "buckets": []}
+    assert (await admin.api.get(f"{INBOX}/counts")).json == {
+        "total": 0,
+        "unseen": 0,
+        "unread": 0,
+        "buckets": [],
+    }
     await send(house, admin, one, "a", "b", "c")
     await send(house, admin, two, "d", "e")
     there = await ids(admin.api)
@@ -115,7 +121,12 @@ async def test_counts_say_how_much_is_unread_in_which_bucket(house: House, admin
 
     counts = await admin.api.get(f"{INBOX}/counts")
 
-    assert counts.json == {"total": 4, "unread": 2, "buckets": [{"bucketId": one, "unread": 2}]}
+    assert counts.json == {
+        "total": 4,
+        "unseen": 2,
+        "unread": 2,
+        "buckets": [{"bucketId": one, "unread": 2}],
+    }
 
 
 async def test_marks_are_absolute(house: House, admin: Person) -> None:
@@ -132,6 +143,20 @@ async def test_marks_are_absolute(house: House, admin: Person) -> None:
     assert again.json == first.json
     assert (await patch(admin.api, item, "unread"))["readAt"] is None
     assert (await patch(admin.api, item, "unread"))["readAt"] is None
+
+
+async def test_what_is_read_is_seen_and_stays_so_when_it_is_unread_again(house: House, admin: Person) -> None:
+    bucket = await house.bucket(admin)
+    await send(house, admin, bucket, "a", "b")
+    item = (await ids(admin.api))["a"]
+
+    read = await patch(admin.api, item, "read")
+    unread = await patch(admin.api, item, "unread")
+
+    assert read["seenAt"] == read["readAt"] == unread["seenAt"] == show_time(house.clock())
+    assert unread["readAt"] is None
+    counts = await admin.api.get(f"{INBOX}/counts")
+    assert (counts["unseen"], counts["unread"]) == (1, 2)
 
 
 async def test_reading_clears_the_devices_and_deleting_takes_it_from_them(

@@ -124,6 +124,33 @@ async def test_a_generated_client_can_name_its_requests(reference: dict[str, Any
     assert paths["/api/v1/messages/{id}"]["patch"]["operationId"] == "messageChangesChange"
 
 
+async def test_a_form_says_which_of_its_parts_are_files(reference: dict[str, Any]) -> None:
+    """A generated client can send them; in JSON, and in a form without files, attachments are described as ever."""
+    schemas = reference["components"]["schemas"]
+    content = reference["paths"]["/api/v1/messages"]["post"]["requestBody"]["content"]
+    named = {media: schemas[said["schema"]["$ref"].rpartition("/")[2]] for media, said in content.items()}
+    shown = {media: schema["properties"]["attachments"]["items"] for media, schema in named.items()}
+    described = {"$ref": "#/components/schemas/AttachmentBody"}
+    assert shown == {
+        "application/json": described,
+        "application/x-www-form-urlencoded": described,
+        "multipart/form-data": {"type": "string", "format": "binary"},
+    }
+    one = reference["paths"]["/api/v1/attachments"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    assert schemas[one["schema"]["$ref"].rpartition("/")[2]]["properties"]["file"]["format"] == "binary"
+
+
+async def test_what_watches_the_server_is_never_told_to_come_later(reference: dict[str, Any]) -> None:
+    """It is not counted; whatever else anybody may ask is."""
+    uncounted = {
+        path
+        for path, methods in reference["paths"].items()
+        for one in methods.values()
+        if "429" not in one["responses"]
+    }
+    assert uncounted == {"/healthz", "/readyz"}
+
+
 async def test_every_code_that_is_raised_is_explained(database_url: str) -> None:
     """With the status that it is answered with: `raise Conflict(…, code="…")` is in the table under 409."""
     assert database_url

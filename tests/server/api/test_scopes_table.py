@@ -27,6 +27,7 @@ from server.commands.usage import Usage
 from server.config import Settings
 from server.domain.scopes import Need
 from server.domain.times import show_time
+from tests.harness.acting import Acting
 from tests.harness.native import Native, listening
 from tests.server.conftest import House, Person
 
@@ -40,6 +41,9 @@ USERS = PEOPLE | {
     "gateway",
     "metrics",
     "admin token",
+    "tenant's gateway",
+    "tenant's admin token",
+    "inbox session",
     "demoted",
     "demoted's token",
     "demoted's metrics",
@@ -51,9 +55,23 @@ LET_IN: dict[Need, set[str]] = {
     Need.SEND: SIGNED_IN | {"create", "bound"},
     Need.READ: SIGNED_IN | {"read"},
     Need.ACCOUNT: SIGNED_IN,
+    Need.INBOX: SIGNED_IN | {"gateway", "inbox session"},
+    Need.ACT: SIGNED_IN | {"gateway"},
+    Need.MANAGE: {"admin", "admin token"},
     Need.METRICS: {"admin", "metrics", "admin token"},
     Need.OPERATE: {"admin", "admin token"},
 }
+
+# Where a route acts, a token that is bound to a tenant is let in as well; nowhere else.
+OF_A_TENANT: dict[Need, set[str]] = {
+    Need.SEND: {"tenant's admin token"},
+    Need.READ: {"tenant's admin token"},
+    Need.ACCOUNT: {"tenant's admin token"},
+    Need.INBOX: {"tenant's admin token", "tenant's gateway"},
+    Need.ACT: {"tenant's admin token", "tenant's gateway"},
+    Need.MANAGE: {"tenant's admin token"},
+}
+NAMING = {"gateway", "tenant's gateway", "tenant's admin token"}  # these have to name the user
 
 # For anyone. A route stands here because somebody has thought about it.
 OPEN = {
@@ -62,6 +80,7 @@ OPEN = {
     ("POST", "/api/v1/auth/refresh"),
     ("GET", "/api/v1/identity"),
     ("POST", "/api/v1/devices/pair"),
+    ("GET", "/api/v1/notifications/inbox-socket"),  # its first frame has the token
     ("GET", "/.well-known/http-message-signatures-directory"),
     ("GET", "/openapi.json"),
     ("GET", "/scalar"),
@@ -79,6 +98,8 @@ def expected(route: Route) -> set[str]:
             return {"device"}
         case ForEither(need=need):
             return LET_IN[need] | {"device"}
+        case ForUser(need=need, acts=True):
+            return LET_IN[need] | OF_A_TENANT[need]
         case ForUser(need=need):
             return LET_IN[need]
 
@@ -101,15 +122,19 @@ async def credentials(house: House) -> dict[str, Native]:
         "gateway": await house.token(admin, "gateway"),
         "metrics": await house.token(admin, "metrics"),
         "admin token": await house.token(admin, "admin"),
+        "tenant's gateway": await house.token_of(admin, "acme", "gateway"),
+        "tenant's admin token": await house.token_of(admin, "acme", "admin"),
         "demoted's token": await house.token(demoted, "admin"),
         "demoted's metrics": await house.token(demoted, "metrics"),
     }
     await set_role(house, demoted, "user")
+    session = await Acting(made["gateway"], None, "user").rpc("get-inbox-session")
     ending = {"name": "t", "scopes": ["admin"], "expiresAt": show_time(house.clock() + 1)}
     expired = (await admin.api.post("/api/v1/access-tokens", ending))["token"]
     house.clock.advance(1)
     return {
         **made,
+        "inbox session": house.api.with_token(session["sessionToken"]),
         "expired token": house.api.with_token(expired),
         "nobody": house.api,
         "garbage": house.api.with_token("garbage"),
@@ -139,7 +164,7 @@ async def only_the_gate(house: House, table: list[Route]) -> AsyncIterator[str]:
 
     pieces = house.pieces_again()
     mint = Mint(derive(pieces.secret, SESSIONS), pieces.identity.public.id, pieces.random)
-    outer = Outer(pieces.log, pieces.monotonic, RequestMetrics(pieces.counted))
+    outer = Outer(pieces.log, pieces.monotonic, RequestMetrics(pieces.counted), {})
     app = web.Application(middlewares=[outer.middleware])
     gate = Gate(Callers(pieces.db, mint, Usage()), pieces.clock, UNLIMITED)
     install(app, gate, [replace(route, handler=passed) for route in table])
@@ -161,6 +186,12 @@ def path_of(route: Route) -> str:
     return f"{path}?{route.when}=x" if isinstance(route, ForUser) and route.when else path
 
 
+def named(credential: str, route: Route) -> dict[str, str]:
+    """Return the headers with which a credential calls a route."""
+    acts = isinstance(route, ForUser) and route.acts
+    return {"X-User-ID": "ann"} if acts and credential in NAMING else {}
+
+
 async def test_every_route_lets_in_exactly_who_may(
     house: House, table: list[Route], credentials: dict[str, Native]
 ) -> None:
@@ -170,7 +201,7 @@ async def test_every_route_lets_in_exactly_who_may(
         for route in table:
             path, let_in = path_of(route), set()
             for name, api in credentials.items():
-                answer = await replace(api, url=url).call(route.method, path)
+                answer = await replace(api, url=url).call(route.method, path, headers=named(name, route))
                 assert answer.status in {204, 401, 403}, (route.method, path, answer.status)
                 if answer.status == 204:
                     let_in.add(name)
@@ -189,7 +220,7 @@ async def test_a_head_is_let_in_as_its_get_is(
     async with only_the_gate(house, table) as url:
         for route in reading:
             for name, api in credentials.items():
-                answer = await replace(api, url=url).call("HEAD", path_of(route))
+                answer = await replace(api, url=url).call("HEAD", path_of(route), headers=named(name, route))
                 assert (answer.status == 204) == (name in expected(route)), (route.path, name)
 
 

@@ -21,6 +21,7 @@ async def test_a_token_is_shown_once_and_listed_without_it(house: House, admin: 
         "id": made["id"],
         "name": "CI",
         "scopes": ["messages:read"],
+        "tenantId": None,
         "createdAt": made["createdAt"],
         "expiresAt": None,
         "lastUsedAt": None,
@@ -57,7 +58,7 @@ async def test_a_token_expires_when_it_says(house: House, admin: Person) -> None
 async def test_unknown_scopes_are_all_named(admin: Person) -> None:
     """Near misses, other types and buckets that are no ids."""
     scopes = ["messages:send", "messages:create", 5, "messages:create:Marketing", ""]
-    answer = await admin.api.post(TOKENS, {"scopes": scopes, "tenantId": "x", "expiresAt": "tomorrow"})
+    answer = await admin.api.post(TOKENS, {"scopes": scopes, "tenantId": " x", "expiresAt": "tomorrow"})
     assert answer.faults.keys() == {
         "name",
         "scopes[0]",
@@ -78,6 +79,18 @@ async def test_only_an_admin_makes_operators_tokens(house: House, admin: Person)
         assert (await admin.api.post(TOKENS, {"name": "x", "scopes": [scope]})).status == 201
     by_token = await house.token(admin, "admin")
     assert (await by_token.post(TOKENS, {"name": "x", "scopes": ["admin"]})).status == 201
+
+
+async def test_only_an_admin_makes_a_token_of_a_tenant(house: House, admin: Person) -> None:
+    """It makes the tenant, so a token that may nothing in it has none, and neither has one of a user's own scopes."""
+    user = await house.register("user")
+    for scopes in ([], ["messages:read"], ["admin", "messages:read"]):
+        body = {"name": "x", "scopes": scopes, "tenantId": "acme"}
+        for person in (user, admin) if "admin" not in scopes else (admin,):
+            answer = await person.api.post(TOKENS, body)
+            assert (answer.status, {*answer.faults}) == (400, {"tenantId"}), scopes
+    tenants = await house.pieces.db.read(lambda tx: tx.all("SELECT name FROM tenants"))
+    assert [row["name"] for row in tenants] == ["default"]
 
 
 async def test_operators_scopes_end_with_their_owners_role(house: House, admin: Person) -> None:

@@ -24,8 +24,16 @@ from server.store.migrations import migrate
 from tests.harness import databases
 from tests.harness.filled import TABLES, fill
 from tests.harness.hushpost import Ended, environment
+from tests.harness.keyfiles import make_relay_keys, make_server_keys
 from tests.harness.machine import Machine, machine_on
 from tests.harness.old_tables import STATES, fill_at_0001
+
+WEB_PUSH = """
+[[relay.webpush]]
+app = "web.example.org"
+subject = "mailto:ada@example.org"
+key_file = "{file}"
+"""
 
 
 @pytest.fixture(params=databases.engines())
@@ -34,8 +42,8 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
     with machine_on(request.param, tmp_path / "server") as machine:
         migrate(machine.url)
         asyncio.run(fill(machine.url))
-        machine.run("keys", "new", "server")
-        machine.run("keys", "new", "relay")
+        make_server_keys(machine.data)
+        make_relay_keys(machine.data)
         (machine.data / "attachments/ab").mkdir(parents=True)
         (machine.data / "attachments/ab/cd").write_bytes(b"blob" * 1000)
         (machine.data / "attachments/incoming").mkdir()
@@ -53,6 +61,14 @@ def other(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
 @pytest.fixture
 def on_sqlite(tmp_path: Path) -> Machine:
     return Machine.small(tmp_path / "small")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """A server as `on_sqlite`, with a backup; tests read both and change neither."""
+    machine = Machine.small(tmp_path_factory.mktemp("kept") / "small")
+    machine.backup()
+    return machine
 
 
 @pytest.fixture
@@ -153,16 +169,43 @@ def test_the_manifest_says_what_is_in_it(server: Machine) -> None:
         }
 
 
-def test_verify_says_that_a_backup_is_good_and_writes_nothing(on_sqlite: Machine, empty: Machine) -> None:
-    file = on_sqlite.backup()
+def test_what_a_relay_cannot_make_again_is_in_it(on_sqlite: Machine, empty: Machine) -> None:
+    """Without its VAPID key every browser would subscribe anew, without that of its passes every server need another one."""
+    for kind in ("vapid", "pass"):
+        assert on_sqlite.run("keys", "new", kind).code == 0
+    (on_sqlite.folder / "hushpost.toml").write_text(WEB_PUSH.format(file="data/keys/vapid.pem"))
+    done = on_sqlite.run("backup", "--config", "hushpost.toml", "--out", "backup.tar")
+    assert done.code == 0, done.err
+    assert "not in it" not in done.err
+
+    restored = empty.run("restore", str(on_sqlite.folder / "backup.tar"))
+
+    assert restored.code == 0, restored.err
+    assert empty.keys().keys() == {"server.key", "server.secret", "relay.pass", "vapid.pem"}
+    assert empty.keys() == on_sqlite.keys()
+
+
+def test_what_lies_elsewhere_is_named_and_not_in_it(on_sqlite: Machine) -> None:
+    assert on_sqlite.run("keys", "new", "vapid", "relay/vapid.pem").code == 0
+    google = '[[relay.fcm]]\nservice_account_file = "google.json"\n'
+    (on_sqlite.folder / "hushpost.toml").write_text(WEB_PUSH.format(file="relay/vapid.pem") + google)
+    done = on_sqlite.run("backup", "--config", "hushpost.toml", "--out", "backup.tar")
+    assert done.code == 0, done.err
+    for file in ("relay/vapid.pem", "google.json"):
+        assert f"{file} is not in it: keep a copy of your own" in done.err
+    assert [name for name in read_tar(on_sqlite.folder / "backup.tar") if "vapid" in name] == []
+
+
+def test_verify_says_that_a_backup_is_good_and_writes_nothing(kept: Machine, empty: Machine) -> None:
+    file = kept.folder / "backup.tar"
     done = empty.run("restore", "--verify", str(file))
     assert done.code == 0, done.err
     assert "every file is what it was" in done.out
     assert list(empty.folder.iterdir()) == []
 
 
-def test_a_second_restore_is_refused_and_changes_nothing(on_sqlite: Machine, empty: Machine) -> None:
-    file = on_sqlite.backup()
+def test_a_second_restore_is_refused_and_changes_nothing(kept: Machine, empty: Machine) -> None:
+    file = kept.folder / "backup.tar"
     assert empty.run("restore", str(file)).code == 0
     before = empty.contents()
 
@@ -170,27 +213,27 @@ def test_a_second_restore_is_refused_and_changes_nothing(on_sqlite: Machine, emp
 
     assert done.code == 1
     assert "is not empty" in done.err
-    assert empty.contents() == before == as_restored(on_sqlite.contents())
+    assert empty.contents() == before == as_restored(kept.contents())
 
 
-def test_a_restore_goes_on_where_it_was_stopped_after_the_keys(on_sqlite: Machine, empty: Machine) -> None:
-    file = on_sqlite.backup()
+def test_a_restore_goes_on_where_it_was_stopped_after_the_keys(kept: Machine, empty: Machine) -> None:
+    file = kept.folder / "backup.tar"
     (empty.data / "keys").mkdir(parents=True)
     for name in ("server.key", "server.secret"):
-        text = (on_sqlite.data / "keys" / name).read_text()
+        text = (kept.data / "keys" / name).read_text()
         (empty.data / "keys" / name).touch(0o600)
         (empty.data / "keys" / name).write_text(text)
 
     done = empty.run("restore", str(file))
 
     assert done.code == 0, done.err
-    assert empty.contents() == as_restored(on_sqlite.contents())
+    assert empty.contents() == as_restored(kept.contents())
 
 
 @pytest.mark.parametrize("engine", databases.engines())
 def test_a_backup_of_an_older_version_is_brought_up_to_date(tmp_path: Path, engine: str) -> None:
     older = Machine(tmp_path / "older", f"sqlite:///{tmp_path}/older/data/hushpost.db")
-    older.run("keys", "new", "server")
+    make_server_keys(older.data)
     fill_at_0001(older.url)
     file = older.backup()
 
@@ -205,9 +248,9 @@ def test_a_backup_of_an_older_version_is_brought_up_to_date(tmp_path: Path, engi
     assert {row["notifications"] for row in restored["messages"]} == {0, 2}
 
 
-def test_keys_of_another_server_stay_and_are_named(on_sqlite: Machine, empty: Machine) -> None:
-    file = on_sqlite.backup()
-    empty.run("keys", "new", "server")
+def test_keys_of_another_server_stay_and_are_named(kept: Machine, empty: Machine) -> None:
+    file = kept.folder / "backup.tar"
+    make_server_keys(empty.data)
     before = empty.keys()
 
     done = empty.run("restore", str(file))
@@ -218,8 +261,8 @@ def test_keys_of_another_server_stay_and_are_named(on_sqlite: Machine, empty: Ma
     assert not (empty.data / "hushpost.db").exists()
 
 
-def test_a_database_that_a_server_has_open_is_not_restored_into(on_sqlite: Machine, empty: Machine) -> None:
-    file = on_sqlite.backup()
+def test_a_database_that_a_server_has_open_is_not_restored_into(kept: Machine, empty: Machine) -> None:
+    file = kept.folder / "backup.tar"
     migrate(empty.url)
 
     async def held() -> Ended:

@@ -83,6 +83,7 @@ def manifest_says(**fields: Any) -> Callable[[bytes], bytes]:
     return lambda content: json.dumps(json.loads(content) | fields).encode()
 
 
+SECRET = b"hushpost-secret-1:" + b"A" * 43
 TAMPERED: list[tuple[str, Callable[[list[Member]], list[Member]]]] = [
     ("database.db is not what it was", changed("database.db", flipped)),
     ("keys/server.key is not what it was", changed("keys/server.key", flipped)),
@@ -107,6 +108,10 @@ TAMPERED: list[tuple[str, Callable[[list[Member]], list[Member]]]] = [
         "keys/server.key holds no keys",
         lambda m: honest(changed("keys/server.key", lambda _: b"hushpost-identity-1:x\n")(m)),
     ),
+    ("vapid/v.pem holds no keys", lambda m: honest([member("vapid/v.pem", b"-----BEGIN EC"), *m])),
+    ("vapid/v.pem holds no VAPID key", lambda m: honest([member("vapid/v.pem", SECRET), *m])),
+    ("'vapid/..' does not belong", lambda m: honest([member("vapid/.."), *m])),
+    ("'vapid/a/b' does not belong", lambda m: honest([member("vapid/a/b"), *m])),
     (
         "keys/server.secret holds no server's secret",
         lambda m: honest(changed("keys/server.secret", lambda _: b"")(m)),

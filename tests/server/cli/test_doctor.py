@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from server.store.migrations import migrate
 from tests.harness import databases
 from tests.harness.hushpost import hushpost
+from tests.harness.keyfiles import make_relay_keys, make_server_keys
 from tests.harness.machine import Machine, machine_on
 from tests.harness.redis import running_redis
 from tests.server.cli.conftest import Up
@@ -19,8 +21,8 @@ from tests.server.cli.conftest import Up
 def machine(tmp_path: Path) -> Machine:
     """A server that was never asked to push."""
     machine = Machine(tmp_path / "m", f"sqlite:///{tmp_path}/m/data/hushpost.db")
-    machine.run("keys", "new", "server")
-    machine.run("db", "migrate")
+    make_server_keys(machine.data)
+    migrate(machine.url)
     return machine
 
 
@@ -162,8 +164,8 @@ def test_a_device_that_is_not_there_is_said_to_be_missing(up: Up) -> None:
 
 def test_beside_an_up_that_does_not_run_the_relay_is_unknown(tmp_path: Path) -> None:
     machine = Machine(tmp_path / "m", f"sqlite:///{tmp_path}/m/data/hushpost.db")
-    for kind in ("server", "relay"):
-        machine.run("keys", "new", kind)
+    make_server_keys(machine.data)
+    make_relay_keys(machine.data)
     findings = found(machine, "--listen", "127.0.0.1:9")
     assert findings["relay"][0] == {
         "check": "relay",

@@ -17,6 +17,7 @@ from server.domain.ports import Random
 from server.worker.relay_look import RelayLook
 from simulator.providers import Providers
 from tests.harness.clock import SettableClock
+from tests.harness.simulated import simulated
 from tests.relay.conftest import StartRelay, apns_app, providers, start_relay
 from tests.relay.running import (
     PASS_KEY,
@@ -68,7 +69,7 @@ async def found_of(look: RelayLook, trusted: Trust) -> dict[str, Finding]:
 
 
 async def test_a_relay_that_is_in_order(look: Looked, tmp_path: Path) -> None:
-    async with Providers(tmp_path) as providers:
+    async with simulated(tmp_path) as providers:
         found = await look(apns=(apns_app(providers),))
     assert {one.verdict for one in found.values()} == {Verdict.GOOD}, found
     assert RELAY_KEY.public.id in found["relay"].found
@@ -144,7 +145,7 @@ async def test_keys_that_nobody_has_trusted_yet_are_shown_to_be_compared(look: L
 
 
 async def test_credentials_that_do_not_work_are_named(look: Looked, tmp_path: Path) -> None:
-    async with Providers(tmp_path) as providers:
+    async with simulated(tmp_path) as providers:
         apns = apns_app(providers, key="no key")
         finding = (await look(apns=(apns,)))["providers"]
     assert finding.verdict is Verdict.BAD

@@ -1,10 +1,19 @@
 """The command itself: its version, its faults, and `hushpost config`."""
 
 import json
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
-from tests.harness.hushpost import hushpost
+import pytest
+from typer.main import get_command
+
+from server.cli.program import app
+from tests.harness.hushpost import environment, hushpost
+
+COMMANDS = get_command(app).list_commands(None)  # type: ignore[attr-defined]  # a group's
+HEAVY = {"aiohttp", "asyncio", "cryptography", "jwt", "msgspec", "rich", "segno", "sqlalchemy"}
 
 
 def test_it_says_its_version(tmp_path: Path) -> None:
@@ -14,7 +23,49 @@ def test_it_says_its_version(tmp_path: Path) -> None:
 def test_a_command_that_does_not_exist_is_wrong_use(tmp_path: Path) -> None:
     done = hushpost("sned", folder=tmp_path)
     assert done.code == 2
+    assert "Did you mean 'send'?" in done.err
     assert "Traceback" not in done.err
+
+
+def test_its_help_names_every_command(tmp_path: Path) -> None:
+    done = hushpost("--help", folder=tmp_path)
+    named = [line.removeprefix("│").split()[0] for line in done.out.splitlines() if line.startswith("│ ")]
+    assert [name for name in named if name in COMMANDS] == COMMANDS
+    assert len(COMMANDS) == 18
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needed"),
+    [
+        ("--version", set()),
+        ("tokens list", set()),
+        ("send -", set()),
+        ("devices pair", set()),
+        ("keys show none.key", {"cryptography", "msgspec"}),
+        ("config check", {"cryptography", "msgspec"}),
+    ],
+)
+def test_a_command_waits_for_no_library_that_it_has_no_need_of(
+    tmp_path: Path, arguments: str, needed: set[str]
+) -> None:
+    """The commands that call a server are not signed in here: they end before the call."""
+    program = (
+        "import atexit, sys; from server.cli import main;"
+        "atexit.register(lambda: print('loaded:', *{name.partition('.')[0] for name in sys.modules}));"
+        f"sys.argv = ['hushpost', *{arguments.split()}]; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment({}),
+        input=b"text",
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    loaded = set(done.stdout.decode().rpartition("loaded:")[2].split())
+    assert "typer" in loaded
+    assert loaded & HEAVY == needed
 
 
 def test_a_command_that_reads_settings_names_all_faults_at_once(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """`hushpost send`: later, and once however often it is said."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
+
+from aiohttp import ClientSession
 
 from tests.server.cli.conftest import Up
 
@@ -11,6 +14,18 @@ def sent(up: Up, *options: str) -> Any:
     done = up.run("send", "tea is ready", "--json", *options)
     assert done.code == 0, done.err
     return json.loads(done.out)
+
+
+def subscribe(up: Up, topic: str, user: str) -> None:
+    async def ask() -> None:
+        url, headers = f"{up.url}/api/v1/topics/{topic}/subscribers", {"Authorization": f"Bearer {up.token}"}
+        async with (
+            ClientSession(raise_for_status=True) as session,
+            session.post(url, json={"userIds": [user]}, headers=headers),
+        ):
+            pass
+
+    asyncio.run(ask())
 
 
 def test_the_same_key_makes_one_message(up: Up) -> None:
@@ -42,6 +57,17 @@ def test_what_comes_with_a_message_is_said_in_options(up: Up) -> None:
     assert message["attachments"] == [{"mediaType": "IMAGE", "url": url}]
     assert message["tapAction"] == {"type": "NAVIGATE", "value": "/tea"}
     assert (message["sound"], message["tags"]) == ("ping.aiff", ["tea", "green"])
+
+
+def test_a_topic_gets_what_its_subscribers_want_to_know(up: Up) -> None:
+    """By its key, as the words of channels and categories are written."""
+    none = up.run("send", "tea is ready", "--topic", "tea")
+    assert (none.code, "no such topic" in none.err) == (1, True)
+    subscribe(up, "tea", "ada")
+    message = sent(up, "--topic", "tea", "--channel", "in_app", "--category", "product")
+    assert (message["title"], message["channels"], message["category"]) == ("tea", ["IN_APP"], "PRODUCT")
+    both = up.run("send", "tea is ready", "--topic", "tea", "--bucket", "default")
+    assert (both.code, "topicKey: is given beside bucketId" in both.err) == (1, True)
 
 
 def test_files_are_sent_along(up: Up, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import stat
+from contextlib import closing
+from http.client import HTTPConnection
 
 import psutil
 
@@ -17,6 +19,22 @@ def test_an_empty_folder_is_enough_and_ten_seconds_are(up: Up) -> None:
 def test_the_relay_answers_below_relay(up: Up) -> None:
     for path in ("healthz", "readyz", "v1/apps", ".well-known/http-message-signatures-directory"):
         assert get(f"{up.url}/relay/{path}") is not None
+
+
+def test_the_relays_figures_need_what_the_servers_need(up: Up) -> None:
+    for path in ("metrics", "relay/metrics", "relay/%6Detrics"):
+        for method in ("GET", "HEAD"):
+            assert asked(up, path, method)[0] == 401
+    status, shown = asked(up, "relay/metrics", token=up.token)
+    assert (status, b"hushpost_relay_request_seconds" in shown) == (200, True)
+
+
+def asked(up: Up, path: str, method: str = "GET", token: str | None = None) -> tuple[int, bytes]:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    with closing(HTTPConnection(up.url.removeprefix("http://"), timeout=30)) as connection:
+        connection.request(method, f"/{path}", headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
 
 
 def test_it_says_how_to_go_on(up: Up) -> None:

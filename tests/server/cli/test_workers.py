@@ -18,6 +18,7 @@ from tests.harness import databases
 from tests.harness.crew import SECONDS, Crew
 from tests.harness.crew import crew as started
 from tests.harness.hushpost import LIGHT, hushpost
+from tests.harness.keyfiles import make_server_keys
 
 WORKERS = 2
 ACCOUNT = {"email": "ada@example.org", "username": "ada", "password": "correct horse battery"}
@@ -30,7 +31,7 @@ Start = Callable[..., Awaitable[Crew]]
 @pytest.fixture
 async def start(tmp_path: Path, postgres_url: str) -> AsyncIterator[Start]:
     """Start servers that listen on a port of their own."""
-    hushpost("keys", "new", "server", folder=tmp_path)
+    make_server_keys(tmp_path / "data")
     async with AsyncExitStack() as stack:
 
         async def begin(*, listen: str = "127.0.0.1:0", url: str = postgres_url) -> Crew:

@@ -7,11 +7,12 @@ import pytest
 
 from server.commands.accounts import prepare
 from server.commands.callers import Callers, token_hash
-from server.commands.mint import Mint
+from server.commands.mint import INBOX_SECONDS, Mint
 from server.commands.usage import Usage
 from server.domain.account import AccessToken, Role, User
 from server.domain.errors import Unauthenticated
 from server.domain.ports import Database, Random, Transaction
+from server.domain.scopes import Need
 from server.store import sessions, tokens
 from server.store.accounts import add_user, default_tenant
 from server.store.database import open_database
@@ -62,8 +63,8 @@ async def person(database: Database, clock: SettableClock, random: Random) -> Us
         now = clock()
         user = User("u1", await default_tenant(tx), None, "ada", None, Role.ADMIN, {}, now)
         await add_user(tx, user, password_hash=None)
-        token = AccessToken("t1", user.id, "CI", ("admin",), now, now + LIFETIME, None)
-        await tokens.add_token(tx, token, token_hash=token_hash(TOKEN))
+        token = AccessToken("t1", user.id, None, "CI", ("admin",), now, now + LIFETIME, None)
+        await tokens.add_token(tx, token, token_hash=token_hash(TOKEN), tenant_id=None)
         await sessions.add_session(tx, "s1", user.id, refresh_hash=b"r", now=now, expires_at=now + LIFETIME)
         return user
 
@@ -87,6 +88,17 @@ ENDS = {
 }
 
 
+@pytest.mark.usefixtures("person")
+async def test_what_is_made_while_its_user_is_deleted_is_worthless(
+    database: Database, callers: Callers, mint: Mint, clock: SettableClock
+) -> None:
+    """A sign-in, or a token, that is written after the end of a user is there until that is looked at again."""
+    await database.write(lambda tx: tx.run("UPDATE users SET deleted_at = 1"))
+    for credential in (TOKEN, mint.access("s1", clock())):
+        with pytest.raises(Unauthenticated):
+            await callers.user(credential, clock())
+
+
 @pytest.mark.parametrize("end", ENDS)
 async def test_a_credential_that_was_good_ends_at_once(
     database: Database, callers: Callers, mint: Mint, person: User, clock: SettableClock, end: str
@@ -101,6 +113,74 @@ async def test_a_credential_that_was_good_ends_at_once(
     for known in (callers, others):
         with pytest.raises(Unauthenticated):
             await known.user(credential, clock())
+
+
+ENDS_OF_INBOXES = {
+    "the user is deleted": "UPDATE users SET deleted_at = 1",
+    "the account is deleted, and with it all it has": "DELETE FROM users",
+    "the sign-in that it was made with is ended": "DELETE FROM sessions",
+}
+
+
+@pytest.mark.parametrize("end", ENDS_OF_INBOXES)
+async def test_an_inbox_session_ends_with_its_user_or_sign_in(
+    database: Database, callers: Callers, mint: Mint, person: User, clock: SettableClock, end: str
+) -> None:
+    token = mint.inbox(person.id, "s1", clock())
+    assert (await callers.user(token, clock())).user == person
+    await database.write(lambda tx: tx.run(ENDS_OF_INBOXES[end]))
+    with pytest.raises(Unauthenticated):
+        await callers.user(token, clock())
+
+
+async def test_an_inbox_session_of_no_sign_in_outlives_each(
+    database: Database, callers: Callers, mint: Mint, person: User, clock: SettableClock
+) -> None:
+    token = mint.inbox(person.id, None, clock())
+    await database.write(lambda tx: tx.run("DELETE FROM sessions"))
+    assert (await callers.user(token, clock())).user == person
+
+
+async def test_an_inbox_session_lasts_as_long_as_it_says(
+    callers: Callers, mint: Mint, person: User, clock: SettableClock
+) -> None:
+    token = mint.inbox(person.id, None, clock())
+    caller, ends = await callers.inbox(token, clock())
+    assert (caller.user, ends) == (person, clock() // 1000 * 1000 + INBOX_SECONDS * 1000)
+    assert (await callers.user(token, ends - 1)).user == person
+    with pytest.raises(Unauthenticated) as refused:
+        await callers.user(token, ends)
+    assert refused.value.reason == "token_expired"
+
+
+async def test_an_inbox_session_is_good_for_inboxes_alone_also_an_admins(
+    callers: Callers, mint: Mint, person: User, clock: SettableClock
+) -> None:
+    grant = (await callers.user(mint.inbox(person.id, "s1", clock()), clock())).grant
+    assert {need for need in Need if grant.meets(need)} == {Need.INBOX}
+    assert not grant.acts
+
+
+@pytest.mark.usefixtures("person")
+async def test_no_kind_of_token_passes_for_another(
+    callers: Callers, mint: Mint, clock: SettableClock
+) -> None:
+    access, refresh, inbox = (
+        mint.access("s1", clock()),
+        mint.refresh("s1", clock()),
+        mint.inbox("u1", "s1", clock()),
+    )
+    for token, read in (
+        (inbox, mint.read_access),
+        (inbox, mint.read_refresh),
+        (access, mint.read_inbox),
+        (refresh, mint.read_inbox),
+    ):
+        with pytest.raises(Unauthenticated):
+            read(token, clock())
+    for token in (access, refresh, TOKEN, "garbage", ""):
+        with pytest.raises(Unauthenticated):
+            await callers.inbox(token, clock())
 
 
 @pytest.mark.usefixtures("person")

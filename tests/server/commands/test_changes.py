@@ -2,31 +2,37 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
 import structlog
 
+from crypto.claim import open_claim
+from crypto.encoding import unb64u
 from crypto.envelope import open_envelope
 from server.commands import changes, takeback
 from server.commands.changes import ChangeMessage, change
 from server.commands.due import run_due
 from server.commands.fetch import Fetch, fetch
+from server.commands.inbox import ListItems, get_item, list_items
 from server.commands.marks import delete_items
 from server.commands.messages import retract
 from server.domain.account import User
 from server.domain.delivery import Parcel
 from server.domain.errors import Gone
 from server.domain.message import Message
-from server.domain.ports import Database
+from server.domain.ports import Database, Transaction
 from server.domain.task import Kind
 from server.store.claims import find_blob
 from server.store.members import remove_member
 from tests.harness.calendar import Calendar, reminding
 from tests.harness.model_world import World
+
+T = TypeVar("T")
 
 ALL = ["ben", "ben's tablet", "cleo"]
 MESSAGE, RETRACT, READ, UPDATE = 1, 2, 3, 4
@@ -49,7 +55,7 @@ async def take_back(calendar: Calendar, message: Message) -> None:
         calendar.db,
         calendar.ann,
         message.id,
-        now=calendar.now,
+        clock=lambda: calendar.now,
         random=calendar.world.random,
         wake=lambda: None,
     )
@@ -167,6 +173,34 @@ async def test_the_claim_on_the_old_text_is_gone_and_the_new_one_has_its_own(cal
     assert await blob(calendar, new) is not None
 
 
+@dataclass
+class Late:
+    """A database to which somebody comes late: something else is written right before them, once."""
+
+    db: Database
+    before: Callable[[], Awaitable[object]] | None
+
+    async def read(self, job: Callable[[Transaction], Awaitable[T]]) -> T:
+        return await self.db.read(job)
+
+    async def write(self, job: Callable[[Transaction], Awaitable[T]]) -> T:
+        before, self.before = self.before, None
+        if before is not None:
+            await before()
+        return await self.db.write(job)
+
+
+async def test_no_claim_is_kept_on_what_was_changed_while_it_was_sealed(calendar: Calendar) -> None:
+    """It would be found ever after, and lead who reads the new text's beginning to the old text."""
+    tags = tuple(noise(calendar, 100) for _ in range(10))
+    message = await calendar.send(body=noise(calendar, 500), tags=tags)
+    new = noise(calendar, 500)
+    late = Late(calendar.db, lambda: edit(calendar, message, body=new))
+    for db in (late, calendar.db):
+        assert await whole(calendar, await claimed(calendar, db)) == new
+    assert late.before is None
+
+
 async def test_what_is_retracted_while_devices_are_told_goes_no_further(
     calendar: Calendar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,6 +252,55 @@ async def test_a_retraction_goes_on_page_by_page(calendar: Calendar, monkeypatch
     await calendar.check()
 
 
+async def test_what_is_taken_back_is_gone_for_everybody_before_it_has_left_every_inbox(
+    calendar: Calendar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a large message the items go a page at a time; a page of an inbox that holds nothing else leads to the next one."""
+    monkeypatch.setattr(takeback, "PAGE", 1)
+    older, message = await calendar.send(), await calendar.send(title="Secret plans")
+    await take_back(calendar, message)
+    items = await calendar.rows("inbox_items", message_id=message.id)
+    assert sorted(item["deleted_at"] is None for item in items) == [False, True]
+    for reader in (calendar.ben, calendar.cleo):
+        [item] = [item["id"] for item in items if item["user_id"] == reader.id]
+        with pytest.raises(Gone):
+            await get_item(calendar.db, reader, item)
+        assert await read_through(calendar, reader) == [older.id]
+    assert Kind.RETRACT in await calendar.run()
+    items = await calendar.rows("inbox_items", message_id=message.id)
+    assert all(item["deleted_at"] is not None for item in items)
+    await calendar.check()
+
+
+async def test_what_is_taken_back_twice_goes_on_being_taken_back(
+    calendar: Calendar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second time finds the pages of the first one still to come, and leaves them."""
+    monkeypatch.setattr(takeback, "PAGE", 1)
+    message = await calendar.send()
+    await calendar.deliver()
+    await take_back(calendar, message)
+    await take_back(calendar, message)
+    await calendar.run()
+    items = await calendar.rows("inbox_items", message_id=message.id)
+    assert all(item["deleted_at"] is not None for item in items)
+    assert calendar.names(await calendar.deliver()) == [(name, RETRACT) for name in ALL]
+    await calendar.check()
+
+
+async def read_through(calendar: Calendar, reader: User) -> list[str]:
+    """Read an inbox to its end, one item a page; return the ids of the messages that it shows."""
+    shown: list[str] = []
+    place: str | None = None
+    while True:
+        command = ListItems(bucket=None, unread=False, since=None, before=place, limit=1)
+        page = await list_items(calendar.db, reader, command)
+        shown += [item.message.id for item in page.items]
+        place = page.next
+        if place is None:
+            return shown
+
+
 @pytest.mark.parametrize("page", [1, 7])
 async def test_a_message_that_is_still_going_out_changes_for_those_to_come(
     database: Database, page: int
@@ -244,17 +327,32 @@ def noise(calendar: Calendar, length: int) -> str:
     return "".join(chr(0x4E00 + int.from_bytes(calendar.world.random(2)) % 20_000) for _ in range(length))
 
 
-async def claimed(calendar: Calendar) -> dict[str, Any]:
+async def claimed(calendar: Calendar, db: Any = None) -> dict[str, Any]:
     """Return what Cleo's phone is shown of the newest message when it fetches: a preview with a claim."""
     world, phone = calendar.world, calendar.phones["cleo"]
     calling = world.calling(phone, calendar.cleo.id)
-    got = await fetch(calendar.db, calling, Fetch(0, 10), sealer=world.sealer, now=calendar.now)
+    got = await fetch(db or calendar.db, calling, Fetch(0, 10), sealer=world.sealer, now=calendar.now)
     keys, device = [world.phones[phone]], UUID(phone)
     envelope = got.messages[-1].envelope or b""
     frame = open_envelope(envelope, keys=keys, device_id=device, server=world.sealer.identity.public)
     body: dict[str, Any] = json.loads(frame.body)
     assert body["truncated"]
     return body
+
+
+async def whole(calendar: Calendar, shown: dict[str, Any]) -> str:
+    """Return the text that Cleo's phone finds behind a preview."""
+    claim, sealed = shown["claim"], await blob(calendar, shown)
+    [row] = [row for row in await calendar.rows("claims") if row["id"] == claim["id"]]
+    opened = open_claim(
+        sealed or b"",
+        message_id=UUID(row["frame_id"]),
+        device_id=UUID(calendar.phones["cleo"]),
+        key=unb64u(claim["key"]),
+        sha256=unb64u(claim["sha256"]),
+        size=claim["size"],
+    )
+    return str(json.loads(opened)["body"])
 
 
 async def blob(calendar: Calendar, shown: dict[str, Any]) -> bytes | None:

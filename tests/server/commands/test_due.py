@@ -12,8 +12,9 @@ from structlog.testing import LogCapture
 from server.commands.due import next_due, prepare_tasks, put_back, run_due
 from server.domain.ids import new_id
 from server.domain.ports import Database, Random, Transaction
+from server.domain.tally import Tally
 from server.domain.task import COMPACT_EVERY, PRUNE_EVERY, RETAIN_EVERY, Kind, Task
-from server.store import tasks
+from server.store import tallies, tasks
 from server.store.database import open_database
 from tests.harness.clock import SettableClock
 from tests.harness.rows import Seeded
@@ -173,6 +174,22 @@ async def test_what_comes_round_again_is_there_once(
         Kind.RETAIN: (now + RETAIN_EVERY, 0),
     }
     assert await stored(seeded.db) == expected
+
+
+async def test_the_book_is_added_up_until_all_of_it_is(
+    seeded: Seeded, clock: SettableClock, log: LogCapture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some rows in one transaction, and at once the next ones; other tasks that are due come in between."""
+    monkeypatch.setattr(tallies, "_AT_ONCE", 3)
+    await prepare_tasks(seeded.db, clock())
+    await seeded.db.write(lambda tx: tx.run("DELETE FROM delivery_tallies"))
+    for _ in range(6):
+        await seeded.db.write(lambda tx: tallies.note(tx, Tally(created=1, accepted=1)))
+    clock.advance(COMPACT_EVERY)
+    ran = [task.kind for task in [await run(seeded, log) for _ in range(6)] if task is not None]
+    assert ran.count(Kind.COMPACT) == 3  # six become four, two, one
+    assert await run(seeded, log) is None
+    assert (await stored(seeded.db))[Kind.COMPACT] == (clock() + COMPACT_EVERY, 0)
 
 
 async def test_a_clock_that_is_put_back_makes_due_what_has_no_time_of_its_own(

@@ -98,7 +98,7 @@ async def test_a_message_to_ten_thousand_is_reminded_of_changed_and_retracted(ca
     assert len(per_device) == MANY
     assert {row["changed_at"] for row in await calendar.rows("inbox_items")} == {now}
 
-    await retract(calendar.db, calendar.ann, message.id, now=now, random=random, wake=lambda: None)
+    await retract(calendar.db, calendar.ann, message.id, clock=lambda: now, random=random, wake=lambda: None)
     first = len(await calendar.rows("deliveries", kind=2))
     assert 0 < first <= 500
     assert set(await calendar.run()) == {Kind.RETRACT}

@@ -40,7 +40,7 @@ async def take_back(calendar: Calendar, message: Message) -> None:
         calendar.db,
         calendar.ann,
         message.id,
-        now=calendar.now,
+        clock=lambda: calendar.now,
         random=calendar.world.random,
         wake=lambda: None,
     )
@@ -229,6 +229,19 @@ async def test_what_ends_before_that_cannot_be_postponed(calendar: Calendar) -> 
     with pytest.raises(Conflict, match="ends before"):
         await put_off(calendar, message, 24 * 60)
     assert await put_off(calendar, message, 24 * 60 - 1) == message.expires_at - 60_000
+
+
+async def test_what_comes_back_after_its_end_is_unread_and_rings_nowhere(calendar: Calendar) -> None:
+    """A server that was down at the one time and at the other: nobody has read it, so it is not lost as if they had."""
+    message = await calendar.send(ttl=DAY)
+    await calendar.deliver()
+    await put_off(calendar, message, 60)
+    await calendar.deliver()
+    calendar.world.clock.advance(2 * DAY)
+    assert await calendar.run() == [Kind.POSTPONE]
+    item = await calendar.item(calendar.ben, message)
+    assert (item["read_at"], item["postponed_until"], item["changed_at"]) == (None, None, calendar.now)
+    assert await calendar.deliver() == []
 
 
 async def test_what_is_not_in_the_inbox_cannot_be_postponed(calendar: Calendar) -> None:

@@ -143,7 +143,7 @@ async def retract_of(calendar: Calendar, message: Message) -> None:
         calendar.db,
         calendar.ann,
         message.id,
-        now=calendar.now,
+        clock=lambda: calendar.now,
         random=calendar.world.random,
         wake=lambda: None,
     )

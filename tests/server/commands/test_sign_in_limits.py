@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.app import SIGN_INS_BY_ACCOUNT, SIGN_INS_BY_ADDRESS, SIGN_INS_BY_PAIR
+from server.app.accounts import SIGN_INS_BY_ACCOUNT, SIGN_INS_BY_ADDRESS, SIGN_INS_BY_PAIR
 from server.commands.sessions import SignIn, SignInLimits
 from server.domain.errors import Limited
 from server.domain.throttle import Quota, Throttle

@@ -7,7 +7,9 @@ import pytest
 from relay.config import Admission, Environment
 from server.cli.configfile import ConfigFaults, load
 from server.cli.settings_tree import Setting, all_settings
-from server.config import database_url, listen_address
+from server.config import database_url, listen_address, push_apps
+from server.domain.device import Platform
+from server.domain.relay import RelayApp
 
 SETTINGS = list(all_settings())
 NEEDED = {
@@ -34,6 +36,8 @@ EXAMPLES = {
     "level": "debug",
     "format": "json",
     "environments": "sandbox",
+    "environment": "production",
+    "provider": "apns",
     "issue_unconfigured": "true",
     "log_servers": "true",
     "body_bytes": "9000000",
@@ -300,3 +304,31 @@ def test_what_no_browser_would_send_is_refused_as_an_origin(tmp_path: Path, orig
     [fault] = faults(file, {})
     assert "cors_origins" in fault
     assert "no origin" in fault
+
+
+def test_apps_of_push_tokens_go_by_what_a_device_runs_on() -> None:
+    """Those of Firebase unless said otherwise; without a name it is the relay's only one."""
+    given = {
+        "HUSHPOST_APPS_IOS_PROVIDER": "apns",
+        "HUSHPOST_APPS_IOS_APP": "org.example.app",
+        "HUSHPOST_APPS_IOS_ENVIRONMENT": "sandbox",
+        "HUSHPOST_APPS_ANDROID_APP": "example-app",
+    }
+    assert push_apps(load(None, given).settings.apps) == {
+        Platform.IOS: RelayApp("apns", "org.example.app", "sandbox"),
+        Platform.ANDROID: RelayApp("fcm", "example-app", "production"),
+        Platform.WEB: RelayApp("fcm", "", "production"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"IOS_ENVIRONMENT": "sandbox"}, 'apps.ios.environment: FCM has no sandbox; write "production"'),
+        ({"WEB_APP": "an app"}, "HUSHPOST_APPS_WEB_APP: is not of the right form; write the app's bundle id or"),
+        ({"ANDROID_PROVIDER": "apns"}, "HUSHPOST_APPS_ANDROID_PROVIDER: there is no such setting"),
+    ],
+)  # fmt: skip
+def test_an_app_that_cannot_be_is_refused(given: dict[str, str], said: str) -> None:
+    [fault] = faults(None, {f"HUSHPOST_APPS_{name}": value for name, value in given.items()})
+    assert fault.startswith(said)

@@ -1,11 +1,13 @@
 """Messages: what they say stays in them."""
 
 from server.domain.bucket import ALL, Bucket
+from server.domain.delivery import Channel
 from server.domain.message import (
     NO_OPTIONS,
     Action,
     ActionType,
     Attachment,
+    Category,
     DeliveryType,
     MediaType,
     Message,
@@ -26,6 +28,13 @@ def test_a_message_does_not_show_what_it_says() -> None:
         body=CANARY,
         delivery_type=DeliveryType.NORMAL,
         user_ids=None,
+        topic=None,
+        makes_users=False,
+        exclude=(),
+        channels=(Channel.IN_APP, Channel.PUSH),
+        category=Category.TRANSACTIONAL,
+        data=None,
+        deep_link=None,
         collapse_id=CANARY,
         group_id=CANARY,
         sound=None,
@@ -42,7 +51,24 @@ def test_a_message_does_not_show_what_it_says() -> None:
     )
     content = content_of(command, BUCKET, 0)
     message = Message(
-        "m", "t", "b", "u", DeliveryType.NORMAL, CANARY, content, NO_OPTIONS, 0, None, 0, 1, None, None, 1
+        id="m",
+        tenant_id="t",
+        bucket_id="b",
+        sender_id="u",
+        delivery_type=DeliveryType.NORMAL,
+        channels=command.channels,
+        category=command.category,
+        collapse_id=CANARY,
+        content=content,
+        options=NO_OPTIONS,
+        created_at=0,
+        scheduled_at=None,
+        sent_at=0,
+        expires_at=1,
+        updated_at=None,
+        retracted_at=None,
+        handed_over=None,
+        notifications=1,
     )
     assert CANARY in str(content)
     assert CANARY not in f"{command!r} {command.attachments!r} {message!r}"

@@ -1,6 +1,6 @@
 """When a member is left in peace: by the clock on their wall, also in the nights in which that clock is changed."""
 
-from datetime import datetime, time
+from datetime import time
 
 import pytest
 from hypothesis import given
@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from server.domain.delivery import Quiet
 from server.domain.quiet import Day, QuietTime, mute, quiet_at, read_quiet_times, write_quiet_times
+from tests.harness.clock import at
 
 BERLIN, NEW_YORK, LORD_HOWE, KOLKATA = (
     "Europe/Berlin",
@@ -15,10 +16,6 @@ BERLIN, NEW_YORK, LORD_HOWE, KOLKATA = (
     "Australia/Lord_Howe",
     "Asia/Kolkata",
 )
-
-
-def at(text: str) -> int:
-    return int(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 def window(days: str, start: str, end: str) -> QuietTime:

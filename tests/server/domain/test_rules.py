@@ -20,6 +20,7 @@ FINE = {
         "en-u-hc-h12",
     ],
     rules.web_url: ["https://example.com/a?b=c#d", "http://[::1]:8080/", "https://exämple.de/ü"],
+    rules.call_url: ["https://example.com/a@b?c=d@e", "http://[::1]:8080/hook"],
     rules.uuid: ["2b1f2a4c-0000-7000-8000-000000000000", "2B1F2A4C-0000-7000-8000-000000000000"],
     rules.background_call: ["GET::https://example.com/done?a=1", "DELETE::http://example.com"],
     rules.tap_url: ["/orders/123", "https://example.com", "myapp://orders/1", "tel:+123", "mailto:a@b.c"],
@@ -56,6 +57,13 @@ WRONG = {
         "javascript:alert(1)",
         "https://a.b:99999",
     ],
+    rules.call_url: [
+        "ftp://a.b",
+        "https://user:pw@example.com/",
+        "https://user@example.com",
+        "https://:pw@example.com",
+        "https://@example.com",
+    ],
     rules.uuid: [
         "",
         "Marketing",
@@ -73,6 +81,7 @@ WRONG = {
         "POST::/done",
         "POST::javascript:alert(1)",
         "POST::https://example.com/ x",
+        "POST::https://user:pw@example.com/",
     ],
     rules.tap_url: [
         "orders/123",

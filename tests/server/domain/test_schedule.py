@@ -7,12 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.domain.schedule import is_local, is_zone, read_moment
+from tests.harness.clock import at
 
 BERLIN = "Europe/Berlin"
-
-
-def at(text: str) -> int:
-    return int(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 @pytest.mark.parametrize(

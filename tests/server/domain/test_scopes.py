@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.domain.scopes import SIMPLE, Grant, Need, known, normal
+from server.domain.scopes import INBOX_SESSION, SIMPLE, Grant, Need, known, normal, scope_for
 
 BUCKET = "0190d1f0-0000-7000-8000-000000000001"
 OTHER = "0190d1f0-0000-7000-8000-000000000002"
@@ -14,7 +14,7 @@ MET = {
     BOUND: ({Need.SEND}, {Need.SEND}),
     "messages:read": ({Need.READ}, {Need.READ}),
     "metrics": ({Need.METRICS}, set()),
-    "gateway": (set(), set()),
+    "gateway": ({Need.ACT, Need.INBOX}, set()),
     "admin": (set(Need), set()),
 }
 
@@ -25,6 +25,15 @@ def test_a_scope_meets_its_needs_and_no_other(scope: str) -> None:
     for operator, met in zip((True, False), MET[scope], strict=True):
         grant = Grant(frozenset({scope}), operator)
         assert {need for need in Need if grant.meets(need)} == met
+
+
+@pytest.mark.parametrize("need", Need)
+def test_who_lacks_a_scope_is_told_of_one_that_a_token_can_have(need: Need) -> None:
+    """And of `admin` only where no other will do."""
+    scope = scope_for(need)
+    assert scope in SIMPLE
+    assert Grant(frozenset({scope}), operator=True).meets(need)
+    assert (scope == "admin") == (not any(need in MET[one][0] for one in SIMPLE if one != "admin"))
 
 
 def test_a_token_without_a_scope_meets_nothing() -> None:
@@ -38,7 +47,20 @@ def test_a_person_may_do_what_their_account_may() -> None:
     """Metrics, and what came to nothing, are the operator's."""
     assert all(Grant(None, operator=True).meets(need) for need in Need)
     unmet = {need for need in Need if not Grant(None, operator=False).meets(need)}
-    assert unmet == {Need.METRICS, Need.OPERATE}
+    assert unmet == {Need.METRICS, Need.OPERATE, Need.MANAGE}
+
+
+def test_a_token_of_one_tenant_is_not_the_servers_operators() -> None:
+    """What is above the tenants stays with tokens for all of them."""
+    grant = Grant(frozenset({"admin"}), operator=True, tenant="acme")
+    assert {need for need in Need if not grant.meets(need)} == {Need.METRICS, Need.OPERATE}
+
+
+def test_an_inbox_session_is_good_for_the_inbox_alone() -> None:
+    """Which no access token can be."""
+    grant = Grant(frozenset({INBOX_SESSION}), operator=False)
+    assert {need for need in Need if grant.meets(need)} == {Need.INBOX}
+    assert not known(INBOX_SESSION)
 
 
 def test_a_bound_token_sends_to_its_bucket_only() -> None:

@@ -11,7 +11,7 @@ import aiohttp
 import orjson
 import pytest
 
-from server.api.live import LiveViews
+from server.api.live import say
 from server.config import Settings
 from server.domain.bucket import Permission
 from server.domain.errors import Limited, Unavailable
@@ -43,7 +43,7 @@ class Follower:
         async with asyncio.timeout(SECONDS):
             for event in await anext(self.events):
                 self.place = event.place
-                data = orjson.loads(event.data)
+                data = orjson.loads(event.news.said(say))
                 if event.name == "notification":
                     self.told.append(str(event.place))
                     self.items[data["id"]] = data
@@ -66,7 +66,7 @@ async def following(hub: Hub, user: Person, after: Position | None = None) -> As
 @asynccontextmanager
 async def running(house: House, **limits: int) -> AsyncIterator[Hub]:
     """A hub as another process of the server has it."""
-    hub = Hub(house.pieces.db, LiveViews(), clock=house.clock, log=house.pieces.log, **limits)
+    hub = Hub(house.pieces.db, clock=house.clock, log=house.pieces.log, **limits)
     house.pieces.hint.add(hub.wake)
     work = asyncio.create_task(hub.run())
     yield hub
@@ -287,7 +287,7 @@ async def test_a_thousand_connections_are_told(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("server.app.REGISTRATIONS_BY_ADDRESS", Quota("registration", 100, 3600))
+    monkeypatch.setattr("server.app.accounts.REGISTRATIONS_BY_ADDRESS", Quota("registration", 100, 3600))
     house = await open_house(settings)
     people = [await house.register(f"p{number}") for number in range(40)]
     bucket = await house.bucket(people[0])

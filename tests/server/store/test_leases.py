@@ -183,6 +183,7 @@ async def test_leases_are_given_back_and_taken_back(seeded: Seeded, clock: Setta
 async def test_a_claim_is_kept_once_and_goes_with_its_message(seeded: Seeded) -> None:
     device, other = await seeded.device(), await seeded.device()
     [delivery] = await seeded.message([device], title="x")
+    contents = {delivery.message_id or "": '{"title": "x"}'}
 
     def made(id_: str) -> StoredClaim:
         return StoredClaim(
@@ -192,14 +193,14 @@ async def test_a_claim_is_kept_once_and_goes_with_its_message(seeded: Seeded) ->
             1,
         )
 
-    [first] = await seeded.db.write(lambda tx: keep_claims(tx, [made("one")]))
-    [second] = await seeded.db.write(lambda tx: keep_claims(tx, [made("two")]))
+    [first] = await seeded.db.write(lambda tx: keep_claims(tx, [made("one")], contents))
+    [second] = await seeded.db.write(lambda tx: keep_claims(tx, [made("two")], contents))
     assert first == second == made("one").claim
     assert await seeded.db.read(lambda tx: find_blob(tx, "one", device)) == b"blob"
     assert await seeded.db.read(lambda tx: find_blob(tx, "one", other)) is None
     await seeded.db.write(lambda tx: tx.run("DELETE FROM claims"))
     await seeded.retract(delivery.message_id or "")
-    assert await seeded.db.write(lambda tx: keep_claims(tx, [made("three")])) == []
+    assert await seeded.db.write(lambda tx: keep_claims(tx, [made("three")], contents)) == []
     pairs = [(delivery.frame_id, device)]
     assert await seeded.db.read(lambda tx: find_claims(tx, pairs)) == []
 

@@ -15,15 +15,21 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from server.domain.activity import Filter
 from server.domain.ports import DatabaseError, Row, Transaction
 from server.domain.tally import Audit
+from server.store.activity import list_activity
 from server.store.database import open_database
 from server.store.migrations import migrate, newest
 from server.store.migrations.upgrade import alembic_config
 from server.store.schema import metadata
 from server.store.tallies import audit
 from tests.harness import databases
-from tests.harness.old_tables import STATES, fill_at_0001
+from tests.harness.old_tables import STATES, fill_at_0001, migrate_to
+from tests.harness.seeding_old import Old, fill_old
+
+NOW = 1_900_000_000_000
+EVERYTHING = Filter((), (), None, None)
 
 
 @pytest.fixture(params=databases.engines())
@@ -149,3 +155,59 @@ async def carried(
         await tx.all("SELECT * FROM inbox_items"),
         await audit(tx),
     )
+
+
+async def test_what_the_second_revision_left_is_shown_in_inboxes_and_activity(empty_url: str) -> None:
+    await asyncio.to_thread(migrate_to, empty_url, "0002")
+    await fill_old(empty_url, NOW, Old(users=3, messages=60))
+    await asyncio.to_thread(migrate, empty_url)
+
+    database = await open_database(empty_url)
+    deliveries, messages, _, items, book = await database.read(carried)
+    page = await database.read(
+        lambda tx: list_activity(tx, messages[0]["tenant_id"], EVERYTHING, before=None, skip=0, limit=500)
+    )
+    await database.close()
+
+    shown = [row for row in deliveries if row["frame_id"] == row["message_id"]]
+    followed = [row for row in deliveries if row not in shown]
+    assert shown
+    assert followed
+    assert {(row["tenant_id"], row["category"]) for row in shown} == {
+        (messages[0]["tenant_id"], "TRANSACTIONAL")
+    }
+    assert {(row["tenant_id"], row["category"]) for row in followed} == {(None, None)}
+    assert {entry.id for entry in page} == {row["id"] for row in shown}
+    assert {row["read_at"] is None for row in items} == {True, False}
+    assert all(row["seen_at"] == row["read_at"] for row in items)
+    assert {row["delivery_type"]: row["channels"] for row in messages} == {
+        "NORMAL": '["IN_APP", "PUSH"]',
+        "CRITICAL": '["IN_APP", "PUSH"]',
+        "SILENT": '["IN_APP", "PUSH"]',
+        "NO_PUSH": '["IN_APP"]',
+    }
+    assert book.holds
+    assert await differences(empty_url) == []
+
+
+@pytest.mark.skipif("postgresql" not in databases.engines(), reason="there is no PostgreSQL here")
+async def test_postgresql_uses_every_index_at_once_whoever_still_reads() -> None:
+    """It passes over an index that was made over rows updated by the same transaction while an older one lasts, of any database."""
+    with databases.postgres_database(migrated=False) as url:
+        await asyncio.to_thread(migrate_to, url, "0002")
+        await fill_old(url, NOW, Old(users=3, messages=600))
+        await asyncio.to_thread(migrate, url)
+        database = await open_database(url)
+        late = await database.read(
+            lambda tx: tx.all("SELECT indexrelid::regclass::text AS name FROM pg_index WHERE indcheckxmin")
+        )
+        known = await database.read(
+            lambda tx: tx.all(
+                "SELECT relname, relallvisible, reltuples FROM pg_class WHERE relname IN ('deliveries', 'opt_outs')"
+            )
+        )
+        await database.close()
+
+    assert [row["name"] for row in late] == []
+    known_of = {row["relname"]: (row["relallvisible"] > 0, row["reltuples"]) for row in known}
+    assert known_of == {"deliveries": (True, 1200), "opt_outs": (False, -1)}

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from server.domain.delivery import Channel, Delivery, Kind, Receipt, ReceiptEvent, State
+from server.domain.delivery import Channel, Delivery, Kind, Receipt, ReceiptEvent, State, Suppressed
 from server.domain.ports import Database, Random, Transaction
 from server.domain.tally import Tally
 from server.store import notices, outbox, parcels, receipts, tallies
@@ -68,13 +68,13 @@ async def test_states_and_numbers_of_what_is_written(seeded: Seeded) -> None:
     expires_at = seeded.clock() + DAY
     drafts = [
         seeded.draft(first.message_id, None, expires_at=expires_at),
-        seeded.draft(first.message_id, device, expires_at=expires_at, suppressed="no_push"),
+        seeded.draft(first.message_id, device, expires_at=expires_at, suppressed=Suppressed.NO_CHANNEL),
         seeded.draft(None, device, expires_at=expires_at, kind=Kind.READ),
     ]
     written = await seeded.db.write(lambda tx: outbox.enqueue(tx, drafts, seeded.clock()))
     assert [(d.channel, d.state, d.reason, d.sequence) for d in written] == [
         (Channel.IN_APP, State.ACCEPTED, None, None),
-        (Channel.PUSH, State.SUPPRESSED, "no_push", None),
+        (Channel.PUSH, State.SUPPRESSED, "no_channel", None),
         (Channel.PUSH, State.QUEUED, None, None),
     ]
     assert [d.settled_at is None for d in written] == [False, False, True]

@@ -62,8 +62,8 @@ async def test_a_claim_is_not_kept_for_a_message_that_is_being_retracted(
 
     async def retract(tx: Transaction) -> asyncio.Task[list[Claim]]:
         await messages.blank(tx, message_id, 5)
-        stored = StoredClaim(claim, message_id, b"blob", 1)
-        keeping = asyncio.create_task(postgres.write(lambda inner: keep_claims(inner, [stored])))
+        stored, contents = StoredClaim(claim, message_id, b"blob", 1), {message_id: '{"title": "x"}'}
+        keeping = asyncio.create_task(postgres.write(lambda inner: keep_claims(inner, [stored], contents)))
         while not keeping.done() and not await other.fetchval(
             "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)"
         ):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.domain.delivery import DAYS_KEPT, LEASE, Event, Kind, Settlement, State
+from server.domain.delivery import DAYS_KEPT, LEASE, Event, Kind, Settlement, State, Suppressed
 from server.domain.ports import Database, Random, Transaction
 from server.domain.tally import Tally
 from server.store import idempotency, leases, outbox, pruning, tallies
@@ -160,7 +160,7 @@ async def test_what_is_suppressed_is_in_the_book_and_goes_by_age(
 ) -> None:
     [delivery] = await seeded.message([await seeded.device()], title="x")
     drafts = [
-        seeded.draft(delivery.message_id, None, expires_at=clock() + DAY, suppressed="opted_out"),
+        seeded.draft(delivery.message_id, None, expires_at=clock() + DAY, suppressed=Suppressed.OPTED_OUT),
         seeded.draft(delivery.message_id, None, expires_at=clock() + DAY),
     ]
     written = await seeded.db.write(lambda tx: outbox.enqueue(tx, drafts, clock()))

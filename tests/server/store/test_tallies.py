@@ -52,6 +52,24 @@ async def test_entries_add_up_and_stay_so_when_they_are_compacted(database: Data
         assert await rows(database) == 2
 
 
+async def test_very_many_entries_are_added_up_some_at_a_time(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a day without a scheduler: none of what is there has to fit into memory at once."""
+    monkeypatch.setattr(tallies, "_AT_ONCE", 10)
+    await database.write(clear)
+    for _ in range(13):
+        await database.write(lambda tx: tallies.note(tx, Tally(created=2, accepted=2)))
+        await database.write(lambda tx: tallies.note_pruned(tx, Tally(created=1, accepted=1)))
+    for left in (18, 10, 2):  # ten of both books become two
+        assert await database.write(tallies.compact)
+        assert await rows(database) == left
+        found = await database.read(tallies.audit)
+        assert (found.book.created, found.pruned.created) == (26, 13)
+    assert not await database.write(tallies.compact)
+    assert await rows(database) == 2
+
+
 async def test_numbers_beyond_32_bits_add_up(database: Database) -> None:
     many = 1 << 40
     for _ in range(2):

@@ -38,6 +38,7 @@ from tests.harness.announced import Announced
 from tests.harness.clock import SettableClock
 from tests.harness.files import NO_FILES
 from tests.harness.rows import Seeded
+from tests.harness.simulated import simulated
 from tests.relay.conftest import apns_app, fcm_project
 from tests.relay.running import RELAY_KEY, SERVER_KEY, Relay, config
 
@@ -189,7 +190,7 @@ async def make_world(
     registry = CollectorRegistry()
     db = Announced(database)
     async with (
-        Providers(tmp_path / "providers", clock=lambda: clock() / 1000) as providers,
+        simulated(tmp_path / "providers", clock=lambda: clock() / 1000) as providers,
         ClientSession() as session,
     ):
         settings = config(apns=(apns_app(providers),), fcm=(fcm_project(providers),))

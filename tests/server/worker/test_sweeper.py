@@ -10,9 +10,10 @@ from structlog.testing import LogCapture
 
 from server.api.forms import UPLOAD_SECONDS
 from server.commands.attachments import Swept, WrongDatabase, drop_unused, keep, receive
+from server.domain.account import DEFAULT_TENANT
 from server.domain.file import ORPHAN_AFTER, UNNAMED_FOR, ReceivedFile
 from server.domain.ports import Database, Random, Transaction
-from server.store.accounts import DEFAULT_TENANT, ensure_default_tenant
+from server.store.accounts import ensure_tenant
 from server.store.attachments import link
 from server.store.files import Files
 from server.worker.metrics import SweepMetrics
@@ -28,7 +29,7 @@ async def became(database: Database, name: str) -> None:
 
     async def job(tx: Transaction) -> None:
         await tx.run("DELETE FROM tenants WHERE name = $1", DEFAULT_TENANT)
-        await ensure_default_tenant(tx, name, 1)
+        await ensure_tenant(tx, name, DEFAULT_TENANT, 1)
 
     await database.write(job)
 
