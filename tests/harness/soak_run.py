@@ -128,6 +128,8 @@ class Soak:
             return_when=asyncio.FIRST_COMPLETED,
         )
         await _end([phases, *load])
+        if not self.process.alive:
+            raise RuntimeError(self.process.ended())
         await self._conclude()
         await _end([*watching, reading])
         for task in ended:

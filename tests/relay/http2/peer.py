@@ -28,6 +28,9 @@ HELLO = bytes.fromhex("0001 00000000 0002 00000000 0004 00004000 0006 00002000")
 LARGEST = 2**31 - 1
 
 QUICK = replace(TIMING, tick=0.01, first_backoff=0.02, longest_backoff=0.1)
+PATIENT = replace(QUICK, dial=30.0, silence=30.0, patience=60.0)
+"""For a peer that is a process of its own, which a busy machine may forget for a while."""
+
 AUTHORITY: Field = (b":authority", b"push.example")
 REPEATING: tuple[Field, ...] = (AUTHORITY, (b"authorization", b"bearer secret"), (b"topic", b"org.example"))
 
@@ -216,7 +219,7 @@ class Asked:
         self.fails = values.pop("fails", False)
         self.then: Callable[[], None] | None = None
         self._ended = asyncio.Event()
-        seconds = values.pop("seconds", 10.0)
+        seconds = values.pop("seconds", 60.0)
         given = {"path": b"/3/device/ab", "repeating": REPEATING, "varying": (), "body": b"{}"} | values
         deadline = asyncio.get_running_loop().time() + seconds
         self.request = Request(done=self._done, deadline=deadline, **given)
@@ -230,7 +233,7 @@ class Asked:
             raise RuntimeError("as it was asked to")
 
     async def end(self) -> Response | Fault:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             await self._ended.wait()
         return self.results[0]
 

@@ -1,13 +1,21 @@
 """Against nghttpd, the server of nghttp2, with each of its options that a client notices."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from relay.http2 import Fault
 from simulator.authority import Authority
+from tests.harness.ports import free_port
 from tests.relay.http2.conftest import Connect
-from tests.relay.http2.servers import free_port, nghttpd
+from tests.relay.http2.peer import PATIENT
+from tests.relay.http2.servers import nghttpd
+
+
+@pytest.fixture
+def connect(connect: Connect) -> Connect:
+    return partial(connect, timing=PATIENT)
 
 
 @pytest.mark.parametrize(
