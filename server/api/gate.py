@@ -5,12 +5,13 @@ meets the route's need. `ForDevice` routes are for a paired device with its own 
 for a user and, with the same handler, for a device of a user's. Each request is counted (`limits.py`), but what watches the server is not. Where `when` names a parameter, a route is for requests whose
 query has it, and another of the same path for the others. Where `acts` is set, a token that may act for others may name the user and the
 tenant for whom it calls in X-User-ID and X-Tenant-ID; everywhere else these are refused. Where `managed` is set as well, who manages the
-tenant need not name a user of it.
+tenant need not name a user of it. Where `keys` is set, these two headers take the place of Authorization, and the body says for whom
+it is (`Callers.on_behalf`).
 """
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from aiohttp import web
@@ -47,6 +48,17 @@ class Open:
 
 
 @dataclass(frozen=True)
+class TwoKeys:
+    """The names of the two headers of an API that authenticates with two.
+
+    The `key` is an access token, whoever's: it is there to be bound to a tenant. The `token` says who calls: an access token or a session's.
+    """
+
+    key: str
+    token: str
+
+
+@dataclass(frozen=True)
 class ForUser:
     method: str
     path: str
@@ -55,6 +67,7 @@ class ForUser:
     when: str | None = None
     acts: bool = False
     managed: bool = False
+    keys: TwoKeys | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +131,8 @@ class Gate:
         return guarded
 
     async def _user(self, request: web.Request, route: ForUser) -> Caller:
+        if route.keys is not None:
+            return await self._keyed(request, route.keys, route.need)
         return await self.user(request, route.need, acts=route.acts, managed=route.managed)
 
     async def user(
@@ -142,6 +157,19 @@ class Gate:
             return caller
         return await self.callers.act(caller, tenant, user)
 
+    async def _keyed(self, request: web.Request, keys: TwoKeys, need: Need) -> Caller:
+        """Return who calls with a key and a token, bound to the tenant that either is bound to; Unauthenticated, Forbidden."""
+        key = await self._known(request, self.callers.token, header=keys.key)
+        caller = await self._known(request, self.callers.user, header=keys.token)
+        _refuse_acting_for_others(request)
+        self.limits.count(request, caller.credential_id)
+        if not caller.grant.meets(need):
+            raise Forbidden(_lacking(need, caller), code="scope_missing")
+        bound = {grant.tenant for grant in (key.grant, caller.grant)} - {None}
+        if len(bound) > 1:
+            raise Forbidden(f"{keys.key} and {keys.token} are for two tenants", code="acting_forbidden")
+        return replace(caller, grant=replace(caller.grant, tenant=next(iter(bound), None)))
+
     def _for_device(self, route: ForDevice) -> Callable[[web.Request], Answer]:
         async def guarded(request: web.Request) -> web.StreamResponse:
             return await route.handler(request, await self._device(request))
@@ -153,10 +181,13 @@ class Gate:
         self.limits.count(request, device.id)
         return device
 
-    async def _known(self, request: web.Request, find: Callable[[str, int], Awaitable[T]]) -> T:
-        """Return who calls; who is nobody is counted by their address. Unauthenticated, Limited."""
+    async def _known(
+        self, request: web.Request, find: Callable[[str, int], Awaitable[T]], *, header: str | None = None
+    ) -> T:
+        """Return who calls, by a header of their own or Authorization; who is nobody is counted by their address. Unauthenticated, Limited."""
         try:
-            return await find(credential(request), self.clock())
+            given = credential(request) if header is None else _only(request, header)
+            return await find(given, self.clock())
         except Unauthenticated:
             self.limits.count_stranger(request)
             raise
@@ -172,6 +203,14 @@ def credential(request: web.Request) -> str:
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("send one header, Authorization: Bearer <token>")
     return token.strip()
+
+
+def _only(request: web.Request, header: str) -> str:
+    """Return what a header says that is sent once; Unauthenticated."""
+    given = request.headers.getall(header, [])
+    if len(given) != 1 or not given[0].strip():
+        raise Unauthenticated(f"send one header {header} with an access token")
+    return given[0].strip()
 
 
 def _of_protocols(request: web.Request) -> list[str]:

@@ -15,7 +15,7 @@ from server.api.answers import JSON, PROBLEM, Problem
 from server.api.codes import CODES, STATUS_OF
 from server.api.describe import Description, description_of
 from server.api.forms import FORM, MULTIPART
-from server.api.gate import ACTING_HEADERS, ForDevice, ForEither, ForUser, Open, Route
+from server.api.gate import ACTING_HEADERS, ForDevice, ForEither, ForUser, Open, Route, TwoKeys
 from server.api.schema import Schema, Schemas, without_null
 from server.domain.scopes import Need
 
@@ -104,6 +104,7 @@ def document(table: list[Route]) -> dict[str, Any]:
         methods = paths.setdefault(path_of(route), {})
         method = route.method.lower()
         methods[method] = _together(methods[method], operation) if method in methods else operation
+    keys = {route.keys for route in table if isinstance(route, ForUser) and route.keys is not None}
     used = {tag for methods in paths.values() for operation in methods.values() for tag in operation["tags"]}
     return {
         "openapi": "3.1.0",
@@ -112,7 +113,7 @@ def document(table: list[Route]) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": schemas.components,
-            "securitySchemes": dict(_SECURITY),
+            "securitySchemes": {**_SECURITY, **_schemes(keys)},
         },
     }
 
@@ -277,9 +278,21 @@ def _security(route: Route) -> list[dict[str, list[str]]]:
         return []
     if isinstance(route, ForDevice):
         return [{"deviceToken": []}]
+    if isinstance(route, ForUser) and route.keys is not None:
+        return [{route.keys.key: [], route.keys.token: []}]
     role = ["admin"] if route.need in _OPERATORS else []
     users = [{"session": role}, {"accessToken": [_SCOPE.get(route.need, route.need.value)]}]
     return [*users, {"deviceToken": []}] if isinstance(route, ForEither) else users
+
+
+def _schemes(all_keys: Iterable[TwoKeys]) -> Schema:
+    """Return what OpenAPI is told of headers that an API authenticates with."""
+    said = "An access token, which may be bound to a tenant.", "Who calls: an access token, or a session's."
+    return {
+        name: {"type": "apiKey", "in": "header", "name": name, "description": what}
+        for keys in all_keys
+        for name, what in zip((keys.key, keys.token), said, strict=True)
+    }
 
 
 def _together(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from server.api.outer import Outer
 from server.api.reading import MAX_BODY
 from server.api.routes import install, operators_routes, routes
 from server.app.accounts import mint_of, passwords_of, proxies_of
+from server.app.dialects import FACES, dialects_of
 from server.app.pieces import ServerPieces
-from server.app.resources import dialects_of, health_of, resources_of
+from server.app.resources import health_of, resources_of
 from server.app.running import Running
 from server.commands.callers import Callers
 from server.commands.derive import SHARED, derive
@@ -28,7 +29,6 @@ from server.config import (
     Settings,
     allowed_origins,
 )
-from server.dialects.socayo.table import FACES
 from server.domain.throttle import Quota, Throttle
 from server.live.counting import CountedThrottle
 from server.live.hub import Hub

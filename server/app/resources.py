@@ -1,4 +1,4 @@
-"""What answers: every resource of the native API, and the other APIs on the same pieces."""
+"""What answers: every resource of the native API."""
 
 from relay.shared import Shared
 from server.api.actions import Actions
@@ -8,7 +8,7 @@ from server.api.buckets import Buckets
 from server.api.deliveries import Deliveries
 from server.api.device import Device
 from server.api.devices import Devices
-from server.api.gate import Gate, Route
+from server.api.gate import Gate
 from server.api.health import Health, Pulse
 from server.api.invitations import Invitations
 from server.api.keys import Keys
@@ -27,17 +27,15 @@ from server.api.tokens import Tokens
 from server.api.topics import Topics
 from server.api.users import Users
 from server.api.webhooks import Webhooks
-from server.app.accounts import auth_of, mint_of
+from server.app.accounts import auth_of
 from server.app.pieces import ServerPieces
 from server.app.running import Running
 from server.commands.actions import Acting
 from server.commands.attachments import Storage
-from server.commands.derive import PUSH_TOKENS, derive
 from server.commands.devices import ServerAddress
 from server.commands.inbox import Marking
 from server.commands.mint import Mint
 from server.commands.passwords import Passwords
-from server.commands.push_devices import PushDevices
 from server.commands.repeats import Repeats
 from server.commands.send import Sender
 from server.commands.signing import Signer
@@ -47,10 +45,7 @@ from server.config import (
     Settings,
     attachments_dir,
     page_origins,
-    push_apps,
 )
-from server.dialects.socayo.session import InboxSessions, InboxSocket
-from server.dialects.socayo.table import Socayo, socayo_routes
 from server.domain.turns import Turns
 from server.live.hub import Hub
 from server.store.files import Files
@@ -98,36 +93,6 @@ def resources_of(
         health=health_of(pieces, running),
         reference=Reference(),
     )
-
-
-def dialects_of(settings: Settings, pieces: ServerPieces, to: Resources) -> list[Route]:
-    """Return the routes of the other APIs, which stand on the same pieces."""
-    live = to.live
-    socayo = Socayo(
-        pieces.db,
-        pieces.clock,
-        pieces.random,
-        pieces.wake,
-        to.messages.sender,
-        _push_devices(settings, pieces),
-        InboxSessions(mint_of(pieces), settings.server.public_url.rstrip("/")),
-        InboxSocket(
-            pieces.db,
-            pieces.clock,
-            live.gate.callers,
-            live.hub,
-            live.metrics,
-            live.origins,
-            live.gate.limits.proxies,
-        ),
-    )
-    return socayo_routes(socayo)
-
-
-def _push_devices(settings: Settings, pieces: ServerPieces) -> PushDevices:
-    key = derive(pieces.secret, PUSH_TOKENS)
-    apps = push_apps(settings.apps)
-    return PushDevices(pieces.db, pieces.random, key, apps, pieces.ask_handle, pieces.wake)
 
 
 def _storage(settings: Settings) -> Storage:

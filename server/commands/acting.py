@@ -8,7 +8,7 @@ from dataclasses import replace
 from server.commands.people import ensure_people, ensure_tenant
 from server.domain.account import DEFAULT_TENANT, Acting, Caller, Role, User
 from server.domain.audience import identify
-from server.domain.errors import Forbidden
+from server.domain.errors import Forbidden, NotFound
 from server.domain.ports import Database, Random, Transaction
 from server.store import accounts
 
@@ -26,6 +26,23 @@ async def find_acting(tx: Transaction, caller: Caller, tenant: str | None, user:
     found = None if tenant_id is None else await _find(tx, tenant_id, user)
     acting = Acting(name, tenant_id or "", user, known=found is not None)
     return replace(caller, user=found or _nobody(tenant_id or "", user), acting=acting)
+
+
+async def find_meant(tx: Transaction, caller: Caller, tenant: str, user: str | None) -> Caller:
+    """Return the caller for a tenant and a user that a request names: as `find_acting` for who may act for others, else themselves.
+
+    NotFound where that is somebody else, or another tenant: the two look as if they were not there.
+    """
+    grant = caller.grant
+    if grant.acts or (grant.scopes is None and grant.operator):
+        return await find_acting(tx, caller, tenant, user)
+    if await accounts.find_tenant(tx, tenant) != caller.user.tenant_id:
+        raise NotFound("no such tenant", code="tenant_not_found")
+    if user is not None:
+        [found] = identify([user], await accounts.find_people(tx, caller.user.tenant_id, [user]))
+        if found != caller.user.id:
+            raise NotFound("no such user", code="user_not_found")
+    return caller
 
 
 async def settle(db: Database, caller: Caller, *, now: int, random: Random) -> Caller:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
-from server.commands.acting import find_acting
+from server.commands.acting import find_acting, find_meant
 from server.commands.mint import InboxSession, Mint, is_of_inbox
 from server.commands.usage import Usage
 from server.domain.account import Caller, CallingDevice, Role, User
@@ -66,6 +66,19 @@ class Callers:
     async def act(self, caller: Caller, tenant: str | None, user: str | None) -> Caller:
         """Return the caller as they act for a tenant and a user of it, by their names; Forbidden for another tenant than the token's."""
         return await self._db.read(lambda tx: find_acting(tx, caller, tenant, user))
+
+    async def token(self, credential: str, now: int) -> Caller:
+        """Return whose an access token is; Unauthenticated, also for anything that is not one."""
+        if not credential.startswith(ACCESS_TOKEN):
+            raise Unauthenticated("this is no access token, which begins with zat_", code="token_invalid")
+        return await self._owner(token_hash(credential), now)
+
+    async def on_behalf(self, caller: Caller, tenant: str, user: str | None) -> Caller:
+        """Return the caller as they act for a tenant, and a user of it, that their request names; NotFound, Forbidden.
+
+        Who may not act for others is themselves, in their own tenant, and nobody else is there.
+        """
+        return await self._db.read(lambda tx: find_meant(tx, caller, tenant, user))
 
     async def inbox(self, credential: str, now: int) -> tuple[Caller, int]:
         """Return whose inbox the token of an inbox session is good for, and when it ends; Unauthenticated, also for any other token."""

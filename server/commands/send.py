@@ -4,7 +4,7 @@ The caller is answered after the commit; the worker is woken then, and finds the
 message that is scheduled only the message and a task are written: at its time the same steps follow in the task's transaction.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from server.commands import spread
@@ -17,7 +17,7 @@ from server.commands.repeats import KeyOfSend, Repeats
 from server.commands.takeback import take_back
 from server.commands.topics import direct_bucket, found_topic
 from server.domain.account import Caller
-from server.domain.audience import find_people
+from server.domain.audience import Recipients, find_people, recipients_of
 from server.domain.bucket import DIRECT, Bucket, Permission
 from server.domain.delivery import Delivery
 from server.domain.errors import Fault, Forbidden, Invalid, NotFound
@@ -32,6 +32,7 @@ from server.domain.turns import Turns
 from server.store import attachments, messages, tasks
 from server.store.accounts import find_people as people_named
 from server.store.buckets import ensure_readers, find_bucket, is_topic
+from server.store.subjects import add_subject
 
 
 @dataclass(frozen=True)
@@ -84,26 +85,41 @@ async def send(
 
     NotFound for an unknown bucket, user or attachment, Conflict for an ambiguous name or a key used before, Forbidden, TooLarge.
     """
-    flow = _flow(caller, command)
-    turn = sender.turns.take(flow, now)
 
-    async def job(tx: Transaction) -> Sent:
+    async def job(tx: Transaction, turn: int) -> Sent:
         earlier = await sender.repeats.find(tx, key, now)
         if earlier is not None:
             return Sent(earlier, repeated=True)
         for file in enclosed.files:
             await keep(tx, caller.user.id, file, now, per_user=enclosed.per_user)
-        message, deliveries = await _send(
-            tx, caller, command, turn=turn, now=now, random=sender.random, page=sender.page
-        )
-        await sender.repeats.keep(tx, key, message, now)
-        return Sent(message, repeated=False, deliveries=deliveries)
+        sent = await write(tx, sender, caller, command, turn=turn, now=now)
+        await sender.repeats.keep(tx, key, sent.message, now)
+        return sent
 
-    sent = await sender.repeats.once(key, lambda: sender.db.write(job))
+    flow = flow_of(caller, command)
+    return await sender.repeats.once(key, lambda: in_turn(sender, flow, job, now))
+
+
+async def in_turn(
+    sender: Sender, flow: str, job: Callable[[Transaction, int], Awaitable[Sent]], now: int
+) -> Sent:
+    """Run what writes a message in one transaction, at the turn of who sends it, and have workers look for what it has written."""
+    turn = sender.turns.take(flow, now)
+    sent = await sender.db.write(lambda tx: job(tx, turn))
     sender.turns.count(flow, len(sent.deliveries), now)
     if sent.is_work:
         sender.wake()
     return sent
+
+
+async def write(
+    tx: Transaction, sender: Sender, caller: Caller, command: SendMessage, *, turn: int, now: int
+) -> Sent:
+    """Write a message with all that it leads to, in a transaction of `in_turn`; refuses as `send`."""
+    message, deliveries = await _send(
+        tx, caller, command, turn=turn, now=now, random=sender.random, page=sender.page
+    )
+    return Sent(message, repeated=False, deliveries=deliveries)
 
 
 async def find_sent(sender: Sender, key: KeyOfSend | None, now: int) -> Sent | None:
@@ -123,8 +139,8 @@ async def release(tx: Transaction, task: Task, *, now: int, random: Random) -> N
     if not await _may_still(tx, message):
         await take_back(tx, message.id, now=now, random=random)
         return
-    only, but, page = task.payload["only"], task.payload.get("but", ()), task.payload["page"]
-    reach = spread.reach_of(message, message.bucket_id, only, but)
+    page = task.payload["page"]
+    reach = spread.reach_of(message, message.bucket_id, recipients_of(task.payload))
     audience = await spread.find_audience(tx, reach, page)
     await messages.mark_sent(tx, message.id, audience.users, now)
     await spread.begin(tx, message, audience, turn=now, now=now, random=random)
@@ -139,17 +155,19 @@ async def _send(
     if bucket.topic_key == DIRECT:
         await ensure_readers(tx, bucket.id, wanted or (), now)
     but = await _excluded(tx, caller, command)
+    everyone = bucket.tenant_id if command.everyone and bucket.topic_key == DIRECT else None
+    recipients = Recipients(wanted, but, everyone, command.within)
     command = await _with_names(tx, caller, command)
     due_at = _due_at(command, now)
     if due_at is not None:
         message = _new_message(command, caller, bucket, 0, now, random)
         await _add(tx, command, message)
-        payload = {"only": wanted, "but": but, "page": page}
+        payload = {**recipients.payload(), "page": page}
         task = Task(new_id(now, random), Kind.SEND, message.id, payload, due_at, 0, now)
         await tasks.add_task(tx, task)
         await save_files(tx, message, now=now, random=random)
         return message, ()
-    audience = await spread.find_audience(tx, spread.reach_of(command, bucket.id, wanted, but), page)
+    audience = await spread.find_audience(tx, spread.reach_of(command, bucket.id, recipients), page)
     message = _new_message(command, caller, bucket, audience.users, now, random)
     await _add(tx, command, message)
     written = await spread.begin(tx, message, audience, turn=turn, now=now, random=random)
@@ -157,14 +175,15 @@ async def _send(
     return message, written
 
 
-def _flow(caller: Caller, command: SendMessage) -> str:
+def flow_of(caller: Caller, command: SendMessage) -> str:
     """Return who takes turns: a tenant whose messages its own server sends is one sender, whomever it names as the user."""
     return caller.tenant_id if _is_managed(caller, command) else f"{caller.tenant_id} {caller.user.id}"
 
 
 def _is_managed(caller: Caller, command: SendMessage) -> bool:
-    """Say whether a message goes to a topic or to users by their names, for which no membership counts."""
-    by_name = command.bucket is None and command.user_ids is not None and caller.grant.only_bucket is None
+    """Say whether a message goes to a topic, to everyone or to users by their names, for which no membership counts."""
+    named = command.everyone or command.user_ids is not None
+    by_name = command.bucket is None and named and caller.grant.only_bucket is None
     return (command.topic is not None or by_name) and caller.grant.meets(Need.MANAGE)
 
 
@@ -253,8 +272,10 @@ async def _with_names(tx: Transaction, caller: Caller, command: SendMessage) -> 
 
 
 async def _add(tx: Transaction, command: SendMessage, message: Message) -> None:
-    """Write a message, and which files it names."""
+    """Write a message, what it is about, and which files it names."""
     await messages.add_message(tx, message)
+    if command.subject is not None:
+        await add_subject(tx, message, command.subject)
     for attachment in command.attachments:
         if attachment.attachment_id is not None:
             await attach(tx, message.id, attachment.attachment_id)

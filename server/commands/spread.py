@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from server.domain.audience import Recipients, recipients_of
 from server.domain.delivery import Activity, Channel, Delivery, Draft, Kind, Quiet, State, Suppressed
 from server.domain.ids import new_id, new_push_id
 from server.domain.message import Category, DeliveryType, Message, SendMessage
@@ -23,6 +24,7 @@ from server.domain.task import Task
 from server.domain.turns import bulk_turn, critical_turn
 from server.store import messages, outbox, tasks
 from server.store.audience import START, Place, Reach, count_readers, reached, unread
+from server.store.buckets import ensure_readers
 
 PAGE = 500  # users and devices: what a server writes at once
 AHEAD = 4  # pages of one message that wait at the same time
@@ -48,23 +50,20 @@ async def find_audience(tx: Transaction, reach: Reach, page: int) -> Audience:
     return Audience(reach, first, users, page)
 
 
-def reach_of(
-    what: Message | SendMessage, bucket_id: str, only: Sequence[str] | None, but: Sequence[str]
-) -> Reach:
-    """Return to whom a message goes: user ids, None for all of its bucket. What is of the system comes whatever anybody wants."""
+def reach_of(what: Message | SendMessage, bucket_id: str, recipients: Recipients) -> Reach:
+    """Return to whom a message goes. What is of the system comes whatever anybody wants."""
     category = None if what.category is Category.SYSTEM else what.category.value
-    return Reach(bucket_id, only, but, what.channels, category)
+    return Reach(bucket_id, recipients, what.channels, category)
 
 
 async def begin(
     tx: Transaction, message: Message, audience: Audience, *, turn: int, now: int, random: Random
 ) -> Sequence[Delivery]:
     """Write the first page, and a task for the rest where there is one; return the deliveries that were written."""
-    written = await _write(
-        tx, message, audience.first, START, turn=_turn(message, turn, turn), now=now, random=random
-    )
+    turn = _turn(message, turn, turn)
+    written = await _write(tx, message, audience.reach, audience.first, START, turn, now=now, random=random)
     if len(audience.first) == audience.page:
-        rest = {"only": audience.reach.only, "but": audience.reach.but, "page": audience.page}
+        rest = {**audience.reach.recipients.payload(), "page": audience.page}
         await _leave(tx, message, rest, audience.first[-1], written, now=now, random=random)
     return written
 
@@ -137,10 +136,10 @@ async def _next_page(
         return page, await write_again(
             tx, message, page, frame_id, expires_at=expires_at, turn=turn, now=now, random=random
         )
-    reach = reach_of(message, message.bucket_id, payload["only"], payload.get("but", ()))
+    reach = reach_of(message, message.bucket_id, recipients_of(payload))
     page = await reached(tx, reach, after=after, limit=limit)
     turn = _turn(message, turn, now)
-    return page, await _write(tx, message, page, after, turn=turn, now=now, random=random)
+    return page, await _write(tx, message, reach, page, after, turn, now=now, random=random)
 
 
 async def _leave(
@@ -161,15 +160,18 @@ async def _leave(
 async def _write(
     tx: Transaction,
     message: Message,
+    reach: Reach,
     page: Sequence[Place],
     after: Place,
-    *,
     turn: int,
+    *,
     now: int,
     random: Random,
 ) -> list[Delivery]:
     """Write a page's inbox items and deliveries; of who was on the page before only further devices are left."""
     fresh = {place.user_id: place for place in page if place.user_id != after.user_id}
+    if reach.recipients.everyone is not None:
+        await ensure_readers(tx, reach.bucket_id, list(fresh), now)
     drafts = [
         draft_of(message, place, channel, turn=turn, now=now, random=random)
         for place in fresh.values()

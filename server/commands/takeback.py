@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from server.commands import spread
 from server.commands.attachments import drop_unused
+from server.domain.audience import recipients_of
 from server.domain.delivery import LEASE, Draft
 from server.domain.ids import new_id
 from server.domain.message import Message
@@ -18,6 +19,7 @@ from server.domain.ports import Clock, Database, Random, Transaction
 from server.domain.task import Kind, Task
 from server.store import inbox, messages, notices, outbox, outgoing, tasks
 from server.store.audience import START, Place, Reach, reached
+from server.store.subjects import drop_subject
 
 PAGE = 500  # deliveries, and inbox items, that are looked at in one transaction
 
@@ -30,6 +32,7 @@ async def take_back(tx: Transaction, message_id: str, *, now: int, random: Rando
     planned = await tasks.find_send(tx, message_id)
     await tasks.drop_tasks(tx, message_id)
     if await messages.blank(tx, message_id, now):
+        await drop_subject(tx, message_id)
         await drop_unused(tx, [message_id])  # the files themselves are swept
         await outgoing.drop(tx, message_id, Requested.SAVE)
         pages = {"users": "", "after": ""}
@@ -65,11 +68,12 @@ async def go_on(tx: Transaction, task: Task, now: int, random: Random) -> Task |
 
 async def _note_cancelled(tx: Transaction, planned: Task, *, now: int, random: Random) -> None:
     """Write down that those who were named would have got a message; of a whole bucket nobody knows who that would have been."""
-    only, message = planned.payload["only"], await messages.load_message(tx, planned.message_id or "")
-    if only is None or message is None:
+    recipients = recipients_of(planned.payload)
+    message = await messages.load_message(tx, planned.message_id or "")
+    if recipients.only is None or message is None:
         return
-    reach = Reach(message.bucket_id, only, planned.payload.get("but", ()), channels=(), category=None)
-    places = await reached(tx, reach, after=START, limit=len(only))
+    reach = Reach(message.bucket_id, recipients, channels=(), category=None)
+    places = await reached(tx, reach, after=START, limit=len(recipients.only))
     users = [place.user_id for place in places]
     await outbox.enqueue(tx, _cancelled(message, users, now=now, random=random), now)
 

@@ -3,7 +3,8 @@
 `SendMessage` has no default values: each API states its own. What is stored as `content` is the JSON that devices are
 given (PROTOCOL.md, section 2), with only what is set, after the shortcuts of the API that sent it; so a message reads the
 same wherever it is shown. Two words in it are the server's own: an attachment's `attachmentUuid`, in whose place
-a device that has a key is given a claim, and `saveOnServer`, which no device sees.
+a device that has a key is given a claim, and `saveOnServer`, which no device sees. Texts that are not kept here are asked for
+when a message is read or pushed; a content that says UNRESOLVED is without them.
 """
 
 from collections.abc import Mapping
@@ -11,8 +12,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from server.domain.audience import Within
 from server.domain.bucket import Bucket
 from server.domain.delivery import Channel
+from server.domain.subject import Subject
 from server.domain.times import show_time
 
 LONGEST_TITLE = 100
@@ -28,6 +31,7 @@ MOST_REMINDERS = 100
 REMINDERS = 10  # where the sender does not say how many
 MINUTE = 60_000
 DAY = 86_400_000
+UNRESOLVED = "unresolved"  # the word of a content whose texts are asked for, and not there
 FURTHEST = 366 * DAY  # how far ahead a message may be scheduled
 LONGEST_TTL = 28 * DAY  # what a provider keeps, and the window in which a device refuses repeats
 EPHEMERAL_TTL = DAY  # what is left of an ephemeral message after that is nothing
@@ -136,7 +140,7 @@ class SendMessage:
 
     bucket: str | None
     topic: str | None
-    title: str = field(repr=False)
+    title: str | None = field(repr=False)  # None: it is asked for when it is read
     subtitle: str | None = field(repr=False)
     body: str | None = field(repr=False)
     delivery_type: DeliveryType
@@ -144,7 +148,10 @@ class SendMessage:
     makes_users: (
         bool  # names that nobody has are the external ids of users who are made, for who manages the tenant
     )
+    everyone: bool  # every user of the tenant, for who manages it
     exclude: tuple[str, ...]  # names of users who do not get it; unknown ones are nobody
+    within: Within | None  # only who has access to a document
+    subject: Subject | None
     channels: tuple[Channel, ...]
     category: Category
     data: Mapping[str, Any] | None = field(repr=False)  # for the app
@@ -195,6 +202,7 @@ def content_of(command: SendMessage, bucket: Bucket, sent_at: int) -> dict[str, 
     """
     everything = {
         "title": command.title,
+        UNRESOLVED: True if command.title is None else None,
         "subtitle": command.subtitle,
         "body": command.body,
         "bucket": _set({"id": bucket.id, "name": bucket.name, "icon": bucket.icon, "color": bucket.color}),

@@ -4,9 +4,10 @@ A page goes by user and device, so that the rest of a large audience is found fr
 transaction, without anything being held in between.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from server.domain.audience import Recipients, Within
 from server.domain.delivery import Channel
 from server.domain.ids import LAST_ID
 from server.domain.message import Message
@@ -42,14 +43,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """To whom a message goes: of a bucket's readers those of `only` (user ids; None: all) who are not in `but`; to `channels`.
+    """To whom a message of a bucket goes, and on which channels.
 
     `category` is that of their preferences, None where these do not count.
     """
 
     bucket_id: str
-    only: Sequence[str] | None
-    but: Sequence[str]
+    recipients: Recipients
     channels: Sequence[Channel]
     category: str | None
 
@@ -59,35 +59,77 @@ START = Place("", "")
 
 async def reached(tx: Transaction, reach: Reach, *, after: Place, limit: int) -> list[Place]:
     """Return the next places after one, at most `limit`; no devices where there is no push."""
+    only = reach.recipients.only
     named: Sequence[str] = ()
-    if reach.only is not None:
-        named = _window(reach.only, after)
+    if only is not None:
+        named = _window(only, after)
         if not named:
             return []
     category = () if reach.category is None else (reach.category,)
-    few = holes(len(named), after=5 + len(category))
-    others = holes(len(reach.but), after=5 + len(category) + len(named))
+    source, meant, values = _meant(reach, named, after=5 + len(category))
     rows = await tx.all(
-        f"SELECT m.user_id, COALESCE(d.id, '') AS device_id, {MUTED}{_wants(reach)} FROM bucket_members m"
+        f"SELECT m.user_id, COALESCE(d.id, '') AS device_id, {MUTED}{_wants(reach)} FROM {source}"
         " LEFT JOIN devices d ON d.user_id = m.user_id AND $5 = 1"
-        f" WHERE m.bucket_id = $1 AND m.user_id >= $2 AND (m.user_id > $2 OR d.id > $3) AND {READS}"
-        f"{f' AND m.user_id IN ({few})' if named else ''}"
-        f"{f' AND m.user_id NOT IN ({others})' if reach.but else ''}"
-        " ORDER BY m.user_id, d.id LIMIT $4",
+        f" WHERE {meant} AND m.user_id >= $2 AND (m.user_id > $2 OR d.id > $3) ORDER BY m.user_id, d.id LIMIT $4",
         reach.bucket_id,
         after.user_id,
         after.device_id,
         limit,
         int(Channel.PUSH in reach.channels),
         *category,
-        *named,
-        *reach.but,
+        *values,
     )
     places = [place_of(row, _opted_out(row, reach)) for row in rows]
-    if named and len(places) < limit and reach.only is not None and named[-1] < max(reach.only):
+    if named and len(places) < limit and only is not None and named[-1] < max(only):
         beyond = Place(named[-1], LAST_ID)  # these are done: on to the next names
         places += await reached(tx, reach, after=beyond, limit=limit - len(places))
     return places
+
+
+def _meant(reach: Reach, named: Sequence[str], *, after: int) -> tuple[str, str, list[str]]:
+    """Return members `m` of the bucket $1 and who of them is meant, as parts of a query, and their values, whose holes come after so many.
+
+    Every user of a tenant is one, with nothing muted, who is no member yet.
+    """
+    recipients, values = reach.recipients, list[str]()
+
+    def holes_of(some: Sequence[str]) -> str:
+        found = holes(len(some), after=after + len(values))
+        values.extend(some)
+        return found
+
+    if recipients.everyone is None:
+        source, meant = "bucket_members m", f"m.bucket_id = $1 AND {READS}"
+    else:
+        source = (
+            "(SELECT u.id AS user_id, b.snoozed_until, b.quiet_times FROM users u LEFT JOIN bucket_members b"
+            f" ON b.bucket_id = $1 AND b.user_id = u.id WHERE u.tenant_id = {holes_of([recipients.everyone])}"
+            " AND u.deleted_at IS NULL) m"
+        )
+        meant = "TRUE"
+    if named:
+        meant += f" AND m.user_id IN ({holes_of(named)})"
+    if recipients.but:
+        meant += f" AND m.user_id NOT IN ({holes_of(recipients.but)})"
+    if recipients.within is not None:
+        meant += _with_access(recipients.within, holes_of)
+    return source, meant, values
+
+
+def _with_access(within: Within, holes_of: Callable[[Sequence[str]], str]) -> str:
+    """Return what holds of members `m` who have access to a document, as far as it is asked for."""
+    found = ""
+    if within.listed:
+        found += (
+            f" AND EXISTS (SELECT 1 FROM document_access a WHERE a.document_id = {holes_of([within.document_id])}"
+            " AND a.user_id = m.user_id)"
+        )
+    for pair in within.fields:
+        found += (
+            f" AND EXISTS (SELECT 1 FROM document_fields f WHERE f.document_id = {holes_of([within.document_id])}"
+            f" AND f.user_id = m.user_id AND (f.field, f.value) = ({holes_of(pair)}))"
+        )
+    return found
 
 
 def _wants(reach: Reach) -> str:
@@ -133,17 +175,9 @@ async def unread(
 async def count_readers(tx: Transaction, reach: Reach) -> int:
     """Return how many users a message to a bucket reaches, those too who do not want it."""
     number = 0
-    for named in _in_parts(reach.only):
-        few = holes(len(named), after=1)
-        others = holes(len(reach.but), after=1 + len(named))
-        row = await tx.one(
-            f"SELECT COUNT(*) AS n FROM bucket_members m WHERE m.bucket_id = $1 AND {READS}"
-            f"{f' AND m.user_id IN ({few})' if named else ''}"
-            f"{f' AND m.user_id NOT IN ({others})' if reach.but else ''}",
-            reach.bucket_id,
-            *named,
-            *reach.but,
-        )
+    for named in _in_parts(reach.recipients.only):
+        source, meant, values = _meant(reach, named, after=1)
+        row = await tx.one(f"SELECT COUNT(*) AS n FROM {source} WHERE {meant}", reach.bucket_id, *values)
         number += 0 if row is None else int(row["n"])
     return number
 

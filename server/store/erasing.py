@@ -8,7 +8,7 @@ from server.domain.ports import Transaction
 from server.store.devices import delete_device
 from server.store.pruning import drop_deliveries
 
-_OWN = ("sessions", "access_tokens", "pairing_codes", "bucket_members")
+_OWN = ("sessions", "access_tokens", "pairing_codes", "bucket_members", "document_access")
 
 
 async def bury(tx: Transaction, user_id: str, now: int) -> None:
@@ -36,7 +36,7 @@ async def drop_preferences(tx: Transaction, user_id: str) -> int:
 
 
 async def drop_own(tx: Transaction, user_id: str) -> None:
-    """End a user's sessions, access tokens, pairing codes, memberships and the invitations that they made."""
+    """End a user's sessions, access tokens, pairing codes, memberships, access to documents and the invitations that they made."""
     for table in _OWN:
         await tx.run(f"DELETE FROM {table} WHERE user_id = $1", user_id)
     await tx.run("DELETE FROM invitations WHERE created_by = $1", user_id)

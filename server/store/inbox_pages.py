@@ -1,7 +1,7 @@
 """Inboxes as their users read them: pages, counts, and what changed. How items change is `inbox.py`.
 
 Each read costs what it returns, of an inbox of a million items too: there is an index for every order in which it is read
-(`schema.py`). A page is cut before the messages are joined to it, so that no planner can think of joining first.
+(`schema/`). A page is cut before the messages are joined to it, so that no planner can think of joining first.
 """
 
 from collections.abc import Sequence

@@ -6,6 +6,7 @@ The worker's steps, and what must hold after each, are in `tests/server/commands
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -25,9 +26,10 @@ from server.domain.account import User
 from server.domain.bucket import Permission
 from server.domain.delivery import Channel, Receipt, ReceiptEvent
 from server.domain.errors import Refusal
-from server.domain.message import LONGEST_TTL, NO_OPTIONS, Category, DeliveryType, SendMessage
+from server.domain.message import LONGEST_TTL, DeliveryType
 from server.domain.ports import Database, Transaction
 from server.store.buckets import add_member
+from tests.harness.calendar import PLAIN
 from tests.harness.model import Model, Refused
 from tests.harness.model_rows import Device, Message
 from tests.harness.model_world import World
@@ -161,33 +163,16 @@ class PeopleSteps(RuleBasedStateMachine):
     ) -> None:
         self.steps += 1
         name = None if key is None else f"{user.username} {key}"
-        command = SendMessage(
+        title = f"message {self.steps}"
+        command = replace(
+            PLAIN,
             bucket=bucket,
-            topic=None,
-            title=f"message {self.steps}",
-            subtitle=None,
-            body=None,
+            title=title,
             delivery_type=kind,
             user_ids=None
             if people is None
             else tuple(p.id if p.id > user.id else p.username or "" for p in people),
-            makes_users=False,
-            exclude=(),
             channels=(Channel.IN_APP,) if kind is DeliveryType.NO_PUSH else (Channel.IN_APP, Channel.PUSH),
-            category=Category.TRANSACTIONAL,
-            data=None,
-            deep_link=None,
-            collapse_id=None,
-            group_id=None,
-            sound=None,
-            locale=None,
-            attachments=(),
-            actions=(),
-            tap_action=None,
-            snoozes=(),
-            postpones=(),
-            tags=(),
-            options=NO_OPTIONS,
             send_at=None if delay is None else self.now + delay,
             ttl=LONGEST_TTL if self.steps % 3 else 10 * SECOND,
         )
@@ -213,7 +198,7 @@ class PeopleSteps(RuleBasedStateMachine):
             user.id,
             kind.value,
             None if people is None else [person.id for person in people],
-            command.title,
+            title,
             self.now,
             command.send_at,
             None,

@@ -4,7 +4,7 @@ It runs at the start of a process, before the database is opened. Alembic and SQ
 rest of the server, so a look at the revision that the database is at comes first, and they are loaded only where something is to be done
 (`upgrade`).
 
-A new revision: change `server/store/schema.py`, then `python -m server.store.migrations "what changes"`, read the
+A new revision: change `server/store/schema`, then `python -m server.store.migrations "what changes"`, read the
 file that appears in `versions/`, and edit it.
 """
 

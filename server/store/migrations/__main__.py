@@ -1,4 +1,4 @@
-"""Write a new revision: the difference between the newest one and `server/store/schema.py`."""
+"""Write a new revision: the difference between the newest one and `server/store/schema`."""
 
 import sys
 import tempfile

@@ -1,0 +1,22 @@
+"""What a message is about, for the APIs whose notifications are found by it: a document, a template, something of the app's own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Subject:
+    """`name` is the app's own id of the notification, unique in its tenant, `fingerprint` of what was asked for under it.
+
+    `label` is the app's own word for the kind of notification. `details` is what its API shows of it again (JSON).
+    """
+
+    document_id: str | None
+    name: str | None
+    fingerprint: bytes | None
+    template_key: str | None
+    label: str | None
+    entity_type: str | None
+    entity_id: str | None
+    details: Mapping[str, Any] = field(repr=False)
