@@ -49,7 +49,9 @@ def _socayo(settings: Settings, pieces: ServerPieces, to: Resources) -> Socayo:
 
 def _velt(pieces: ServerPieces, to: Resources) -> Velt:
     callers = to.live.gate.callers
-    return Velt(pieces.db, pieces.clock, pieces.random, pieces.wake, callers, to.messages.sender)
+    return Velt(
+        pieces.db, pieces.clock, pieces.random, pieces.wake, callers, to.messages.sender, pieces.resolver
+    )
 
 
 def _push_devices(settings: Settings, pieces: ServerPieces) -> PushDevices:

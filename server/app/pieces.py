@@ -10,6 +10,7 @@ from crypto.keys import IdentityKey
 from server.commands.sealing import Sealer
 from server.domain.ports import Clock, Database, Random
 from server.domain.relay import AskHandle, AskRelay
+from server.domain.resolver import Resolver
 from server.live.hint import Hint
 
 
@@ -33,7 +34,7 @@ class ServerPieces:
     `secret` 32 random bytes that stay the same for ever. `clock` is in milliseconds, `monotonic` in seconds. `log` is
     a structlog logger. `workers` are started and stopped with the application, by name; a process that only answers requests
     has none. `hint` is called when something was committed, here or elsewhere. `ask_relay` asks the relay what it says to this server, `ask_handle` for
-    a handle. `wake` tells workers and streams, here and in other processes, that something was committed; it returns at once.
+    a handle, `resolver` the servers of tenants for texts that are not kept here. `wake` tells workers and streams, here and in other processes, that something was committed; it returns at once.
     Counters are made in `counted`, `/metrics` shows `shown`: of one process both are the same.
     """
 
@@ -49,6 +50,7 @@ class ServerPieces:
     hint: Hint
     ask_relay: AskRelay
     ask_handle: AskHandle
+    resolver: Resolver
     counted: CollectorRegistry
     shown: CollectorRegistry
     log: Any

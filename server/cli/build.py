@@ -35,6 +35,7 @@ from server.worker.outbox import Outbox, OutboxSettings
 from server.worker.outgoing import Outgoing
 from server.worker.pace import Pace
 from server.worker.pool import SealingPool, sealing_pool
+from server.worker.resolver import Unasked
 from server.worker.scheduler import Scheduler
 from server.worker.sweeper import Sweeper
 from server.worker.web import Web
@@ -94,6 +95,7 @@ async def server_app(
         hint=hint,
         ask_relay=relay.ask,
         ask_handle=relay.ask_handle,
+        resolver=Unasked(),
         counted=figures.counted,
         shown=figures.shown,
         log=log,

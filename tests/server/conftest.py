@@ -30,6 +30,7 @@ from server.store import leases
 from server.store.buckets import add_member
 from server.store.files import Files
 from server.store.leases import Times
+from server.worker.resolver import Unasked
 from tests.harness.clock import SettableClock
 from tests.harness.native import Native, Reply, Wakes, listening
 
@@ -217,6 +218,7 @@ async def open_house(
                 hint=hint,
                 ask_relay=wakes.ask_relay,
                 ask_handle=wakes.ask_handle,
+                resolver=Unasked(),
                 counted=registry,
                 shown=registry,
                 log=logger,

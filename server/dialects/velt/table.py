@@ -9,6 +9,7 @@ from server.commands.send import Sender
 from server.dialects.velt.errors import show_error
 from server.dialects.velt.rpc import ROOT, Rpc, Rpcs
 from server.domain.ports import Clock, Database, Random
+from server.domain.resolver import Resolver
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Velt:
     wake: Callable[[], None]
     callers: Callers
     sender: Sender
+    resolver: Resolver
 
 
 def rpcs(_to: Velt) -> list[Rpc]:
