@@ -52,6 +52,7 @@ CODES: dict[HTTPStatus, dict[str, str]] = {
         "invitation_not_found": "The caller has made no such invitation.",
         "message_not_found": "There is no such message, or not for this caller.",
         "session_not_found": "The caller has no such session.",
+        "tenant_not_found": "There is no such tenant, or not for this caller.",
         "user_not_found": "Nobody has this name; of several, `errors` names those that nobody has.",
     },
     HTTPStatus.METHOD_NOT_ALLOWED: {
