@@ -5,21 +5,24 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.harness.api_fields import Schema, rows_of, table, table_of_answer, table_of_fields
 from tests.harness.golden import Example, examples
 
 ROOT = Path(__file__).parent.parent.parent
 SERVER = "https://push.example.org"
-_REF = "#/components/schemas/"
 _CODE = re.compile(r"^- `(\w+)`: (.*)$", re.MULTILINE)
 _HOLE = re.compile(r"(?:(?:http|ws)://)?<[a-z-]+>")
+_PLACE = re.compile(r"\{\w+\}")
 _TOKENS = {"zat_<admin-token>": "$ADMIN_TOKEN", "zat_<gateway-token>": "$GATEWAY_TOKEN"}
 _LONGEST_LINE = 100
-Schema = Mapping[str, Any]
+Key = tuple[str, str]
+"""A method and a path: what an operation is found by."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,18 @@ class Part:
     names: Sequence[str]
 
 
+def as_it_is(status: int, code: str) -> tuple[int, str]:
+    """Show a refusal with the status and the code that it has everywhere."""
+    return status, code
+
+
 @dataclass(frozen=True)
 class Page:
-    """What a page is of: the operations of a tag, below `root`; `samples` are what holes of examples show."""
+    """What a page is of: the operations of a tag, below `root`; `samples` are what holes of examples show.
+
+    `methods`: calls are named by their methods too, as their paths alone do not tell them apart. `refused` gives the status and the word
+    that a refusal has in this API, `faults` where it says what is wrong with a body.
+    """
 
     file: str
     tag: str
@@ -42,110 +54,143 @@ class Page:
     intro: str
     parts: Sequence[Part]
     samples: Mapping[str, str]
+    methods: bool = False
+    refused: Callable[[int, str], tuple[int, str]] = as_it_is
+    faults: str = "details"
 
     @property
     def path(self) -> Path:
         """Return where it is kept."""
         return ROOT / "docs" / "apis" / self.file
 
-
-@dataclass(frozen=True)
-class Row:
-    """One field of a body: its path, what it may be, and what it is for. `needed` says whether, or what holds where it is left out."""
-
-    name: str
-    kind: str
-    null: str
-    values: str
-    sizes: str
-    needed: str
-    said: str
+    def name_of(self, key: Key) -> str:
+        """Return what a call is called."""
+        return f"{key[0]} {key[1]}" if self.methods else key[1].removeprefix(self.root)
 
 
 def written(page: Page, reference: Mapping[str, Any]) -> str:
     """Return the page of an OpenAPI document."""
     schemas = reference["components"]["schemas"]
-    shown = {example.request["path"]: example for example in examples(page.golden)}
-    calls = {
-        path.removeprefix(page.root): Call(page, path, operation, schemas, shown.get(path))
+    operations = {
+        (method.upper(), path): operation
         for path, methods in reference["paths"].items()
-        for operation in methods.values()
-        if page.tag in operation["tags"]
+        for method, operation in methods.items()
+        if page.tag in operation["tags"] and path.startswith(page.root)
+    }
+    shown = _examples_of(page, operations)
+    calls = {
+        page.name_of(key): Call(page, key, operation, schemas, shown[key])
+        for key, operation in operations.items()
     }
     named = [name for part in page.parts for name in part.names]
     if sorted(named) != sorted(calls):
         raise LookupError(f"in no part, or in two: {sorted(set(named) ^ set(calls))}")
     common = _common(list(calls.values()))
     sections = [section for part in page.parts for section in _part(part, calls, common)]
-    return "\n\n".join([page.intro.strip(), _contents(page, calls), *sections, _errors(calls)]) + "\n"
+    return "\n\n".join([page.intro.strip(), _contents(page, calls), *sections, _errors(page, calls)]) + "\n"
+
+
+def _examples_of(page: Page, operations: Mapping[Key, Any]) -> Mapping[Key, Sequence[Example]]:
+    """Return the examples of each operation: of those whose paths fit, it is the one with the fewest places."""
+    found = defaultdict(list)
+    for example in examples(page.golden):
+        method, path = example.request["method"], example.request["path"].partition("?")[0]
+        fitting = [
+            key for key in operations if key[0] == method and re.fullmatch(_PLACE.sub("[^/]+", key[1]), path)
+        ]
+        found[min(fitting, key=lambda key: key[1].count("{"))].append(example)
+    return found
 
 
 @dataclass(frozen=True)
 class Call:
-    """One operation, and the example of it; a WebSocket has none."""
+    """One operation, and the examples of it; a WebSocket has none."""
 
     page: Page
-    path: str
+    key: Key
     operation: Mapping[str, Any]
     schemas: Mapping[str, Schema]
-    example: Example | None
+    examples: Sequence[Example]
 
     @property
     def name(self) -> str:
-        return self.path.removeprefix(self.page.root)
+        return self.page.name_of(self.key)
 
     @property
     def anchor(self) -> str:
-        return self.name.replace("/", "")
+        """Return what its title is linked by."""
+        return re.sub(r"[^\w\- ]", "", self.name.lower()).replace(" ", "-")
 
     @property
-    def codes(self) -> dict[str, tuple[int, str]]:
-        """Return the status and the meaning of each code that it may be refused with."""
+    def codes(self) -> dict[tuple[int, str], str]:
+        """Return what is meant by each word, and the status beside it, that it may be refused with."""
         return {
-            code: (int(status), said)
+            self.page.refused(int(status), code): said
             for status, answer in self.operation["responses"].items()
             for code, said in _CODE.findall(answer["description"])
         }
 
-    def section(self, common: frozenset[str]) -> str:
+    def section(self, common: frozenset[tuple[int, str]]) -> str:
         """Return what is said of it."""
-        own = [f"`{code}` ({status})" for code, (status, _) in self.codes.items() if code not in common]
+        own = [f"`{word}` ({status})" for status, word in self.codes if (status, word) not in common]
         parts = [
             f"### {self.name}",
             f"**{self.operation['summary']}.** {self.operation.get('description', '')}".strip(),
+            self._parameters(),
             self._fields(),
-            _table_of_answer(rows_of(self._schema_of_answer(), self.schemas)),
+            table_of_answer(rows_of(self._schema_of_answer(), self.schemas)),
             f"Errors of its own: {', '.join(own)}." if own else "",
-            self._shown(),
+            *self._shown(),
         ]
         return "\n\n".join(part for part in parts if part)
+
+    def _parameters(self) -> str:
+        asked = [one for one in self.operation.get("parameters", ()) if one["in"] == "query"]
+        schema = {
+            "properties": {
+                f"?{one['name']}": {**one["schema"], "description": one["description"]} for one in asked
+            },
+            "required": [f"?{one['name']}" for one in asked if one.get("required")],
+        }
+        return table_of_fields(rows_of(schema, self.schemas))
 
     def _fields(self) -> str:
         if "requestBody" not in self.operation:
             return ""
         asked = self.operation["requestBody"]["content"]["application/json"]["schema"]
-        return _table_of_fields(rows_of(asked, self.schemas)) or "It takes no fields: `{}`, or no body."
+        return table_of_fields(rows_of(asked, self.schemas)) or "It takes no fields: `{}`, or no body."
 
     def _schema_of_answer(self) -> Schema:
         responses = self.operation["responses"]
-        answer = responses["200" if "200" in responses else "101"]
+        [answer] = [responses[status] for status in ("101", "200", "201") if status in responses]
         return dict(answer["content"]["application/json"]["schema"])
 
-    def _shown(self) -> str:
-        if self.example is None:
-            if "requestBody" in self.operation:
-                raise LookupError(f"{self.name} has no example")
-            return ""
-        answer = _pretty(self._filled(self.example.answer))
-        return f"```sh\n{self._curl(self.example.request)}\n```\n\n```json\n{answer}\n```"
+    def _shown(self) -> Iterator[str]:
+        """Yield its examples; of more than one, each with what it is called."""
+        if not self.examples and "101" not in self.operation["responses"]:
+            raise LookupError(f"{self.name} has no example")
+        for example in self.examples:
+            if len(self.examples) > 1:
+                yield f"**{example.origin}**"
+            answer = _pretty(self._filled(example.answer))
+            yield f"```sh\n{self._curl(example.request)}\n```\n\n```json\n{answer}\n```"
 
     def _curl(self, request: Mapping[str, Any]) -> str:
-        lines = [f"curl {SERVER}{self.path}", f'-H "Authorization: Bearer {_TOKENS[request["token"]]}"']
-        lines += [f'-H "{name}: {value}"' for name, value in request.get("headers", {}).items()]
-        lines += ['-H "Content-Type: application/json"']
-        body = _pretty(self._filled(request["body"] or {})).replace("'", r"'\''")
-        lines += [f"-d '{body}'"]
+        method = "" if request["method"] in {"GET", "POST"} else f"-X {request['method']} "
+        url = f"{SERVER}{self._filled(request['path'])}"
+        lines = [f"curl {method}{_quoted(url)}"]
+        lines += [f'-H "{name}: {value}"' for name, value in self._headers(request).items()]
+        if request["body"] is not None or request["method"] == "POST":
+            lines += ['-H "Content-Type: application/json"']
+            body = _pretty(self._filled(request["body"] or {})).replace("'", r"'\''")
+            lines += [f"-d '{body}'"]
         return " \\\n  ".join(lines)
+
+    def _headers(self, request: Mapping[str, Any]) -> Mapping[str, str]:
+        token = request["token"]
+        bearer = {} if token is None else {"Authorization": f"Bearer {_TOKENS[token]}"}
+        more = request.get("headers", {})
+        return {**bearer, **{name: _TOKENS.get(value, value) for name, value in more.items()}}
 
     def _filled(self, value: Any) -> Any:
         if isinstance(value, dict):
@@ -157,108 +202,9 @@ class Call:
         return _HOLE.sub(lambda hole: self.page.samples[hole[0]], value)
 
 
-def rows_of(schema: Schema, schemas: Mapping[str, Schema], before: str = "") -> list[Row]:
-    """Return the fields of an object, those of objects in it after it."""
-    found = _core(schema, schemas)
-    required = set(found.get("required", ()))
-    rows = []
-    for name, field in found.get("properties", {}).items():
-        core, path = _core(field, schemas), f"{before}{name}"
-        said = field.get("description") or core.get("description", "")
-        kind = _kind(core, schemas)
-        needed = "yes" if name in required else _default(field)
-        null = " or null" if _is_nullable(field) else ""
-        rows.append(Row(path, kind, null, _values(core, schemas), _sizes(core, schemas), needed, said))
-        inner = _core(core["items"], schemas) if "items" in core else core
-        rows += rows_of(inner, schemas, f"{path}[]." if "items" in core else f"{path}.")
-    return rows
-
-
-def _core(schema: Schema, schemas: Mapping[str, Schema]) -> Schema:
-    """Return a schema without its reference and without null."""
-    if "$ref" in schema:
-        return _core(schemas[schema["$ref"].removeprefix(_REF)], schemas)
-    options = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
-    if len(options) == 1:
-        rest = {name: value for name, value in schema.items() if name != "anyOf"}
-        return {**_core(options[0], schemas), **rest}
-    return schema
-
-
-def _kind(core: Schema, schemas: Mapping[str, Schema]) -> str:
-    kinds = core.get("type", "object")
-    words = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind != "null"]
-    if "items" in core:
-        return f"list of {_kind(_core(core['items'], schemas), schemas)}s".replace("ss", "s")
-    forms = {"date-time": "time", "uuid": "id", "iri": "URL"}
-    return forms.get(core.get("format", ""), " or ".join(words))
-
-
-def _sizes(core: Schema, schemas: Mapping[str, Schema]) -> str:
-    sizes = [_size(core, "minLength", "maxLength", "characters", least=1)]
-    sizes += [_size(core, "minItems", "maxItems", "entries", least=0), _range(core)]
-    if "items" in core:
-        each = _sizes(_core(core["items"], schemas), schemas)
-        sizes.append(f"each {each}" if each else "")
-    return ", ".join(filter(None, sizes))
-
-
-def _values(core: Schema, schemas: Mapping[str, Schema]) -> str:
-    if "items" in core:
-        return _values(_core(core["items"], schemas), schemas)
-    return ", ".join(f"`{value}`" for value in core.get("enum", ()) if value is not None)
-
-
-def _size(core: Schema, low: str, high: str, unit: str, *, least: int) -> str:
-    if high not in core:
-        return ""
-    lowest = core.get(low, 0)
-    return f"{lowest}-{core[high]} {unit}" if lowest > least else f"at most {core[high]} {unit}"
-
-
-def _range(core: Schema) -> str:
-    return f"{core['minimum']}-{core['maximum']}" if "minimum" in core and "maximum" in core else ""
-
-
-def _is_nullable(field: Schema) -> bool:
-    kinds = field.get("type", ())
-    return {"type": "null"} in field.get("anyOf", ()) or (not isinstance(kinds, str) and "null" in kinds)
-
-
-def _default(field: Schema) -> str:
-    default = field.get("default")
-    return "" if default in (None, [], False) else f"`{default}`"
-
-
-def _table_of_fields(rows: Sequence[Row]) -> str:
-    cells = [
-        [f"`{row.name}`", row.kind, row.needed, ", ".join(filter(None, (row.values, row.sizes))), row.said]
-        for row in rows
-    ]
-    return _table(["Field", "Type", "Needed, or default", "Limits", "What it is"], cells)
-
-
-def _table_of_answer(rows: Sequence[Row]) -> str:
-    """Of what may be missing, or null, the type says so."""
-    cells = [
-        [
-            f"`{row.name}`{'' if row.needed == 'yes' else '?'}",
-            ": ".join(filter(None, (f"{row.kind}{row.null}", row.values))),
-            row.said,
-        ]
-        for row in rows
-    ]
-    return _table(["Answer", "Type", "What it is"], cells)
-
-
-def _table(heads: list[str], rows: list[list[str]]) -> str:
-    """Return a table, nothing where it has no rows."""
-    lines = [heads, ["---"] * len(heads), *rows] if rows else []
-    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def _quoted(url: str) -> str:
+    """Return an address as a shell takes it."""
+    return f"'{url}'" if "?" in url else url
 
 
 def _pretty(value: Any, indent: str = "") -> str:
@@ -275,12 +221,12 @@ def _pretty(value: Any, indent: str = "") -> str:
     return f"{begin}\n{deeper}{inner}\n{indent}{end}"
 
 
-def _common(calls: Sequence[Call]) -> frozenset[str]:
-    """Return the codes that every call with a body may be refused with."""
-    return frozenset.intersection(*(frozenset(call.codes) for call in calls if call.example is not None))
+def _common(calls: Sequence[Call]) -> frozenset[tuple[int, str]]:
+    """Return what every call of which there is an example may be refused with."""
+    return frozenset.intersection(*(frozenset(call.codes) for call in calls if call.examples))
 
 
-def _part(part: Part, calls: Mapping[str, Call], common: frozenset[str]) -> Iterator[str]:
+def _part(part: Part, calls: Mapping[str, Call], common: frozenset[tuple[int, str]]) -> Iterator[str]:
     yield f"## {part.title}\n\n{part.said}"
     for name in part.names:
         yield calls[name].section(common)
@@ -292,13 +238,13 @@ def _contents(page: Page, calls: Mapping[str, Call]) -> str:
         for part in page.parts
         for name in part.names
     ]
-    return _table(["Call", "What it does"], rows)
+    return table(["Call", "What it does"], rows)
 
 
-def _errors(calls: Mapping[str, Call]) -> str:
-    codes = {code: said for call in calls.values() for code, said in call.codes.items()}
+def _errors(page: Page, calls: Mapping[str, Call]) -> str:
+    said = {refusal: said for call in calls.values() for refusal, said in call.codes.items()}
     rows = [
-        [str(status), f"`{code}`", said.replace("`errors`", "`details`")]
-        for code, (status, said) in sorted(codes.items(), key=lambda one: (one[1][0], one[0]))
+        [str(status), f"`{word}`", what.replace("`errors`", f"`{page.faults}`")]
+        for (status, word), what in sorted(said.items())
     ]
-    return "## Errors\n\n" + _table(["Status", "Code", "What it means"], rows)
+    return "## Errors\n\n" + table(["Status", "Code", "What it means"], rows)

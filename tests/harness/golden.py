@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.harness.native import Native
+
 GOLDEN = Path(__file__).parent.parent / "golden"
 
 Call = Callable[[Mapping[str, Any]], Awaitable[tuple[int, Any]]]
@@ -23,7 +25,10 @@ _ANY = re.compile(f"{_HOLE.pattern}|{_TIME.pattern}")
 
 @dataclass(frozen=True)
 class Example:
+    """`origin` is what a document calls it."""
+
     name: str
+    origin: str
     request: Mapping[str, Any]
     status: int
     answer: Any
@@ -33,7 +38,19 @@ def examples(folder: str) -> Iterator[Example]:
     """Give a document's examples in their order."""
     for path in sorted((GOLDEN / folder).glob("*.json")):
         values = json.loads(path.read_text())
-        yield Example(path.stem, values["request"], values["status"], values["answer"])
+        yield Example(path.stem, values["from"], values["request"], values["status"], values["answer"])
+
+
+def over(api: Native) -> Call:
+    """Return what sends requests to a server, each with the token and the headers that it names."""
+
+    async def call(request: Mapping[str, Any]) -> tuple[int, Any]:
+        answer = await api.with_token(request.get("token")).call(
+            request["method"], request["path"], request.get("body"), headers=request.get("headers", {})
+        )
+        return answer.status, answer.json
+
+    return call
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """The documented examples of Socayo's API, request and answer as they are printed (tests/golden/socayo): one of each RPC."""
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import ClientSession
@@ -11,7 +10,7 @@ from server.app import build_server
 from server.config import AppsSettings, FcmAppSettings, IosAppSettings, Settings
 from tests.harness.acting import RPCS, Acting
 from tests.harness.clock import SettableClock, at
-from tests.harness.golden import Example, Play, examples
+from tests.harness.golden import Example, Play, examples, over
 from tests.server.conftest import House, Person
 from tests.server.dialects.socayo.registering import Place, with_apps
 
@@ -63,23 +62,12 @@ async def test_every_documented_example_works_as_printed(place: Place, admin: Pe
     house = place.house
     tokens = {scope: await house.token_of(admin, "acme", scope) for scope in ("admin", "gateway")}
     secrets = {f"<{scope}-token>": (api.token or "").removeprefix("zat_") for scope, api in tokens.items()}
-    play = Play(calls(house), known={"<server>": "127.0.0.1:8080", **secrets})
+    play = Play(over(house.api), known={"<server>": "127.0.0.1:8080", **secrets})
     manager = Acting(tokens["admin"])
     for example in examples("socayo"):
         house.clock.advance(1)
         await prepare(house, manager, example)
         await play.run(example)
-
-
-def calls(house: House) -> Any:
-    async def call(request: Mapping[str, Any]) -> tuple[int, Any]:
-        api = house.api.with_token(request["token"])
-        answer = await api.call(
-            request["method"], request["path"], request["body"], headers=request.get("headers", {})
-        )
-        return answer.status, answer.json
-
-    return call
 
 
 async def prepare(house: House, manager: Acting, example: Example) -> None:
