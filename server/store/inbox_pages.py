@@ -12,7 +12,7 @@ from server.domain.ports import Row, Transaction
 from server.store.dialect import chunks, holes
 from server.store.messages import message_of
 
-_COLUMNS = (
+ITEM_COLUMNS = (
     "i.id AS item_id, i.user_id AS item_user_id, i.created_at AS item_created_at, i.seen_at, i.read_at, i.deleted_at,"
     " i.postponed_until, i.changed_at, m.*"
 )
@@ -36,9 +36,11 @@ _MEANT = (
 async def find_item(tx: Transaction, user_id: str, item_id: str) -> InboxItem | None:
     """Return one of a user's items, one that is gone too."""
     row = await tx.one(
-        f"SELECT {_COLUMNS} FROM inbox_items i {_JOINED} WHERE i.id = $1 AND i.user_id = $2", item_id, user_id
+        f"SELECT {ITEM_COLUMNS} FROM inbox_items i {_JOINED} WHERE i.id = $1 AND i.user_id = $2",
+        item_id,
+        user_id,
     )
-    return None if row is None else _item_of(row)
+    return None if row is None else item_of(row)
 
 
 async def find_meant(
@@ -52,10 +54,10 @@ async def find_meant(
     if row is None:
         return None
     row = await tx.one(
-        f"SELECT {_COLUMNS} FROM inbox_items i {_JOINED} WHERE i.id = $1{' FOR UPDATE OF i' if lock else ''}",
+        f"SELECT {ITEM_COLUMNS} FROM inbox_items i {_JOINED} WHERE i.id = $1{' FOR UPDATE OF i' if lock else ''}",
         row["id"],
     )
-    return None if row is None else _item_of(row)
+    return None if row is None else item_of(row)
 
 
 async def list_items(
@@ -72,10 +74,10 @@ async def list_items(
     buckets = () if bucket_id is None else (bucket_id,)
     page = _page("*", len(buckets), _UNREAD if unread else "")
     rows = await tx.all(
-        f"SELECT {_COLUMNS} FROM ({page}) AS i {_JOINED} ORDER BY i.id DESC",
+        f"SELECT {ITEM_COLUMNS} FROM ({page}) AS i {_JOINED} ORDER BY i.id DESC",
         *(user_id, before or LAST_ID, since, limit, *buckets),
     )
-    return [_item_of(row) for row in rows]
+    return [item_of(row) for row in rows]
 
 
 async def markable_page(
@@ -100,11 +102,11 @@ async def feed_page(
     """Return a user's items, newest first, from the one at an offset on; of no buckets, or categories, named, of all."""
     found = _feed(len(bucket_ids), len(categories), after=4)
     rows = await tx.all(
-        f"SELECT {_COLUMNS} FROM (SELECT id FROM ({found}) AS feed ORDER BY id DESC LIMIT $3 OFFSET $4) AS page"
+        f"SELECT {ITEM_COLUMNS} FROM (SELECT id FROM ({found}) AS feed ORDER BY id DESC LIMIT $3 OFFSET $4) AS page"
         f" JOIN inbox_items i ON i.id = page.id {_JOINED} ORDER BY i.id DESC",
         *(user_id, offset + limit, limit, offset, *categories, *bucket_ids),
     )
-    return [_item_of(row) for row in rows]
+    return [item_of(row) for row in rows]
 
 
 async def count_feed(
@@ -156,26 +158,26 @@ async def count_unseen(tx: Transaction, user_id: str) -> Unseen:
 async def changed_after(tx: Transaction, user_id: str, after: Position, limit: int) -> list[InboxItem]:
     """Return a user's items that changed after a position, in the order of their changes, those that are gone too."""
     rows = await tx.all(
-        f"SELECT {_COLUMNS} FROM (SELECT * FROM inbox_items WHERE user_id = $1 AND (changed_at, id) > ($2, $3)"
+        f"SELECT {ITEM_COLUMNS} FROM (SELECT * FROM inbox_items WHERE user_id = $1 AND (changed_at, id) > ($2, $3)"
         f" ORDER BY changed_at, id LIMIT $4) AS i {_JOINED} ORDER BY i.changed_at, i.id",
         user_id,
         after.changed_at,
         after.item_id,
         limit,
     )
-    return [_item_of(row) for row in rows]
+    return [item_of(row) for row in rows]
 
 
 async def arrived_after(tx: Transaction, user_id: str, after: str, limit: int) -> list[InboxItem]:
     """Return what is in a user's inbox whose ids lie above one, in the order in which it came."""
     rows = await tx.all(
-        f"SELECT {_COLUMNS} FROM (SELECT * FROM inbox_items WHERE user_id = $1 AND deleted_at IS NULL AND id > $2"
+        f"SELECT {ITEM_COLUMNS} FROM (SELECT * FROM inbox_items WHERE user_id = $1 AND deleted_at IS NULL AND id > $2"
         f" ORDER BY id LIMIT $3) AS i {_JOINED} ORDER BY i.id",
         user_id,
         after,
         limit,
     )
-    return [_item_of(row) for row in rows]
+    return [item_of(row) for row in rows]
 
 
 async def arrived_from(tx: Transaction, user_id: str, since: int, first: str, end: str) -> list[str]:
@@ -209,9 +211,9 @@ async def items_of(tx: Transaction, item_ids: Sequence[str]) -> list[InboxItem]:
     found: list[InboxItem] = []
     for chunk in chunks(sorted(set(item_ids))):
         rows = await tx.all(
-            f"SELECT {_COLUMNS} FROM inbox_items i {_JOINED} WHERE i.id IN ({holes(len(chunk))})", *chunk
+            f"SELECT {ITEM_COLUMNS} FROM inbox_items i {_JOINED} WHERE i.id IN ({holes(len(chunk))})", *chunk
         )
-        found += [_item_of(row) for row in rows]
+        found += [item_of(row) for row in rows]
     return sorted(found, key=lambda item: item.position)
 
 
@@ -235,7 +237,8 @@ def _feed(buckets: int, categories: int, *, after: int) -> str:
     )
 
 
-def _item_of(row: Row) -> InboxItem:
+def item_of(row: Row) -> InboxItem:
+    """Return the item of a row that has ITEM_COLUMNS, with its message."""
     return InboxItem(
         id=row["item_id"],
         user_id=row["item_user_id"],

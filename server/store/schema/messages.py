@@ -215,3 +215,4 @@ of_some(
     "read_at",
     "deleted_at",
 )
+of_some(inbox_items, "read", inbox_items.c.read_at.is_not(None), "message_id", "user_id")

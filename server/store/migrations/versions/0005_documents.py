@@ -113,6 +113,14 @@ def upgrade() -> None:
         )
         batch_op.create_index(batch_op.f("ix_subjects_tenant_id_name"), ["tenant_id", "name"], unique=True)
 
+    op.create_index(
+        "ix_inbox_items_read",
+        "inbox_items",
+        ["message_id", "user_id"],
+        unique=False,
+        postgresql_where=sa.text("read_at IS NOT NULL"),
+        sqlite_where=sa.text("read_at IS NOT NULL"),
+    )
     with op.batch_alter_table("tenants", schema=None) as batch_op:
         batch_op.add_column(sa.Column("display_name", sa.Text(), nullable=True))
         batch_op.add_column(sa.Column("closed_at", sa.BigInteger(), nullable=True))
