@@ -34,6 +34,8 @@ async def find_meant(tx: Transaction, caller: Caller, tenant: str, user: str | N
     NotFound where that is somebody else, or another tenant: the two look as if they were not there.
     """
     grant = caller.grant
+    if grant.tenant not in (None, tenant):
+        raise NotFound("no such tenant", code="tenant_not_found")
     if grant.acts or (grant.scopes is None and grant.operator):
         return await find_acting(tx, caller, tenant, user)
     if await accounts.find_tenant(tx, tenant) != caller.user.tenant_id:

@@ -24,17 +24,17 @@ class Status(StrEnum):
     INTERNAL = "INTERNAL"
 
 
-class ErrorBody(TypedDict):
+class VeltErrorBody(TypedDict):
     """What is wrong."""
 
     message: Annotated[str, note("What is wrong, where, and what would be right.")]
     status: Annotated[Status, note("What is wrong, for programs.")]
 
 
-class ErrorView(TypedDict):
+class VeltErrorView(TypedDict):
     """Why a call is refused."""
 
-    error: Annotated[ErrorBody, note("What is wrong.")]
+    error: Annotated[VeltErrorBody, note("What is wrong.")]
 
 
 _STATUS = {
@@ -70,5 +70,5 @@ def show_error(what: Refused) -> web.Response:
         Status.FAILED_PRECONDITION: HTTPStatus.BAD_REQUEST,
         Status.NOT_FOUND: HTTPStatus.NOT_FOUND,
     }.get(status, what.status)
-    view = ErrorView(error=ErrorBody(message=message_of(what), status=status))
+    view = VeltErrorView(error=VeltErrorBody(message=message_of(what), status=status))
     return show(view, status=http, headers=what.headers)

@@ -13,7 +13,7 @@ from server.api.describe import Tag, description_of
 from server.api.gate import ForUser, TwoKeys
 from server.api.reading import read_json
 from server.commands.callers import Callers
-from server.dialects.velt.errors import ErrorView
+from server.dialects.velt.errors import VeltErrorView
 from server.domain.account import Caller
 from server.domain.ports import Clock
 from server.domain.scopes import Need
@@ -71,6 +71,6 @@ class Rpcs:
             return show(await rpc.run(Call(caller, body, given, now, self.callers)))
 
         handler.description = replace(  # type: ignore[attr-defined] # functions have attributes
-            description, tag=TAG, refuses=ErrorView, refuses_as=JSON
+            description, tag=TAG, refuses=VeltErrorView, refuses_as=JSON
         )
         return handler
