@@ -16,10 +16,9 @@ from server.app import build_server
 from server.config import Settings
 from tests.harness.acting import RPCS, Acting, rows_of
 from tests.harness.native import Reply
+from tests.harness.strangers import ID, NAME, Known, filled, wrong_with
 from tests.server.conftest import House, Person
 
-Known = Mapping[str, str]
-Rows = Mapping[str, list[Any]]
 UNKNOWN: Known = {
     "<user>": "who-is-nobody",
     "<tenant-id>": "0197c5a4-1100-7b2d-8c0a-4e9f7d1c6a00",
@@ -126,10 +125,6 @@ NATIVE: dict[str, list[Any]] = {
     "GET /api/v1/activity": [None],
 }
 _PLACE = re.compile(r"\{(\w+)(?::(?:[^{}]|\{[^{}]*\})*)?\}")
-_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_NAME = re.compile(r"<[a-z-]+>")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-_SECRET = re.compile(r"(?:hpd_|eyJ)[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
@@ -199,24 +194,6 @@ async def done(acting: Acting, name: str, **body: Any) -> Reply:
     return answer
 
 
-def filled(value: Any, known: Known) -> Any:
-    if isinstance(value, dict):
-        return {name: filled(one, known) for name, one in value.items()}
-    if isinstance(value, list):
-        return [filled(one, known) for one in value]
-    return _NAME.sub(lambda found: known.get(found[0], found[0]), value) if isinstance(value, str) else value
-
-
-def told(answer: Reply, known: Known) -> tuple[int, str]:
-    """Return what an answer says, without what has to differ: the names that were asked with, ids, times and secrets."""
-    text = answer.body.decode()
-    for name, value in known.items():
-        text = text.replace(value, name)
-    for pattern, word in ((_SECRET, "<secret>"), (_ID, "<id>"), (_TIME, "<time>")):
-        text = pattern.sub(word, text)
-    return answer.status, text
-
-
 def test_every_rpc_has_a_row(house: House, settings: Settings) -> None:
     table = build_server(settings, house.pieces_again())[TABLE]
     served = {
@@ -235,7 +212,7 @@ def test_every_native_route_that_acts_has_a_row(house: House, settings: Settings
         for route in table
         if isinstance(route, ForUser) and route.acts and "socayo" not in route.handler.__module__
     }
-    asked = {_NAME.sub("<>", name) for name in NATIVE}
+    asked = {NAME.sub("<>", name) for name in NATIVE}
     assert {re.sub(r"\?.*", "?", name) for name in asked} == acting
 
 
@@ -312,40 +289,14 @@ async def found_by(
     """Return what was wrong with the answers to a stranger, of the calls one by one, each time another stranger."""
     house, wrong = somebody.house, []
     seen = await somebody.looks()
+    theirs = () if same_tenant else [value for value in somebody.known.values() if ID.fullmatch(value)]
     for number, (name, bodies) in enumerate(asked.items()):
         curious = await stranger(f"tenant-{number}-a", somebody.known)
         other = await stranger(f"tenant-{number}-b", UNKNOWN)
         for body in bodies:
-            before = await rows_of(house.pieces.db)
-            answers = []
-            for who, names in ((curious, somebody.known), (other, UNKNOWN)):
-                known = {**names, "<handle>": house.handle()}
-                method, _, path = filled(name, known).partition(" ")
-                answers.append(told(await who.call(method, path, filled(body, known)), known))
-            after = await rows_of(house.pieces.db)
-            assert answers[0][0] != 400, f"{name} is asked for wrongly: {answers[0]}"
-            if answers[0] != answers[1]:
-                wrong.append(f"{name} {body}: {answers[0]} is not {answers[1]}")
-            wrong += [f"{name} {body}: {row} is gone" for row in lost(before, after)]
-            if not same_tenant:
-                wrong += [f"{name} {body}: {row} is new" for row in theirs(before, after, somebody)]
+            one = (curious.call, {**somebody.known, "<handle>": house.handle()})
+            another = (other.call, {**UNKNOWN, "<handle>": house.handle()})
+            wrong += await wrong_with(house.pieces.db, name, body, one, another, theirs=theirs)
     if not same_tenant and await somebody.looks() != seen:
         wrong.append("what they see themselves has changed")
     return wrong
-
-
-def lost(before: Rows, after: Rows) -> list[str]:
-    """Return the rows that were changed or deleted; when a token was used last is noted for each."""
-    return [
-        f"{table}: {row}"
-        for table, rows in before.items()
-        for row in rows
-        if table != "access_tokens" and row not in after[table]
-    ]
-
-
-def theirs(before: Rows, after: Rows, somebody: Somebody) -> list[str]:
-    """Return the rows that are new and name somebody, or anything of theirs, by id."""
-    ids = [value for value in somebody.known.values() if _ID.fullmatch(value)]
-    new = [f"{table}: {row}" for table, rows in after.items() for row in rows if row not in before[table]]
-    return [row for row in new if any(one in row for one in ids)]
