@@ -1,10 +1,13 @@
 """What messages are about (`server/domain/subject.py`): written with them, and gone when they are taken back."""
 
+from collections.abc import Sequence
+
 import orjson
 
 from server.domain.message import Message
-from server.domain.ports import Transaction
+from server.domain.ports import Row, Transaction
 from server.domain.subject import Subject
+from server.store.dialect import chunks, holes
 
 
 async def add_subject(tx: Transaction, message: Message, subject: Subject) -> None:
@@ -25,6 +28,29 @@ async def add_subject(tx: Transaction, message: Message, subject: Subject) -> No
     )
 
 
+async def subjects_of(tx: Transaction, message_ids: Sequence[str]) -> dict[str, Subject]:
+    """Return what messages are about, by their ids; those that say nothing of it are not there."""
+    found: dict[str, Subject] = {}
+    for chunk in chunks(sorted(set(message_ids))):
+        rows = await tx.all(f"SELECT * FROM subjects WHERE message_id IN ({holes(len(chunk))})", *chunk)
+        found |= {row["message_id"]: subject_of(row) for row in rows}
+    return found
+
+
 async def drop_subject(tx: Transaction, message_id: str) -> None:
     """Forget what a message is about that was taken back; its name is free."""
     await tx.run("DELETE FROM subjects WHERE message_id = $1", message_id)
+
+
+def subject_of(row: Row) -> Subject:
+    """Return the subject of a row that has its columns."""
+    return Subject(
+        document_id=row["document_id"],
+        name=row["name"],
+        fingerprint=None if row["fingerprint"] is None else bytes(row["fingerprint"]),
+        template_key=row["template_key"],
+        label=row["label"],
+        entity_type=row["entity_type"],
+        entity_id=row["entity_id"],
+        details=orjson.loads(row["details"]),
+    )
