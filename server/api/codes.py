@@ -39,6 +39,7 @@ CODES: dict[HTTPStatus, dict[str, str]] = {
     },
     HTTPStatus.NOT_FOUND: {
         "feed_not_found": "`errors` names the feeds that are not there: neither a topic's key nor a bucket of the user's.",
+        "template_not_found": "There is no such template in this tenant.",
         "topic_not_found": "There is no topic of this key; adding subscribers to it makes it.",
         "subscription_not_found": "The user is not subscribed to the topic.",
         "action_not_found": "The message has no such action.",
@@ -62,6 +63,7 @@ CODES: dict[HTTPStatus, dict[str, str]] = {
         "body_timeout": "The body did not come to its end in time.",
     },
     HTTPStatus.CONFLICT: {
+        "template_exists": "The tenant has another template of this key.",
         "topic_exists": "There is a topic of this key.",
         "subscriber_admin": "The account of an admin is not deleted, and its email address not changed, by who manages the tenant.",
         "action_is_device": "This action is run on the device, not by the server.",

@@ -6,6 +6,7 @@ message that is scheduled only the message and a task are written: at its time t
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from server.commands import spread
 from server.commands.attachments import attach, keep
@@ -72,6 +73,9 @@ class Sent:
         return not self.repeated and bool(self.deliveries or not self.message.sent_at)
 
 
+S = TypeVar("S", bound=Sent)
+
+
 async def send(
     sender: Sender,
     caller: Caller,
@@ -100,9 +104,7 @@ async def send(
     return await sender.repeats.once(key, lambda: in_turn(sender, flow, job, now))
 
 
-async def in_turn(
-    sender: Sender, flow: str, job: Callable[[Transaction, int], Awaitable[Sent]], now: int
-) -> Sent:
+async def in_turn(sender: Sender, flow: str, job: Callable[[Transaction, int], Awaitable[S]], now: int) -> S:
     """Run what writes a message in one transaction, at the turn of who sends it, and have workers look for what it has written."""
     turn = sender.turns.take(flow, now)
     sent = await sender.db.write(lambda tx: job(tx, turn))
