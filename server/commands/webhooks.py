@@ -20,6 +20,7 @@ from server.domain.ports import Database, Transaction
 from server.store import buckets
 
 _PREFIX = "whsec_"
+_KEY_BYTES = range(24, 65)  # Standard Webhooks 1.0
 
 
 @dataclass(frozen=True)
@@ -51,18 +52,36 @@ class WebhookSecrets:
         return self._text(*await self.db.write(job))
 
     def _text(self, bucket: Bucket, epoch: int) -> str:
-        return _PREFIX + base64.b64encode(webhook_key(self.secret, bucket.id, epoch)).decode()
+        return show_key(webhook_key(self.secret, bucket.id, epoch))
+
+
+def show_key(key: bytes) -> str:
+    """Write a key as receivers are given it."""
+    return _PREFIX + base64.b64encode(key).decode()
+
+
+def read_key(text: str) -> bytes | None:
+    """Return the key that a text stands for; None where it is none."""
+    try:
+        key = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
+    except ValueError:
+        return None
+    return key if text.startswith(_PREFIX) and len(key) in _KEY_BYTES else None
 
 
 def signed_headers(secret: bytes, request: Request, body: bytes, now: int) -> Mapping[str, str]:
     """Return the headers of one attempt at a time (milliseconds), signed with the key of the request's bucket."""
-    key = webhook_key(secret, request.bucket_id or "", request.epoch)
+    return headers_for(webhook_key(secret, request.bucket_id or "", request.epoch), request.id, body, now)
+
+
+def headers_for(key: bytes, id_: str, body: bytes, now: int) -> Mapping[str, str]:
+    """Return the headers of a request with an id, signed over exactly this body; `now` in milliseconds."""
     timestamp = str(now // SECOND)
-    signed = b".".join((request.id.encode(), timestamp.encode(), body))
+    signed = b".".join((id_.encode(), timestamp.encode(), body))
     signature = base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
     return {
         "Content-Type": "application/json",
-        "webhook-id": request.id,
+        "webhook-id": id_,
         "webhook-timestamp": timestamp,
         "webhook-signature": f"v1,{signature}",
     }

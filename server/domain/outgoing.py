@@ -58,8 +58,12 @@ class Reason(StrEnum):
     TOO_LATE = "too_late"  # the message went without its copy
     ATTEMPT_FAILED = "attempt_failed"  # for a reason that nobody foresaw
 
+    @property
+    def is_final(self) -> bool:
+        """Whether another attempt would find the same."""
+        return self in _FINAL
 
-# Another attempt would find the same.
+
 _FINAL = frozenset(
     {
         Reason.BAD_URL,
@@ -148,7 +152,7 @@ def settle(request: Request, attempt: Attempt, *, now: int, jitter: float) -> Se
     if attempt.reason is None:
         return Settlement(State.DONE, None, attempt.status, now)
     waits = _WAITS[request.kind]
-    if attempt.reason in _FINAL or request.attempts > len(waits):
+    if attempt.reason.is_final or request.attempts > len(waits):
         return Settlement(State.FAILED, attempt.reason, attempt.status, now)
     wait = int(waits[request.attempts - 1] * SECOND * (1 + _JITTER * jitter))
     asked = min((attempt.retry_after or 0) * SECOND, LONGEST_RETRY_AFTER)

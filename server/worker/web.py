@@ -89,6 +89,21 @@ class Web:
         except Failed as failed:
             return failed.attempt
 
+    async def ask(
+        self, url: str, headers: Mapping[str, str], body: bytes, *, seconds: float, most: int
+    ) -> bytes:
+        """Send a body once and return what is answered, of so many bytes at most; Failed. Nobody is followed elsewhere."""
+        async with (
+            _within(seconds),
+            self._ask("POST", read_target(url, self._allowed), headers, body) as answer,
+        ):
+            download, answered = _download(answer, self._clock()), bytearray()
+            async for piece in download.pieces:
+                answered += piece
+                if len(answered) > most:
+                    raise Failed(Attempt(Reason.TOO_LARGE, answer.status))
+            return bytes(answered)
+
     @asynccontextmanager
     async def get(self, url: str) -> AsyncIterator[Download]:
         """Fetch what lies at an address, or where that points; Failed. It is over after GET_SECONDS, reading included."""
