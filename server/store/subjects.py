@@ -1,6 +1,7 @@
 """What messages are about (`server/domain/subject.py`): written with them, and gone when they are taken back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import orjson
 
@@ -35,6 +36,12 @@ async def subjects_of(tx: Transaction, message_ids: Sequence[str]) -> dict[str, 
         rows = await tx.all(f"SELECT * FROM subjects WHERE message_id IN ({holes(len(chunk))})", *chunk)
         found |= {row["message_id"]: subject_of(row) for row in rows}
     return found
+
+
+async def write_details(tx: Transaction, message_id: str, details: Mapping[str, Any]) -> None:
+    """Write what an API shows of a message now."""
+    text = orjson.dumps(details).decode()
+    await tx.run("UPDATE subjects SET details = $2 WHERE message_id = $1", message_id, text)
 
 
 async def drop_subject(tx: Transaction, message_id: str) -> None:
