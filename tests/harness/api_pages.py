@@ -122,17 +122,22 @@ class Call:
         return re.sub(r"[^\w\- ]", "", self.name.lower()).replace(" ", "-")
 
     @property
-    def codes(self) -> dict[tuple[int, str], str]:
-        """Return what is meant by each word, and the status beside it, that it may be refused with."""
-        return {
-            self.page.refused(int(status), code): said
+    def codes(self) -> list[tuple[int, str, str]]:
+        """Return what it may be refused with: status, word and what is meant, the same word perhaps for several things."""
+        return [
+            (*self.page.refused(int(status), code), said)
             for status, answer in self.operation["responses"].items()
             for code, said in _CODE.findall(answer["description"])
-        }
+        ]
+
+    @property
+    def words(self) -> list[tuple[int, str]]:
+        """Return statuses and words alone, none twice."""
+        return list(dict.fromkeys((status, word) for status, word, _ in self.codes))
 
     def section(self, common: frozenset[tuple[int, str]]) -> str:
         """Return what is said of it."""
-        own = [f"`{word}` ({status})" for status, word in self.codes if (status, word) not in common]
+        own = [f"`{word}` ({status})" for status, word in self.words if (status, word) not in common]
         parts = [
             f"### {self.name}",
             f"**{self.operation['summary']}.** {self.operation.get('description', '')}".strip(),
@@ -223,7 +228,7 @@ def _pretty(value: Any, indent: str = "") -> str:
 
 def _common(calls: Sequence[Call]) -> frozenset[tuple[int, str]]:
     """Return what every call of which there is an example may be refused with."""
-    return frozenset.intersection(*(frozenset(call.codes) for call in calls if call.examples))
+    return frozenset.intersection(*(frozenset(call.words) for call in calls if call.examples))
 
 
 def _part(part: Part, calls: Mapping[str, Call], common: frozenset[tuple[int, str]]) -> Iterator[str]:
@@ -242,9 +247,9 @@ def _contents(page: Page, calls: Mapping[str, Call]) -> str:
 
 
 def _errors(page: Page, calls: Mapping[str, Call]) -> str:
-    said = {refusal: said for call in calls.values() for refusal, said in call.codes.items()}
+    said = {code for call in calls.values() for code in call.codes}
     rows = [
         [str(status), f"`{word}`", what.replace("`errors`", f"`{page.faults}`")]
-        for (status, word), what in sorted(said.items())
+        for status, word, what in sorted(said)
     ]
     return "## Errors\n\n" + table(["Status", "Code", "What it means"], rows)
