@@ -46,6 +46,7 @@ class Description:
     tag: Tag | None = None  # None: that of its path
     refuses: Any = Problem  # the type of what is answered where it is refused, and its media type
     refuses_as: str = PROBLEM
+    listed: bool = True  # False: the reference has it at another path
 
 
 def describes(

@@ -96,7 +96,7 @@ def document(table: list[Route]) -> dict[str, Any]:
     tags = dict(TAGS)
     for route in table:
         description = description_of(route.handler)
-        if description is None:
+        if description is None or not description.listed:
             continue
         if description.tag is not None:
             tags[description.tag.name] = description.tag.said

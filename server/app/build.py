@@ -16,7 +16,7 @@ from server.api.outer import Outer
 from server.api.reading import MAX_BODY
 from server.api.routes import install, operators_routes, routes
 from server.app.accounts import mint_of, passwords_of, proxies_of
-from server.app.dialects import FACES, dialects_of
+from server.app.dialects import dialects_of, faces_of
 from server.app.pieces import ServerPieces
 from server.app.resources import health_of, resources_of
 from server.app.running import Running
@@ -70,7 +70,7 @@ def build_worker(pieces: ServerPieces) -> web.Application:
 
 
 def _application(pieces: ServerPieces, headers: Headers) -> web.Application:
-    outer = Outer(pieces.log, pieces.monotonic, RequestMetrics(pieces.counted), FACES)
+    outer = Outer(pieces.log, pieces.monotonic, RequestMetrics(pieces.counted), faces_of(pieces.clock))
     app = web.Application(client_max_size=MAX_BODY, middlewares=[outer.middleware])
     app.on_response_prepare.append(headers.added)
     return app

@@ -1,5 +1,8 @@
 """The other APIs, which stand on the pieces of the native one."""
 
+from collections.abc import Mapping
+
+from server.api.answers import Face
 from server.api.gate import Route
 from server.api.routes import Resources
 from server.app.accounts import mint_of
@@ -7,14 +10,19 @@ from server.app.pieces import ServerPieces
 from server.commands.derive import PUSH_TOKENS, derive
 from server.commands.push_devices import PushDevices
 from server.config import Settings, push_apps
+from server.dialects.aptly.table import Aptly, aptly_routes
+from server.dialects.aptly.table import faces as aptly_faces
 from server.dialects.socayo.session import InboxSessions, InboxSocket
 from server.dialects.socayo.table import FACES as SOCAYO
 from server.dialects.socayo.table import Socayo, socayo_routes
 from server.dialects.velt.table import FACES as VELT
 from server.dialects.velt.table import Velt, velt_routes
+from server.domain.ports import Clock
 
-FACES = {**SOCAYO, **VELT}
-"""In which form what is refused is shown, by path."""
+
+def faces_of(clock: Clock) -> Mapping[str, Face]:
+    """Return in which form what is refused is shown, by path."""
+    return {**SOCAYO, **VELT, **aptly_faces(clock)}
 
 
 def dialects_of(settings: Settings, pieces: ServerPieces, to: Resources) -> list[Route]:
@@ -22,6 +30,7 @@ def dialects_of(settings: Settings, pieces: ServerPieces, to: Resources) -> list
     return [
         *socayo_routes(_socayo(settings, pieces, to)),
         *velt_routes(_velt(pieces, to)),
+        *aptly_routes(_aptly(pieces, to)),
     ]
 
 
@@ -52,6 +61,11 @@ def _velt(pieces: ServerPieces, to: Resources) -> Velt:
     return Velt(
         pieces.db, pieces.clock, pieces.random, pieces.wake, callers, to.messages.sender, pieces.resolver
     )
+
+
+def _aptly(pieces: ServerPieces, to: Resources) -> Aptly:
+    callers, sender = to.live.gate.callers, to.messages.sender
+    return Aptly(pieces.db, pieces.clock, pieces.random, pieces.wake, callers, sender, pieces.resolver)
 
 
 def _push_devices(settings: Settings, pieces: ServerPieces) -> PushDevices:
