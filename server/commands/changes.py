@@ -54,22 +54,38 @@ async def change(
 
     async def job(tx: Transaction) -> Message:
         message = await _find(tx, user, message_id)
-        if command.send_at is not None and message.sent_at is not None:
-            raise Conflict("the message was sent already", code="already_sent")
-        changed = _changed(message, command)
-        if changed == message:
-            return message
-        changed = replace(changed, updated_at=now)
-        await messages.write_content(tx, changed)
-        if command.send_at is not None:
-            await tasks.move_send(tx, message_id, await sent_at_last(tx, message, command.send_at))
-        if message.sent_at is not None:
-            await _tell(tx, changed, now, random)
-        return changed
+        return await rewrite(tx, message, command, now=now, random=random)
 
     changed = await db.write(job)
     wake()
     return changed
+
+
+async def rewrite(
+    tx: Transaction, message: Message, command: ChangeMessage, *, now: int, random: Random
+) -> Message:
+    """Change a message that is locked (`lock`) and return it as it is now; Conflict for another time of what was sent."""
+    if command.send_at is not None and message.sent_at is not None:
+        raise Conflict("the message was sent already", code="already_sent")
+    changed = _changed(message, command)
+    if changed == message:
+        return message
+    changed = replace(changed, updated_at=now)
+    await messages.write_content(tx, changed)
+    if command.send_at is not None:
+        await tasks.move_send(tx, message.id, await sent_at_last(tx, message, command.send_at))
+    if message.sent_at is not None:
+        await _tell(tx, changed, now, random)
+    return changed
+
+
+async def lock(tx: Transaction, message_id: str) -> None:
+    """Have whoever changes or retracts a message, or does something for it, wait until the end of the transaction.
+
+    Its tasks first, as a scheduler does.
+    """
+    await tasks.lock_tasks(tx, message_id)
+    await messages.lock_message(tx, message_id)
 
 
 async def tell(tx: Transaction, task: Task, now: int, random: Random) -> Task | None:
@@ -90,9 +106,8 @@ async def tell(tx: Transaction, task: Task, now: int, random: Random) -> Task | 
 
 
 async def _find(tx: Transaction, user: User, message_id: str) -> Message:
-    """Return a message that a user may change, locked; its tasks first, as a scheduler does."""
-    await tasks.lock_tasks(tx, message_id)
-    await messages.lock_message(tx, message_id)
+    """Return a message that a user may change, locked."""
+    await lock(tx, message_id)
     message = await messages.find_message(tx, user.id, message_id)
     if message is None:
         raise NotFound("no such message", code="message_not_found")

@@ -7,6 +7,7 @@ to be woken then. Doing it again changes nothing. Of an ephemeral message nothin
 from collections.abc import Sequence
 
 from server.domain.inbox import Mark
+from server.domain.message import Message
 from server.domain.ports import Random, Transaction
 from server.store import claims, inbox, notices, tasks
 
@@ -42,6 +43,18 @@ async def mark_read(
     await inbox.delete(tx, user_id, sorted(ephemeral), now)
     await _take_away(tx, user_id, sorted(ephemeral), but_device=but_device, now=now, random=random)
     return True
+
+
+async def mark_read_by(
+    tx: Transaction, message: Message, user_ids: Sequence[str], *, now: int, random: Random
+) -> None:
+    """Mark a message as read by users, here and on all of their devices; who does not have it is passed over."""
+    if message.options.ephemeral:  # rare: it is taken away from each
+        for user_id in sorted(set(user_ids)):
+            await mark_read(tx, user_id, [message.id], but_device=None, now=now, random=random)
+        return
+    fresh = await inbox.mark_read_by(tx, message.id, user_ids, now)
+    await notices.tell_readers(tx, message.id, fresh, now=now, random=random)
 
 
 async def mark_unread(tx: Transaction, user_id: str, message_ids: Sequence[str], *, now: int) -> bool:

@@ -16,6 +16,22 @@ async def mark_read(tx: Transaction, user_id: str, message_ids: Sequence[str], n
     return await _change(tx, user_id, message_ids, read, "read_at IS NULL", now)
 
 
+async def mark_read_by(tx: Transaction, message_id: str, user_ids: Sequence[str], now: int) -> list[str]:
+    """Mark users' items of one message as read, and so as seen, and return the ids of those who had not read it before."""
+    fresh: list[str] = []
+    for chunk in chunks(sorted(set(user_ids))):
+        rows = await tx.all(
+            f"UPDATE inbox_items SET read_at = $2, seen_at = COALESCE(seen_at, $2), changed_at = {changed_now(2)}"
+            " WHERE message_id = $1 AND read_at IS NULL AND deleted_at IS NULL"
+            f" AND user_id IN ({holes(len(chunk), after=2)}) RETURNING user_id",
+            message_id,
+            now,
+            *chunk,
+        )
+        fresh += [row["user_id"] for row in rows]
+    return sorted(fresh)
+
+
 async def mark_unread(tx: Transaction, user_id: str, message_ids: Sequence[str], now: int) -> list[str]:
     """Mark a user's items as unread, what is postponed as well, and return the ids of the messages that were not before."""
     return await _change(

@@ -37,6 +37,7 @@ _MAY_HAVE = (
     "d.channel = 'PUSH' AND (d.attempts > 0 OR d.relayed_at IS NOT NULL OR d.state IN ('leased', 'accepted')"
     " OR d.received_at IS NOT NULL OR d.shown_at IS NOT NULL)"
 )
+_COMES = "d.channel = 'PUSH' AND d.state IN ('queued', 'leased', 'accepted', 'gone')"
 _WITHDRAWN = f"(d.state = 'queued' OR {_MAY_HAVE})"
 
 
@@ -108,10 +109,24 @@ async def tell_read(
     reached: list[Row] = []
     for chunk in chunks(sorted(set(message_ids))):
         reached += await tx.all(
-            f"{_FRAMES} WHERE v.user_id = $1 AND d.channel = 'PUSH' AND d.state IN ('queued', 'leased', 'accepted', 'gone')"
-            f"{_NOT_WEB} AND d.device_id <> $2 AND d.message_id IN ({holes(len(chunk), after=2)})",
+            f"{_FRAMES} WHERE v.user_id = $1 AND {_COMES}{_NOT_WEB} AND d.device_id <> $2 AND d.message_id IN ({holes(len(chunk), after=2)})",
             user_id,
             but or "",
+            *chunk,
+        )
+    reached.sort(key=lambda row: str(row["device_id"]))
+    return await enqueue(tx, list(_notices(Kind.READ, reached, now, random)), now)
+
+
+async def tell_readers(
+    tx: Transaction, message_id: str, user_ids: Sequence[str], *, now: int, random: Random
+) -> list[Delivery]:
+    """Tell all devices of users that they have read a message: as `tell_read`."""
+    reached: list[Row] = []
+    for chunk in chunks(sorted(set(user_ids))):
+        reached += await tx.all(
+            f"{_FRAMES} WHERE d.message_id = $1 AND {_COMES}{_NOT_WEB} AND v.user_id IN ({holes(len(chunk), after=1)})",
+            message_id,
             *chunk,
         )
     reached.sort(key=lambda row: str(row["device_id"]))
