@@ -98,7 +98,7 @@ async def test_every_fault_of_a_query_is_named(admin: Person) -> None:
     assert answer.status == 400
     assert answer.faults == {
         "?limit": "is no such number",
-        "?cursor": "is no cursor",
+        "?cursor": "is not an id",
         "?since": "is not a time (RFC 3339)",
         "?unread": "is neither true nor false",
     }

@@ -41,6 +41,12 @@ ACCEPTED = replace(TRIED, state=State.ACCEPTED, settled_at=4)
     [
         (QUEUED, ["stored", "waiting", "waiting", "waiting"], False),
         (replace(QUEUED, state=State.LEASED), ["stored", "waiting", "waiting", "waiting"], False),
+        (
+            replace(QUEUED, state=State.LEASED, received_at=5),
+            ["stored", "waiting", "waiting", "received"],
+            False,
+        ),
+        (replace(QUEUED, received_at=5), ["stored", "waiting", "waiting", "received"], True),
         (replace(QUEUED, reason="no_handle"), ["stored", "retry", "waiting", "waiting"], False),
         (TRIED, ["stored", "asked", "waiting", "waiting"], False),
         (ACCEPTED, ["stored", "answered", "accepted", "waiting"], False),
