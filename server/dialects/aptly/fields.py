@@ -1,10 +1,10 @@
 """What requests have in common: names of tenants and users, states, times, pages."""
 
 from enum import StrEnum
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, NotRequired, Protocol, TypedDict
 
 from server.api.bodies import Body, note, text, whole
-from server.api.pages import LONGEST_PAGE, PAGE
+from server.api.pages import LONGEST_PAGE
 from server.domain.account import LONGEST_NAME
 from server.domain.pages import MOST_COUNTED
 from server.domain.rules import Wrong, is_id
@@ -69,16 +69,8 @@ class TenantQuery(Body, frozen=True, kw_only=True):
     ) = None
 
 
-class PagedQuery(TenantQuery, frozen=True, kw_only=True):
-    """Which page of a list."""
-
-    page: Annotated[int, whole("Which page, from 1.", least=1, most=FURTHEST_PAGE)] = 1
-    limit: Annotated[int, whole("How many on a page.", least=1, most=LONGEST_PAGE)] = PAGE
-
-    @property
-    def offset(self) -> int:
-        """How many come before the page."""
-        return (self.page - 1) * self.limit
+Page = Annotated[int, whole("Which page, from 1.", least=1, most=FURTHEST_PAGE)]
+Limit = Annotated[int, whole("How many on a page.", least=1, most=LONGEST_PAGE)]
 
 
 class PagedView(TypedDict):
@@ -90,7 +82,21 @@ class PagedView(TypedDict):
     totalIsLowerBound: NotRequired[Annotated[bool, note("Whether there are more than `total`.")]]
 
 
-def show_page(query: PagedQuery, total: int) -> PagedView:
+class Paged(Protocol):
+    """What asks for a page of a list."""
+
+    @property
+    def page(self) -> int: ...
+    @property
+    def limit(self) -> int: ...
+
+
+def offset_of(query: Paged) -> int:
+    """Return how many come before a page."""
+    return (query.page - 1) * query.limit
+
+
+def show_page(query: Paged, total: int) -> PagedView:
     """Return what stands beside a page's rows; a `total` above MOST_COUNTED only says that there are more."""
     shown = PagedView(page=query.page, limit=query.limit, total=min(total, MOST_COUNTED))
     if total > MOST_COUNTED:

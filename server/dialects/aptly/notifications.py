@@ -6,6 +6,7 @@ from typing import Annotated
 from server.api.bodies import Body, note, own, text
 from server.api.describe import describes
 from server.api.message_fields import Data
+from server.api.pages import PAGE
 from server.api.reading import Fields
 from server.commands import inbox
 from server.commands.entries import Reading, count_entries, entry_of, get_entry, list_entries
@@ -17,12 +18,14 @@ from server.dialects.aptly.fields import (
     AptlyStatus,
     Category,
     EntityType,
-    PagedQuery,
+    Limit,
+    Page,
     TemplateKey,
     TenantId,
     TenantQuery,
     TimePeriod,
     UserId,
+    offset_of,
     show_page,
 )
 from server.dialects.aptly.rest import Call, NothingAnswer
@@ -107,9 +110,11 @@ class AptlyCountQuery(TenantQuery, frozen=True, kw_only=True):
     time_period: Annotated[TimePeriod, note("How far back, in calendar months.")] = TimePeriod.ALL
 
 
-class AptlyInboxQuery(PagedQuery, AptlyCountQuery, frozen=True, kw_only=True):
+class AptlyInboxQuery(AptlyCountQuery, frozen=True, kw_only=True):
     """Which page of which part of an inbox."""
 
+    page: Page = 1
+    limit: Limit = PAGE
     status: Annotated[AptlyStatus, note("Only what is read, or unread.")] | None = None
 
 
@@ -148,7 +153,7 @@ class AptlyNotifications:
             self.reading,
             reader.user,
             _wanted(query, query.status, call.now),
-            offset=query.offset,
+            offset=offset_of(query),
             limit=query.limit,
         )
         rows = [show_entry(owner, entry, call.now) for entry in page.rows]

@@ -7,15 +7,18 @@ from msgspec import UNSET, UnsetType
 
 from server.api.bodies import Body, Id, Time, items, note, text
 from server.api.describe import describes
+from server.api.pages import PAGE
 from server.commands import templates
 from server.commands.templates import CreateTemplate
 from server.dialects.aptly.fields import (
     Category,
-    PagedQuery,
+    Limit,
+    Page,
     PagedView,
     TemplateKey,
     TenantId,
     TenantQuery,
+    offset_of,
     show_page,
 )
 from server.dialects.aptly.rest import Call, Envelope, NothingAnswer
@@ -86,9 +89,11 @@ class AptlyTemplateChangeBody(Body, frozen=True, kw_only=True):
         return replace(template, **changed)
 
 
-class AptlyTemplatesQuery(PagedQuery, frozen=True, kw_only=True):
+class AptlyTemplatesQuery(TenantQuery, frozen=True, kw_only=True):
     """Which of a tenant's templates."""
 
+    page: Page = 1
+    limit: Limit = PAGE
     key: TemplateKey | None = None
 
 
@@ -197,10 +202,10 @@ class AptlyTemplates:
     async def _page(self, manager: Caller, query: AptlyTemplatesQuery) -> Numbered[Template]:
         if query.key is None:
             return await templates.list_templates(
-                self.db, manager.tenant_id, offset=query.offset, limit=query.limit
+                self.db, manager.tenant_id, offset=offset_of(query), limit=query.limit
             )
         found = await templates.find_templates(self.db, manager.tenant_id, query.key)
-        return Numbered(found[query.offset :], more=False, total=len(found))
+        return Numbered(found[offset_of(query) :], more=False, total=len(found))
 
 
 def _command(body: AptlyTemplateBody) -> CreateTemplate:
