@@ -4,21 +4,18 @@ Two tenants of one server do alike at the same moments: the servers of one call 
 is of one of them is compared with what is of the other: all columns, times too, but ids, which stand for what they name, and hashes.
 """
 
-import json
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from server.commands.due import run_due
 from server.domain.ids import new_id
-from server.domain.ports import Transaction
-from server.store.schema import metadata
 from server.store.tallies import audit
 from tests.harness.acting import JANE, Acting
 from tests.harness.native import Reply
+from tests.harness.same_rows import Tenant
 from tests.server import conftest as served
 from tests.server.conftest import House, Person
 
@@ -32,41 +29,6 @@ CONTENT = {
     "deepLink": "socayo://conversation/conv_abc",
     "imageUrl": "https://example.com/a.png",
 }
-# Of nobody's tenant: the server's own, and what its operator has.
-_OF_ALL = {"delivery_tallies", "relays", "access_tokens", "sessions"}
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_NAMES = (
-    ("tenants", "'the tenant'"),
-    ("users", "external_id"),
-    ("buckets", "topic_key"),
-    ("devices", "name"),
-    ("messages", "content"),
-)
-_OWN_ID = {"inbox_items", "deliveries", "tasks"}  # nothing else names them
-
-
-@dataclass
-class Tenant:
-    """One of the two. `named` remembers what each id was, also of what is deleted since."""
-
-    name: str
-    api: Acting
-    named: dict[str, str] = field(default_factory=dict)
-    sent: dict[str, str] = field(default_factory=dict)  # message ids by their titles
-
-    def show(self, row: dict[str, Any], *, own_id: bool) -> str:
-        """Return a row as it would be for the other tenant too."""
-        shown = {
-            name: "bytes" if isinstance(value, bytes) else value
-            for name, value in row.items()
-            if not (own_id and name == "id") and not (name == "name" and value == self.name)
-        }
-        text = json.dumps(shown, sort_keys=True)
-        return _UUID.sub(lambda found: self.named.get(found[0], "an id"), text)
-
-    def owns(self, row: dict[str, Any]) -> bool:
-        """Say whether anything of a row is this tenant's."""
-        return any(id_ in self.named for id_ in _UUID.findall(json.dumps(row, default=str)))
 
 
 @dataclass(frozen=True)
@@ -79,39 +41,12 @@ class Two:
 
     async def alike(self) -> dict[str, list[str]]:
         """Hold the rows of the two against each other and return them by table."""
+        db = self.house.pieces.db
         for tenant in (self.rpc, self.native):
-            await self._learn(tenant)
-        ones, others = await self._rows(self.rpc), await self._rows(self.native)
+            await tenant.learn(db)
+        ones, others = await self.rpc.rows(db), await self.native.rows(db)
         assert ones == others
         return ones
-
-    async def _learn(self, tenant: Tenant) -> None:
-        async def job(tx: Transaction) -> None:
-            for table, named_by in _NAMES:
-                rows = await tx.all(f"SELECT *, {named_by} AS named_by FROM {table}")  # noqa: S608 - our names
-                for row in map(dict, rows):
-                    if row["id"] not in tenant.named and self._is_of(tenant, table, row):
-                        name = str(row["named_by"])
-                        title = json.loads(name)["title"] if table == "messages" else name
-                        tenant.named[row["id"]] = f"{table} {title}"
-
-        await self.house.pieces.db.read(job)
-
-    def _is_of(self, tenant: Tenant, table: str, row: dict[str, Any]) -> bool:
-        if table == "tenants":
-            return bool(row["name"] == tenant.name)
-        return (row["user_id"] if table == "devices" else row["tenant_id"]) in tenant.named
-
-    async def _rows(self, tenant: Tenant) -> dict[str, list[str]]:
-        async def job(tx: Transaction) -> dict[str, list[str]]:
-            found = {}
-            for table in sorted(metadata.tables.keys() - _OF_ALL):
-                rows = await tx.all(f"SELECT * FROM {table}")  # noqa: S608 - our names
-                own = [row for row in map(dict, rows) if tenant.owns(row)]
-                found[table] = sorted(tenant.show(row, own_id=table in _OWN_ID) for row in own)
-            return found
-
-        return await self.house.pieces.db.read(job)
 
     async def do(
         self, name: str, asked: object, *same: tuple[str, str, object], user: str | None = None
