@@ -54,6 +54,8 @@ CODES: dict[HTTPStatus, dict[str, str]] = {
         "message_not_found": "There is no such message, or not for this caller.",
         "session_not_found": "The caller has no such session.",
         "tenant_not_found": "There is no such tenant, or not for this caller.",
+        "document_not_found": "The tenant has no such document.",
+        "access_not_found": "The user is not on the document's access list.",
         "user_not_found": "Nobody has this name; of several, `errors` names those that nobody has.",
     },
     HTTPStatus.METHOD_NOT_ALLOWED: {
@@ -65,6 +67,10 @@ CODES: dict[HTTPStatus, dict[str, str]] = {
     HTTPStatus.CONFLICT: {
         "template_exists": "The tenant has another template of this key.",
         "topic_exists": "There is a topic of this key.",
+        "tenant_exists": "There is a tenant of this name.",
+        "tenant_default": "The tenant that a fresh server has is not deleted.",
+        "notification_exists": "Another notification of the tenant has this id.",
+        "document_exists": "The tenant has a document of this key.",
         "subscriber_admin": "The account of an admin is not deleted, and its email address not changed, by who manages the tenant.",
         "action_is_device": "This action is run on the device, not by the server.",
         "devices_full": "The user has as many devices as one may have; unregister one that is not used any more.",

@@ -7,7 +7,17 @@ and never dropped.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from server.commands import changes, emptying, erasing, planned, retention, spread, takeback, topics
+from server.commands import (
+    changes,
+    emptying,
+    erasing,
+    organizations,
+    planned,
+    retention,
+    spread,
+    takeback,
+    topics,
+)
 from server.commands.send import release
 from server.domain.delivery import DAYS_KEPT, jitter_of
 from server.domain.message import DAY
@@ -116,6 +126,7 @@ _HANDLERS: Mapping[Kind, Handler] = {
     Kind.EMPTY: emptying.empty,
     Kind.DISBAND: topics.disband,
     Kind.ERASE: erasing.erase,
+    Kind.CLOSE: organizations.close,
     Kind.PRUNE: _prune,
     Kind.COMPACT: _compact,
 }

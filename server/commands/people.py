@@ -39,13 +39,9 @@ async def stays(tx: Transaction, user_id: str) -> None:
 
 
 async def ensure_tenant(tx: Transaction, name: str, now: int, random: Random) -> str:
-    """Return the id of the tenant of a name, which is made where there is none."""
-    found = await accounts.find_tenant(tx, name)
-    if found is None:
+    """Return the id of the tenant of a name, made where there is none, which is not closed until the end of the transaction."""
+    while (found := await accounts.find_tenant(tx, name, hold=True)) is None:
         await accounts.ensure_tenant(tx, new_id(now, random), name, now)
-        found = await accounts.find_tenant(tx, name)
-    if found is None:
-        raise LookupError("the tenant that this transaction, or the one that it waited for, has written")
     return found
 
 

@@ -29,9 +29,10 @@ async def ensure_tenant(tx: Transaction, tenant_id: str, name: str, now: int) ->
     )
 
 
-async def find_tenant(tx: Transaction, name: str) -> str | None:
-    """Return the id of a tenant by its name."""
-    row = await tx.one("SELECT id FROM tenants WHERE name = $1", name)
+async def find_tenant(tx: Transaction, name: str, *, hold: bool = False) -> str | None:
+    """Return the id of a tenant by its name; `hold` keeps it from being closed until the end of the transaction."""
+    suffix = " FOR KEY SHARE" if hold else ""
+    row = await tx.one(f"SELECT id FROM tenants WHERE name = $1{suffix}", name)
     return None if row is None else str(row["id"])
 
 
@@ -74,15 +75,36 @@ async def add_user(tx: Transaction, user: User, *, password_hash: str | None) ->
 
 
 async def ensure_users(tx: Transaction, users: Sequence[User]) -> None:
-    """Store users without names of their own but the external one, those of whom there is none yet."""
+    """Store users without a username, those of whom nobody has the external id or the email address yet."""
     await tx.many(
-        "INSERT INTO users (id, tenant_id, external_id, role, profile, created_at) VALUES ($1, $2, $3, $4, $5, $6)"
-        " ON CONFLICT (tenant_id, external_id) DO NOTHING",
+        "INSERT INTO users (id, tenant_id, external_id, email, email_key, role, profile, created_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
         [
-            (one.id, one.tenant_id, one.external_id, one.role.value, json.dumps(one.profile), one.created_at)
+            (
+                one.id,
+                one.tenant_id,
+                one.external_id,
+                one.email,
+                None if one.email is None else matching_key(one.email),
+                one.role.value,
+                json.dumps(one.profile),
+                one.created_at,
+            )
             for one in users
         ],
     )
+
+
+async def emails_taken(tx: Transaction, tenant_id: str, keys: Sequence[str]) -> set[str]:
+    """Return those of some email addresses, by their matching keys, that users of a tenant have."""
+    if not keys:
+        return set()
+    rows = await tx.all(
+        f"SELECT email_key FROM users WHERE tenant_id = $1 AND email_key IN ({holes(len(keys), after=1)})",
+        tenant_id,
+        *keys,
+    )
+    return {row["email_key"] for row in rows}
 
 
 async def find_sign_in(tx: Transaction, name: str) -> SignIn | None:
@@ -112,6 +134,16 @@ async def load_user(tx: Transaction, user_id: str) -> User | None:
     return None if row is None else user_of(row)
 
 
+async def load_users(tx: Transaction, user_ids: Sequence[str]) -> list[User]:
+    """Return users by their ids, in no order."""
+    if not user_ids:
+        return []
+    rows = await tx.all(
+        f"SELECT * FROM users WHERE id IN ({holes(len(user_ids))}) AND deleted_at IS NULL", *user_ids
+    )
+    return [user_of(row) for row in rows]
+
+
 async def change_user(tx: Transaction, user: User) -> None:
     """Write a user's names, role and profile; NotUnique where a name is another's."""
     await tx.run(
@@ -137,6 +169,8 @@ async def find_people(tx: Transaction, tenant_id: str, names: Sequence[str]) -> 
 
     Three questions in one, each by an index of its own: of one with OR, SQLite reads the whole tenant. Who was deleted has an id only.
     """
+    if not names:
+        return []
     plain, lowered = list(dict.fromkeys(names)), list(dict.fromkeys(name.lower() for name in names))
     keys = list(dict.fromkeys(matching_key(name) for name in names))
     in_plain = holes(len(plain), after=1)

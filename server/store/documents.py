@@ -38,6 +38,38 @@ async def ensure_document(tx: Transaction, document: Document) -> Document:
     return document
 
 
+async def hold_document(tx: Transaction, tenant_id: str, key: str) -> Document | None:
+    """Return a tenant's document by its key, which nobody deletes until the end of the transaction."""
+    row = await tx.one(
+        "SELECT * FROM documents WHERE tenant_id = $1 AND key = $2 FOR KEY SHARE", tenant_id, key
+    )
+    return None if row is None else _document_of(row)
+
+
+async def list_documents(tx: Transaction, tenant_id: str, *, after: str, limit: int) -> list[Document]:
+    """Return a tenant's documents by key, from the one after `after` on."""
+    rows = await tx.all(
+        "SELECT * FROM documents WHERE tenant_id = $1 AND key > $2 ORDER BY key LIMIT $3",
+        tenant_id,
+        after,
+        limit,
+    )
+    return [_document_of(row) for row in rows]
+
+
+async def name_document(tx: Transaction, tenant_id: str, key: str, name: str | None) -> bool:
+    """Write what people are shown as a document's name; False where it is not there."""
+    written = await tx.run(
+        "UPDATE documents SET name = $3 WHERE tenant_id = $1 AND key = $2", tenant_id, key, name
+    )
+    return written == 1
+
+
+async def delete_document(tx: Transaction, tenant_id: str, key: str) -> bool:
+    """Delete a document with its access list; False where it is not there. What was sent about it stays, and is about none."""
+    return await tx.run("DELETE FROM documents WHERE tenant_id = $1 AND key = $2", tenant_id, key) == 1
+
+
 async def add_access(
     tx: Transaction, document_id: str, user_ids: Sequence[str], fields: Sequence[tuple[str, str]], now: int
 ) -> None:

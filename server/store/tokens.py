@@ -11,7 +11,7 @@ _FIND = (
     "SELECT u.*, t.id AS token_id, t.name AS token_name, t.scopes, t.created_at AS token_created_at,"
     " t.expires_at, t.last_used_at, n.name AS tenant FROM access_tokens t JOIN users u ON u.id = t.user_id"
     " LEFT JOIN tenants n ON n.id = t.tenant_id WHERE t.hash = $1 AND (t.expires_at IS NULL OR t.expires_at > $2)"
-    " AND u.deleted_at IS NULL"  # who was deleted while it was made
+    " AND u.deleted_at IS NULL AND n.closed_at IS NULL"  # who was deleted, or whose tenant, while it was made
 )
 _OWN = "SELECT t.*, n.name AS tenant FROM access_tokens t LEFT JOIN tenants n ON n.id = t.tenant_id"
 _OF_USER = f"{_OWN} WHERE t.id = $1 AND t.user_id = $2"

@@ -1,0 +1,146 @@
+"""Organizations: tenants as an operator's own servers make, name and delete them.
+
+A tenant that is deleted is closed at once: its name is free, tokens that are bound to it are deleted, and nobody finds it. Whoever makes
+one of that name afterwards has an empty one. What was in it goes little by little by a task (`close`): every user as one who is deleted,
+every bucket as one that is deleted, so that what was scheduled is taken back and devices get nothing more; then its documents and
+templates. The task looks once more after a while, for what came to it in the same moment.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from server.commands import emptying, erasing
+from server.commands.emptying import LOOK_AGAIN
+from server.domain.account import DEFAULT_TENANT, Caller
+from server.domain.errors import Conflict, Fault, Forbidden, NotFound
+from server.domain.ids import new_id
+from server.domain.ports import Database, Random, Transaction
+from server.domain.task import Kind, Task
+from server.domain.tenant import Tenant
+from server.store import accounts, closing, tasks, tenants
+
+_BUCKETS_AT_ONCE = 100
+_USERS_AT_ONCE = 25
+_ROWS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class OrganizationPage:
+    organizations: Sequence[Tenant]
+    more: bool
+
+
+async def add_organization(
+    db: Database, name: str, display_name: str | None, *, now: int, random: Random
+) -> Tenant:
+    """Make a tenant; Conflict where there is one of that name."""
+    tenant = Tenant(new_id(now, random), name, display_name, now)
+    if not await db.write(lambda tx: tenants.add_tenant(tx, tenant)):
+        fault = Fault("organizationId", "is another organization's", "choose another id, or use that one")
+        raise Conflict("there is an organization of this id", code="tenant_exists", faults=[fault])
+    return tenant
+
+
+async def get_organization(db: Database, tenant_id: str) -> Tenant:
+    """Return a tenant; NotFound."""
+    found = await db.read(lambda tx: tenants.load_tenant(tx, tenant_id))
+    if found is None:
+        raise _no_tenant()
+    return found
+
+
+async def list_organizations(db: Database, caller: Caller, *, after: str, limit: int) -> OrganizationPage:
+    """Return the tenants that who manages them may see, in the order in which they were made; a token that is bound to one sees that."""
+    bound = caller.grant.tenant
+    if bound is None:
+        found = await db.read(lambda tx: tenants.list_tenants(tx, after=after, limit=limit + 1))
+        return OrganizationPage(found[:limit], len(found) > limit)
+
+    async def job(tx: Transaction) -> Tenant | None:
+        return await tenants.load_tenant(tx, await accounts.find_tenant(tx, bound) or "")
+
+    own = await db.read(job)
+    return OrganizationPage([own] if own is not None and own.id > after else [], more=False)
+
+
+async def show_organization_as(db: Database, tenant_id: str, display_name: str | None) -> None:
+    """Change what people are shown as a tenant's name; NotFound."""
+    if not await db.write(lambda tx: tenants.show_as(tx, tenant_id, display_name)):
+        raise _no_tenant()
+
+
+async def delete_organization(
+    db: Database, caller: Caller, *, now: int, random: Random, wake: Callable[[], None]
+) -> None:
+    """Close the tenant for which somebody calls; NotFound, Conflict for the one of a fresh server.
+
+    Forbidden for a token that is bound to it: it would delete itself, and a key that is kept in one app's servers ends nobody's data.
+    """
+    if caller.grant.tenant is not None:
+        raise Forbidden("a token that is bound to an organization does not delete it", code="scope_missing")
+    tenant_id = caller.tenant_id
+
+    async def job(tx: Transaction) -> None:
+        tenant = await tenants.lock_to_close(tx, tenant_id)
+        if tenant is None:
+            raise _no_tenant()
+        if tenant.name == DEFAULT_TENANT:
+            raise Conflict("the organization that a fresh server has is not deleted", code="tenant_default")
+        await tenants.close_tenant(tx, tenant_id, now)
+        await closing.drop_at_once(tx, tenant_id)
+        await closing.end_direct(tx, tenant_id)
+        payload = {"tenant": tenant_id, "after": "", "until": now + LOOK_AGAIN}
+        await tasks.add_task(tx, Task(new_id(now, random), Kind.CLOSE, None, payload, now, 0, now))
+
+    await db.write(job)
+    wake()
+
+
+async def hold(tx: Transaction, tenant_id: str) -> None:
+    """Keep a tenant from being closed until the transaction ends; NotFound."""
+    if not await tenants.hold_tenant(tx, tenant_id):
+        raise _no_tenant()
+
+
+async def close(tx: Transaction, task: Task, now: int, random: Random) -> Task | None:
+    """Go on with the end of a tenant; return the task as it goes on, None where nothing can come any more.
+
+    The payload: the bucket after which to go on, None where all have been ended but those that come late.
+    """
+    tenant_id, until = task.payload["tenant"], task.payload["until"]
+    await closing.drop_at_once(tx, tenant_id)
+    ended = await _end_buckets(tx, tenant_id, task.payload["after"], now, random)
+    going_on = {**task.payload, "after": _next_after(task.payload["after"], ended)}
+    users = await _end_users(tx, tenant_id, now, random)
+    if ended or users or await closing.drop_rows(tx, tenant_id, _ROWS_AT_ONCE):
+        return task.at(now, going_on)
+    return task.at(min(until, now + LOOK_AGAIN), going_on) if now < until else None
+
+
+async def _end_buckets(
+    tx: Transaction, tenant_id: str, after: str | None, now: int, random: Random
+) -> list[str]:
+    """Have the next buckets that are no user's be emptied; return their ids."""
+    if after is None:
+        ended = await closing.end_late(tx, tenant_id, limit=_BUCKETS_AT_ONCE)
+    else:
+        ended = await closing.end_shared(tx, tenant_id, after=after, limit=_BUCKETS_AT_ONCE)
+    for bucket_id in ended:
+        await tasks.add_task(tx, emptying.plan(bucket_id, now, random))
+    return ended
+
+
+def _next_after(after: str | None, ended: Sequence[str]) -> str | None:
+    return ended[-1] if after is not None and len(ended) == _BUCKETS_AT_ONCE else None
+
+
+async def _end_users(tx: Transaction, tenant_id: str, now: int, random: Random) -> int:
+    """Delete the next users; return how many."""
+    users = await closing.lock_users(tx, tenant_id, limit=_USERS_AT_ONCE)
+    for user in users:
+        await erasing.begin(tx, user.id, now=now, random=random)
+    return len(users)
+
+
+def _no_tenant() -> NotFound:
+    return NotFound("no such organization", code="tenant_not_found")
