@@ -36,7 +36,10 @@ async def list_entries(
         ids = await entries.page_of(tx, user.id, wanted, offset=offset, limit=limit + 1)
         items = {item.id: item for item in await items_of(tx, ids[:limit])}
         page = still_there([items[id_] for id_ in ids[:limit]])
-        total = await entries.count_of(tx, user.id, wanted, most=MOST_COUNTED + 1)
+        ends = len(ids) <= limit and (bool(ids) or not offset)  # here, so that nothing is left to be counted
+        total = (
+            offset + len(ids) if ends else await entries.count_of(tx, user.id, wanted, most=MOST_COUNTED + 1)
+        )
         return await _owner(tx, user), Numbered(await _with_subjects(tx, page), len(ids) > limit, total)
 
     owner, page = await to.db.read(job)

@@ -38,13 +38,15 @@ async def count_of(tx: Transaction, user_id: str, wanted: Wanted, *, most: int) 
 async def tally(tx: Transaction, user_id: str, wanted: Wanted) -> Tally:
     """Count a user's entries, and those of them that are unread; `wanted.read` does not count."""
     about, values = _about(wanted, after=2)
-    numbers = []
-    for read in (None, False):
+    given = (user_id, _since(wanted), *values)
+    if about:  # one look at each
         row = await tx.one(
-            f"SELECT COUNT(*) AS n {_FROM}{_READ[read]}{about}", user_id, _since(wanted), *values
+            f"SELECT COUNT(*) AS total, COUNT(*) - COUNT(i.read_at) AS unread {_FROM}{about}", *given
         )
-        numbers.append(0 if row is None else int(row["n"]))
-    return Tally(*numbers)
+        return Tally(0, 0) if row is None else Tally(row["total"], row["unread"])
+    total = await tx.one(f"SELECT COUNT(*) AS n {_FROM}", *given)  # each in an index alone
+    unread = await tx.one(f"SELECT COUNT(*) AS n {_FROM}{_READ[False]}", *given)
+    return Tally(0 if total is None else total["n"], 0 if unread is None else unread["n"])
 
 
 async def only_item(tx: Transaction, message_id: str) -> str | None:
