@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from server.domain.account import User
 from server.domain.mention import Mention, full_name
+from server.domain.rules import Wrong
 
 LONGEST_TEMPLATE = 1000
 LONGEST_HEADLINE = 2000
@@ -50,3 +51,12 @@ def shown_name(mention: Mention, user: User | None) -> str:
     stored = None if user is None else full_name(user.profile)
     address = mention.email or (None if user is None else user.email)
     return mention.name or stored or address or mention.key
+
+
+def wrong_headline(text: str) -> Wrong | None:
+    """Say why a headline cannot be shown as it is rendered, and what would be right; None where it can."""
+    if not text.strip():
+        return "is empty with its variables put in", "write something beside them"
+    if len(text) > LONGEST_HEADLINE:
+        return f"has {len(text)} characters with its variables put in", f"keep it within {LONGEST_HEADLINE}"
+    return None

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+MEANT = "meant"  # the word of details for the ids of the users whom a message concerns, whoever else gets it
+
 
 @dataclass(frozen=True)
 class Subject:

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from server.api.answers import Refused, show
 from server.api.bodies import note
+from server.domain.errors import Fault
 
 
 class Status(StrEnum):
@@ -48,6 +49,23 @@ _STATUS = {
     HTTPStatus.INTERNAL_SERVER_ERROR: Status.INTERNAL,
 }
 _PRECONDITIONS = frozenset({"subscriber_admin", "tenant_default", "conflict"})  # 409 elsewhere
+_PLACES = {  # of what commands find wrong that do not know how it is called here
+    "tenant_not_found": Fault(
+        "data.organizationId",
+        "is no organization of yours",
+        "add it first, or set createOrganization where a call takes that",
+    ),
+    "document_not_found": Fault(
+        "data.documentId",
+        "is no document of the organization",
+        "add it first, or set createDocument where a call takes that",
+    ),
+    "notification_exists": Fault(
+        "data.notificationId",
+        "is the id of another notification",
+        "choose another one; the same body again would do nothing",
+    ),
+}
 
 
 def status_of(what: Refused) -> Status:
@@ -59,7 +77,8 @@ def status_of(what: Refused) -> Status:
 
 def message_of(what: Refused) -> str:
     """Return what is wrong in one line: every fault with its place and what would be right."""
-    faults = [f"{one.path} {one.reason}: {one.fix}" for one in what.faults]
+    named = what.faults or ([_PLACES[what.code]] if what.code in _PLACES else [])
+    faults = [f"{one.path} {one.reason}: {one.fix}" for one in named]
     return "; ".join(faults) or what.detail
 
 

@@ -57,6 +57,12 @@ class UserBody(Body, frozen=True, kw_only=True):
         return Mention(self.user_id, self.name or None, self.email or None)
 
 
+def show_mention(mention: Mention) -> dict[str, str]:
+    """Return a user as they were named."""
+    shown = {"userId": mention.key, "name": mention.name, "email": mention.email}
+    return {name: value for name, value in shown.items() if value is not None}
+
+
 def read_access(fields: Fields, name: str) -> tuple[tuple[str, str], ...] | None:
     """Return the fields and values of an access, each pair once: a value is a text or a number, or a list of these.
 
@@ -90,31 +96,33 @@ ACCESS = {
 """What a schema says of an access."""
 
 
-class OutcomeView(TypedDict):
+class VeltOutcomeView(TypedDict):
     """That it is so."""
 
     success: Annotated[bool, note("That it is so.")]
     message: Annotated[str, note("What was done, for people.")]
 
 
-class DoneView(TypedDict):
+class VeltDoneView(TypedDict):
     """What was done."""
 
     status: Annotated[Literal["success"], note("That it is so.")]
     message: Annotated[str, note("What was done, for people.")]
-    data: Annotated[OutcomeView, note("The same, for programs.")]
+    data: Annotated[VeltOutcomeView, note("The same, for programs.")]
 
 
 class DoneAnswer(TypedDict):
     """The answer to a call that does one thing."""
 
-    result: Annotated[DoneView, note("What was done.")]
+    result: Annotated[VeltDoneView, note("What was done.")]
 
 
 def done(message: str) -> DoneAnswer:
     """Say that it went well."""
     return DoneAnswer(
-        result=DoneView(status="success", message=message, data=OutcomeView(success=True, message=message))
+        result=VeltDoneView(
+            status="success", message=message, data=VeltOutcomeView(success=True, message=message)
+        )
     )
 
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from server.api.gate import Route
 from server.commands.callers import Callers
 from server.commands.send import Sender
+from server.dialects.velt.adding import Adding
 from server.dialects.velt.errors import show_error
 from server.dialects.velt.rpc import ROOT, Rpc, Rpcs
 from server.domain.ports import Clock, Database, Random
 from server.domain.resolver import Resolver
+from server.domain.scopes import Need
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,11 @@ class Velt:
     resolver: Resolver
 
 
-def rpcs(_to: Velt) -> list[Rpc]:
+def rpcs(to: Velt) -> list[Rpc]:
     """Return every call there is."""
     return [
         # notifications
+        Rpc("notifications/add", Need.MANAGE, Adding(to.sender).add),
         # organizations and their users
         # documents and who has access
         # where texts are asked for
