@@ -15,6 +15,7 @@ from server.api.reading import read_json
 from server.commands.callers import Callers
 from server.dialects.velt.errors import VeltErrorView
 from server.domain.account import Caller
+from server.domain.errors import NotFound
 from server.domain.ports import Clock
 from server.domain.scopes import Need
 
@@ -37,6 +38,13 @@ class Call(Generic[B_co]):
     async def on_behalf(self, organization: str, user: str | None = None) -> Caller:
         """Return the caller for an organization and a user of it (`Callers.on_behalf`)."""
         return await self.callers.on_behalf(self.caller, organization, user)
+
+    async def organization(self, organization: str) -> str:
+        """Return the id of the tenant that an organization is; NotFound where there is none, or not for this caller."""
+        found = (await self.on_behalf(organization)).tenant_id
+        if not found:
+            raise NotFound("no such organization", code="tenant_not_found")
+        return found
 
 
 @dataclass(frozen=True)
