@@ -111,6 +111,8 @@ class Schemas:
                 found = {"type": "object", "additionalProperties": self._of(value)}
             case inspect.LiteralType(values=values):
                 found = {"enum": [*values]}
+            case inspect.NoneType():
+                found = {"type": "null"}
             case inspect.AnyType():
                 found = {}
             case _:
