@@ -20,7 +20,9 @@ from server.cli.terminal import CommandError
 from server.cli.to_relay import now_ms, to_relay
 from server.commands.attachments import Storage
 from server.commands.derive import derive
+from server.commands.resolving import PURPOSE
 from server.commands.sealing import Sealer
+from server.commands.vault import vault_of
 from server.config import Settings, allowed_networks, attachments_dir, database_url
 from server.domain.ports import Database, DatabaseError
 from server.live.hint import Hint
@@ -35,7 +37,7 @@ from server.worker.outbox import Outbox, OutboxSettings
 from server.worker.outgoing import Outgoing
 from server.worker.pace import Pace
 from server.worker.pool import SealingPool, sealing_pool
-from server.worker.resolver import Unasked
+from server.worker.resolver import TextResolver
 from server.worker.scheduler import Scheduler
 from server.worker.sweeper import Sweeper
 from server.worker.web import Web
@@ -60,11 +62,14 @@ async def server_app(
     pool = _pool(settings, keys, role, resources, log)
     sealer = Sealer(keys.identity, pool, now_ms, secrets.token_bytes, files, log)
     relay = await to_relay(settings, keys.identity, db, figures.counted, resources, log)
+    web_client = Web(allowed_networks(settings.outgoing), clock=now_ms)
+    resources.push_async_callback(web_client.close)
+    resolver = _resolver(keys, db, web_client, resources, log)
     workers: dict[str, Worker] = {}
     if role is not Role.API:
         outbox = _outbox(settings, keys, db, sealer, relay.gateway, figures.counted, log)
         workers["outbox"] = outbox
-        workers["outgoing"] = _outgoing(settings, keys, db, files, wake, figures.counted, log, resources)
+        workers["outgoing"] = _outgoing(settings, keys, db, web_client, files, wake, figures.counted, log)
         workers["scheduler"] = Scheduler(
             db,
             deliver=wake,
@@ -95,7 +100,7 @@ async def server_app(
         hint=hint,
         ask_relay=relay.ask,
         ask_handle=relay.ask_handle,
-        resolver=Unasked(),
+        resolver=resolver,
         counted=figures.counted,
         shown=figures.shown,
         log=log,
@@ -166,14 +171,12 @@ def _outgoing(
     settings: Settings,
     keys: ServerKeys,
     db: Database,
+    web_client: Web,
     files: Files,
     wake: Callable[[], None],
     registry: CollectorRegistry,
     log: Any,
-    resources: AsyncExitStack,
 ) -> Outgoing:
-    web_client = Web(allowed_networks(settings.outgoing), clock=now_ms)
-    resources.push_async_callback(web_client.close)
     return Outgoing(
         db,
         web_client,
@@ -186,6 +189,22 @@ def _outgoing(
         random=secrets.token_bytes,
         log=log,
     )
+
+
+def _resolver(
+    keys: ServerKeys, db: Database, web_client: Web, resources: AsyncExitStack, log: Any
+) -> TextResolver:
+    resolver = TextResolver(
+        db,
+        web_client,
+        vault_of(keys.secret, PURPOSE, secrets.token_bytes),
+        clock=now_ms,
+        monotonic=time.monotonic,
+        random=secrets.token_bytes,
+        log=log,
+    )
+    resources.push_async_callback(resolver.close)
+    return resolver
 
 
 def _pool(settings: Settings, keys: ServerKeys, role: Role, resources: AsyncExitStack, log: Any) -> Executor:

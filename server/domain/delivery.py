@@ -205,6 +205,7 @@ class Parcel:
     collapse_id: str | None = field(repr=False)
     body: str | None = field(repr=False)
     quiet: Quiet | None
+    fleeting: bool = False  # it has texts that are not kept here: no claim on it is stored
 
     @property
     def of(self) -> str | None:

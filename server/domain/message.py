@@ -32,6 +32,7 @@ REMINDERS = 10  # where the sender does not say how many
 MINUTE = 60_000
 DAY = 86_400_000
 UNRESOLVED = "unresolved"  # the word of a content whose texts are asked for, and not there
+NEW = "New notification"  # the title of such a one on a phone
 FURTHEST = 366 * DAY  # how far ahead a message may be scheduled
 LONGEST_TTL = 28 * DAY  # what a provider keeps, and the window in which a device refuses repeats
 EPHEMERAL_TTL = DAY  # what is left of an ephemeral message after that is nothing

@@ -4,7 +4,7 @@ Deliveries are the outbox's (`server/store/outbox.py`).
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +14,7 @@ from server.domain.delivery import Channel
 from server.domain.ids import LAST_ID
 from server.domain.message import Category, DeliveryType, Message, Options
 from server.domain.ports import Row, Transaction
+from server.store.dialect import chunks, holes
 
 _MESSAGE = "SELECT m.* FROM messages m"
 # Permissions are JSON lists of four plain words, so a quoted word is found by its text.
@@ -77,6 +78,15 @@ async def load_message(tx: Transaction, message_id: str) -> Message | None:
     """Return a message for the server's own work, whoever may see it."""
     row = await tx.one(f"{_MESSAGE} WHERE m.id = $1", message_id)
     return None if row is None else message_of(row)
+
+
+async def load_messages(tx: Transaction, message_ids: Collection[str]) -> list[Message]:
+    """Return those of some messages that are there, for the server's own work, in no order."""
+    found: list[Message] = []
+    for chunk in chunks(sorted(set(message_ids))):
+        rows = await tx.all(f"{_MESSAGE} WHERE m.id IN ({holes(len(chunk))})", *chunk)
+        found += [message_of(row) for row in rows]
+    return found
 
 
 async def add_inbox_items(

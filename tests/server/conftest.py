@@ -19,8 +19,10 @@ from crypto.encoding import b64u
 from crypto.httpsig import content_digest
 from crypto.keys import DeviceKey, IdentityKey, Suite
 from server.app import ServerPieces, build_server
+from server.commands.resolving import PURPOSE
 from server.commands.sealing import Sealer
-from server.config import AccountSettings, ServerSettings, Settings, attachments_dir
+from server.commands.vault import vault_of
+from server.config import AccountSettings, ServerSettings, Settings, allowed_networks, attachments_dir
 from server.domain.account import Registration
 from server.domain.bucket import Permission
 from server.domain.delivery import Event, Settlement
@@ -30,7 +32,8 @@ from server.store import leases
 from server.store.buckets import add_member
 from server.store.files import Files
 from server.store.leases import Times
-from server.worker.resolver import Unasked
+from server.worker.resolver import TextResolver
+from server.worker.web import Web
 from tests.harness.clock import SettableClock
 from tests.harness.native import Native, Reply, Wakes, listening
 
@@ -205,12 +208,20 @@ async def open_house(
             hint = Hint(wakes.wake)
             registry = CollectorRegistry()
             logger = structlog.wrap_logger(structlog.PrintLogger(), processors=[log])
+            client = Web(allowed_networks(settings.outgoing), clock=clock)
+            stack.push_async_callback(client.close)
+            secret, monotonic = random(32), asyncio.get_running_loop().time
+            vault = vault_of(secret, PURPOSE, random)
+            resolver = TextResolver(
+                database, client, vault, clock=clock, monotonic=monotonic, random=random, log=logger
+            )
+            stack.push_async_callback(resolver.close)
             pieces = ServerPieces(
                 db=database,
                 identity=identity,
-                secret=random(32),
+                secret=secret,
                 clock=clock,
-                monotonic=asyncio.get_running_loop().time,
+                monotonic=monotonic,
                 random=random,
                 sealer=Sealer(identity, pool, clock, random, Files(attachments_dir(settings)), logger),
                 workers={"outbox": wakes},
@@ -218,7 +229,7 @@ async def open_house(
                 hint=hint,
                 ask_relay=wakes.ask_relay,
                 ask_handle=wakes.ask_handle,
-                resolver=Unasked(),
+                resolver=resolver,
                 counted=registry,
                 shown=registry,
                 log=logger,
