@@ -21,6 +21,7 @@ from server.domain import rules
 from server.domain.account import CallingDevice
 from server.domain.delivery import Receipt, ReceiptEvent
 from server.domain.ports import Clock, Database, Random
+from server.domain.resolver import Resolver
 
 MOST_FETCHED = 100
 MOST_RECEIPTS = 500
@@ -94,6 +95,7 @@ class Device:
     random: Random
     wake: Callable[[], None]
     sealer: Sealer
+    resolver: Resolver
     metrics: DeviceMetrics
 
     @describes(
@@ -105,7 +107,9 @@ class Device:
     async def messages(self, request: web.Request, device: CallingDevice) -> web.Response:
         query = read_query(FetchQuery, request)
         command = Fetch(after=query.after, limit=query.limit)
-        fetched = await fetch(self.db, device, command, sealer=self.sealer, now=self.clock())
+        fetched = await fetch(
+            self.db, device, command, sealer=self.sealer, resolver=self.resolver, now=self.clock()
+        )
         return show(show_fetched(fetched))
 
     @describes(

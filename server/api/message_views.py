@@ -4,7 +4,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 
 from server.api.bodies import Id, Time, note
 from server.domain.delivery import Channel
-from server.domain.message import ActionType, Category, DeliveryType, MediaType, Message
+from server.domain.message import UNRESOLVED, ActionType, Category, DeliveryType, MediaType, Message
 from server.domain.times import show_time, show_when
 
 
@@ -32,7 +32,18 @@ class MessageView(TypedDict):
     """A message, with every field as it stands after the shortcuts."""
 
     id: Id
-    title: Annotated[str | None, note("The first line; null: the content was deleted.")]
+    title: Annotated[
+        str | None, note("The first line; null: the content was deleted, or it is `unresolved`.")
+    ]
+    unresolved: NotRequired[
+        Annotated[
+            bool,
+            note(
+                "That its texts are kept by the sender's own server and are not here: streams do not ask for them, and who reads it"
+                " may have got no answer."
+            ),
+        ]
+    ]
     subtitle: Annotated[str | None, note("The second line.")]
     body: Annotated[str | None, note("The text.")]
     bucketId: Annotated[Id, note("The bucket that it was sent to.")]
@@ -74,7 +85,7 @@ class MessagesView(TypedDict):
 def show_message(message: Message) -> MessageView:
     """Return the flat message."""
     content, options = message.content or {}, message.options
-    return {
+    view: MessageView = {
         "id": message.id,
         "title": content.get("title"),
         "subtitle": content.get("subtitle"),
@@ -105,3 +116,6 @@ def show_message(message: Message) -> MessageView:
         "expiresAt": show_time(message.expires_at),
         "notificationsCount": message.notifications,
     }
+    if UNRESOLVED in content:
+        view["unresolved"] = True
+    return view

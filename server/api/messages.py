@@ -22,11 +22,13 @@ from server.commands.acting import settle
 from server.commands.attachments import Storage
 from server.commands.messages import ListMessages, get_message, list_messages, retract
 from server.commands.repeats import KeyOfSend, key_of_send
+from server.commands.resolving import fill_one
 from server.commands.send import Enclosed, Sender, Sent, find_sent, send
 from server.domain.account import LONGEST_NAME, Caller
 from server.domain.errors import Invalid, invalid
 from server.domain.file import ReceivedFile
 from server.domain.ports import Clock, Database, Random
+from server.domain.resolver import Resolver
 from server.domain.scopes import Need
 
 REPEATED = "Idempotency-Replayed"
@@ -62,6 +64,7 @@ class Messages:
     wake: Callable[[], None]
     sender: Sender
     storage: Storage
+    resolver: Resolver
 
     @describes(
         "Send a message",
@@ -148,7 +151,7 @@ class Messages:
         page = await list_messages(self.db, caller.user, command)
         cursor = page.messages[-1].id if page.more else None
         shown: MessagesView = {
-            "messages": [show_message(message) for message in page.messages],
+            "messages": [show_message(message) for message in await self.resolver.fill(page.messages)],
             "nextCursor": cursor,
         }
         return show(shown)
@@ -158,7 +161,7 @@ class Messages:
         message = await get_message(
             self.db, caller.user, request.match_info["id"].lower(), manages=caller.manages
         )
-        return show(show_message(message))
+        return show(show_message(await fill_one(self.resolver, message)))
 
     @describes(
         "Take a message back, from every device", status=204, errors=("message_not_found", "forbidden")

@@ -13,8 +13,10 @@ from server.api.pages import PageQuery
 from server.api.reading import read_json
 from server.commands import inbox
 from server.commands.inbox import ListItems, Marking
+from server.commands.resolving import fill_items
 from server.domain.account import LONGEST_NAME, Caller
 from server.domain.inbox import Counts, InboxItem, Mark
+from server.domain.resolver import Resolver
 from server.domain.times import show_time, show_when
 
 _GONE = ("notification_not_found", "notification_gone")
@@ -94,6 +96,7 @@ class MarkedView(TypedDict):
 @dataclass(frozen=True)
 class Notifications:
     marking: Marking
+    resolver: Resolver
 
     @describes(
         "List one's inbox",
@@ -106,9 +109,10 @@ class Notifications:
         asked = read_query(InboxQuery, request)
         command = ListItems(asked.bucket_id, asked.unread, asked.since, asked.place, asked.limit)
         page = await inbox.list_items(self.marking.db, caller.user, command)
+        items = await fill_items(self.resolver, page.items)
         return show(
             NotificationsView(
-                notifications=[show_item(item) for item in page.items],
+                notifications=[show_item(item) for item in items],
                 nextCursor=page.next,
             )
         )
@@ -119,7 +123,7 @@ class Notifications:
 
     @describes("Get one notification", gives=NotificationView, errors=_GONE)
     async def get(self, request: web.Request, caller: Caller) -> web.Response:
-        return show(show_item(await inbox.get_item(self.marking.db, caller.user, _id(request))))
+        return await self._show(await inbox.get_item(self.marking.db, caller.user, _id(request)))
 
     @describes(
         "Mark as read",
@@ -128,11 +132,11 @@ class Notifications:
         errors=_GONE,
     )
     async def read(self, request: web.Request, caller: Caller) -> web.Response:
-        return show(show_item(await inbox.mark_item(self.marking, caller.user, _id(request), Mark.READ)))
+        return await self._show(await inbox.mark_item(self.marking, caller.user, _id(request), Mark.READ))
 
     @describes("Mark as unread", gives=NotificationView, errors=_GONE)
     async def unread(self, request: web.Request, caller: Caller) -> web.Response:
-        return show(show_item(await inbox.mark_item(self.marking, caller.user, _id(request), Mark.UNREAD)))
+        return await self._show(await inbox.mark_item(self.marking, caller.user, _id(request), Mark.UNREAD))
 
     @describes(
         "Mark everything as read",
@@ -155,6 +159,10 @@ class Notifications:
     async def delete(self, request: web.Request, caller: Caller) -> web.Response:
         await inbox.delete_item(self.marking, caller.user, _id(request))
         return nothing()
+
+    async def _show(self, item: InboxItem) -> web.Response:
+        [filled] = await fill_items(self.resolver, [item])
+        return show(show_item(filled))
 
 
 def show_item(item: InboxItem) -> NotificationView:

@@ -9,6 +9,8 @@ from server.app.accounts import mint_of
 from server.app.pieces import ServerPieces
 from server.commands.derive import PUSH_TOKENS, derive
 from server.commands.push_devices import PushDevices
+from server.commands.resolving import PURPOSE, Endpoints
+from server.commands.vault import vault_of
 from server.config import Settings, push_apps
 from server.dialects.aptly.table import Aptly, aptly_routes
 from server.dialects.aptly.table import faces as aptly_faces
@@ -42,6 +44,7 @@ def _socayo(settings: Settings, pieces: ServerPieces, to: Resources) -> Socayo:
         pieces.random,
         pieces.wake,
         to.messages.sender,
+        pieces.resolver,
         _push_devices(settings, pieces),
         InboxSessions(mint_of(pieces), settings.server.public_url.rstrip("/")),
         InboxSocket(
@@ -57,9 +60,16 @@ def _socayo(settings: Settings, pieces: ServerPieces, to: Resources) -> Socayo:
 
 
 def _velt(pieces: ServerPieces, to: Resources) -> Velt:
-    callers = to.live.gate.callers
+    callers, sender = to.live.gate.callers, to.messages.sender
     return Velt(
-        pieces.db, pieces.clock, pieces.random, pieces.wake, callers, to.messages.sender, pieces.resolver
+        pieces.db,
+        pieces.clock,
+        pieces.random,
+        pieces.wake,
+        callers,
+        sender,
+        pieces.resolver,
+        Endpoints(pieces.db, vault_of(pieces.secret, PURPOSE, pieces.random)),
     )
 
 

@@ -6,17 +6,19 @@ what is not named does not exist (PROTOCOL.md, section 2). A device without a ke
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from crypto.claim import sealed_size
 from server.commands.enclosing import sealed_pieces
+from server.commands.resolving import fill_parcels
 from server.commands.sealing import Sealed, Sealer, body_of, seal_parcels
 from server.domain.account import CallingDevice
 from server.domain.delivery import Address, Parcel, State
 from server.domain.errors import NotFound
 from server.domain.message import LONGEST_TTL
 from server.domain.ports import Database, Transaction
+from server.domain.resolver import Resolver
 from server.store import parcels
 from server.store.claims import find_blob, find_file_claim
 from server.store.devices import find_address
@@ -71,13 +73,15 @@ class _Found:
     more: bool
 
 
-async def fetch(db: Database, device: CallingDevice, command: Fetch, *, sealer: Sealer, now: int) -> Fetched:
+async def fetch(
+    db: Database, device: CallingDevice, command: Fetch, *, sealer: Sealer, resolver: Resolver, now: int
+) -> Fetched:
     """Return what the device does not have; NotFound where it was unpaired meanwhile."""
-    found, sealed = await _look(db, device, command, sealer, now)
+    found, sealed = await _look(db, device, command, sealer, resolver, now)
     for _ in range(_LOOKS - 1):
         if not _has_changed(found, sealed, now):
             break
-        found, sealed = await _look(db, device, command, sealer, now)
+        found, sealed = await _look(db, device, command, sealer, resolver, now)
     keyless = found.address.public_key is None
     named = [_name(parcel, sealed.envelopes, now, keyless=keyless) for parcel in found.parcels]
     return Fetched(named, found.retracted, found.read, found.head, found.more)
@@ -99,10 +103,14 @@ async def _one(piece: bytes) -> AsyncIterator[bytes]:
 
 
 async def _look(
-    db: Database, device: CallingDevice, command: Fetch, sealer: Sealer, now: int
+    db: Database, device: CallingDevice, command: Fetch, sealer: Sealer, resolver: Resolver, now: int
 ) -> tuple[_Found, Sealed]:
     found = await db.read(lambda tx: _find(tx, device, command, now))
-    alive = [parcel for parcel in found.parcels if _dead(parcel, now) is None]
+    alive = await fill_parcels(
+        db, resolver, [parcel for parcel in found.parcels if _dead(parcel, now) is None]
+    )
+    filled = {parcel.id: parcel for parcel in alive}
+    found = replace(found, parcels=[filled.get(parcel.id, parcel) for parcel in found.parcels])
     return found, await seal_parcels(db, alive, {device.id: found.address}, sealer)
 
 

@@ -4,36 +4,36 @@ A key that is none (a row that was damaged, a key of a suite that this version d
 
 What does not fit the largest envelope goes as a preview: the title and as much of the text as there is room for, with a
 claim on the whole body, which is sealed once for each frame and device and stored before the preview leaves. Every
-attempt, and every fetch, names the same claim. Nothing is cut off silently.
+attempt, and every fetch, names the same claim. Nothing is cut off silently. Texts that are not kept here are in no claim either: they are
+cut, and end in "…".
 
 The functions that compute are plain and take plain values; `_compute` is the one seam to wherever they run.
 """
 
 import asyncio
 import json
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from functools import partial
 from hashlib import sha256
 from itertools import chain
 from typing import Any, TypeVar
 from uuid import UUID
 
 from crypto.claim import seal_claim
-from crypto.envelope import LARGEST_WEB_PUSH, SIZES, fits, seal
+from crypto.envelope import LARGEST_WEB_PUSH, SIZES, seal
 from crypto.errors import CryptoError, TooLarge
 from crypto.frame import Frame
 from crypto.keys import DevicePublicKey, IdentityKey, Suite
-from server.commands.enclosing import enclose, enclosed_in, show_claim
+from server.commands.enclosing import enclose, enclosed_in
+from server.commands.previews import preview, shorten, write_json
 from server.domain.claim import Claim, StoredClaim
 from server.domain.delivery import Address, Parcel
 from server.domain.errors import Unavailable
 from server.domain.ids import new_id
-from server.domain.message import DeliveryType
+from server.domain.message import NEW, UNRESOLVED, DeliveryType
 from server.domain.ports import Clock, Database, Random
 from server.domain.times import show_time
 from server.store.claims import find_claims, keep_claims
@@ -41,33 +41,9 @@ from server.store.files import Files
 
 T = TypeVar("T")
 
-# What a preview keeps of the content, the most useful first; each only where it fits whole. What is said comes before
-# what can be done about it, which a device also has as soon as it has fetched the whole.
-_PREVIEWED = (
-    "title",
-    "deliveryType",
-    "createdAt",
-    "expiresAt",
-    "of",
-    "bucket",
-    "collapseId",
-    "groupId",
-    "sound",
-    "locale",
-    "tapAction",
-    "subtitle",
-    "body",
-    "actions",
-    "snoozes",
-    "postpones",
-    "tags",
-    "attachments",
-)
 _AT_ONCE = 64  # letters to one process: some milliseconds of its time
 _TRIES = 3
 _AGAIN = 2  # seconds
-_ZWJ = "\u200d"
-_VARIATIONS = ("\ufe00", "\ufe0f")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +60,7 @@ class Sealer:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One frame to seal: the whole body, or a preview of it where there is a claim."""
+    """One frame to seal: the whole body, a preview of it where there is a claim, or what fits of one that is `fleeting`."""
 
     frame_id: str
     sequence: int
@@ -96,6 +72,7 @@ class Letter:
     largest: int
     body: bytes = field(repr=False)
     claim: Claim | None
+    fleeting: bool = False
 
 
 class Unsealed(Enum):
@@ -134,7 +111,9 @@ async def seal_parcels(
         for p in open_
     }
     done = await _seal(letters, sealer)
-    large = [p for p in open_ if done[p.id] is Unsealed.TOO_LARGE and p.message_id is not None]
+    large = [
+        p for p in open_ if done[p.id] is Unsealed.TOO_LARGE and p.message_id is not None and not p.fleeting
+    ]
     if not large:
         return _sealed(done)
     claims = await _claims_for(db, large, letters, sealer)
@@ -159,6 +138,8 @@ def body_of(parcel: Parcel, claims: Mapping[str, Claim] | None) -> bytes:
         body["of"] = parcel.of
     if parcel.quiet is not None:
         body["deliveryType"] = DeliveryType.SILENT.value
+    if UNRESOLVED in body and "title" not in body:
+        body = {"title": NEW, **body}
     if "attachments" in body:
         body["attachments"] = [_attachment(attachment, claims) for attachment in body["attachments"]]
     return write_json(body)
@@ -183,29 +164,13 @@ def letter_for(parcel: Parcel, address: Address, body: bytes) -> Letter:
         largest=LARGEST_WEB_PUSH if address.is_web else SIZES[-1],
         body=body,
         claim=None,
+        fleeting=parcel.fleeting,
     )
 
 
 def seal_letters(identity: IdentityKey, letters: Sequence[Letter]) -> list[bytes | Unsealed]:
     """Seal each, or say why that cannot be."""
     return [_seal_one(identity, letter) for letter in letters]
-
-
-def preview(body: bytes, claim: Claim, suite: Suite, largest: int) -> bytes:
-    """Return the most of a body that fits, with the claim on all of it (PROTOCOL.md, section 2)."""
-    content: dict[str, Any] = json.loads(body)
-    kept: dict[str, Any] = {"truncated": True, "claim": show_claim(claim)}
-
-    def room_for(name: str, value: Any) -> bool:
-        return fits(write_json(kept | {name: value}), suite, largest)
-
-    for name in _PREVIEWED:
-        value = content.get(name)
-        if isinstance(value, str) and name in {"title", "body"}:
-            value = _longest(value, partial(room_for, name))
-        if value and room_for(name, value):
-            kept[name] = value
-    return write_json(kept)
 
 
 def make_claim(letter: Letter, message_id: str, *, now: int, random: Random) -> StoredClaim:
@@ -227,10 +192,6 @@ def make_claim(letter: Letter, message_id: str, *, now: int, random: Random) -> 
         size=len(letter.body),
     )
     return StoredClaim(claim, message_id, blob, now)
-
-
-def write_json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _sealed(done: Mapping[str, bytes | Unsealed]) -> Sealed:
@@ -302,37 +263,11 @@ def _seal_one(identity: IdentityKey, letter: Letter) -> bytes | Unsealed:
             smallest=smallest,
         )
     except TooLarge:
-        return Unsealed.TOO_LARGE
+        if not letter.fleeting:
+            return Unsealed.TOO_LARGE
+    short = shorten(letter.body, device.suite, letter.largest)
+    return _seal_one(identity, replace(letter, body=short, fleeting=False))
 
 
 def _with_claim(letter: Letter, claim: Claim) -> Letter:
     return replace(letter, claim=claim)
-
-
-def _longest(text: str, fitting: Callable[[str], bool]) -> str:
-    """Return the longest beginning that fits; nearly, because what compression saves does not grow evenly."""
-    low, high = 0, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if fitting(text[:middle]):
-            low = middle
-        else:
-            high = middle - 1
-    return text[: _boundary(text, low)]
-
-
-def _boundary(text: str, cut: int) -> int:
-    """Move a cut back so that no accent, emoji sequence or line end is torn apart."""
-    while 0 < cut < len(text) and _belongs(text[cut - 1], text[cut]):
-        cut -= 1
-    return cut
-
-
-def _belongs(before: str, character: str) -> bool:
-    return (
-        unicodedata.combining(character) != 0
-        or _ZWJ in (before, character)
-        or _VARIATIONS[0] <= character <= _VARIATIONS[1]
-        or "\U0001f3fb" <= character <= "\U0001f3ff"  # skin tones
-        or before + character == "\r\n"
-    )

@@ -271,7 +271,10 @@ class PeopleSteps(RuleBasedStateMachine):
         if not (device := self.some_device(which)):
             return
         world, calling = self.world, self.world.calling(device.id, device.user)
-        got = self.do(fetch(world.db, calling, Fetch(after, limit), sealer=world.sealer, now=self.now))
+        command = Fetch(after, limit)
+        got = self.do(
+            fetch(world.db, calling, command, sealer=world.sealer, resolver=world.resolver, now=self.now)
+        )
         expected = self.model.fetched(device.id, after, self.now)
         assert [(n.sequence, n.message_id, n.state) for n in got.messages] == expected[:limit]
         assert (got.head, got.more) == (device.head, len(expected) > limit)

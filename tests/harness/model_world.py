@@ -19,12 +19,14 @@ from server.domain.account import DEFAULT_TENANT, Caller, CallingDevice, Role, U
 from server.domain.device import PairDevice
 from server.domain.ids import new_id
 from server.domain.ports import Database, Random, Row, Transaction
+from server.domain.resolver import Resolver
 from server.domain.scopes import Grant
 from server.domain.turns import Turns
 from server.store import accounts
 from tests.harness.clock import SettableClock
 from tests.harness.files import NO_FILES
 from tests.harness.model_rows import NO_DEVICE, Delivery, Key
+from tests.harness.resolving import resolver_on
 
 START = 1_800_000_000_000
 SEED = 8439
@@ -46,6 +48,7 @@ class World:
     random: Random
     sender: Sender
     sealer: Sealer
+    resolver: Resolver
     users: list[User] = field(default_factory=list)
     buckets: dict[str, str] = field(default_factory=dict)
     phones: dict[str, DeviceKey] = field(default_factory=dict)
@@ -57,7 +60,7 @@ class World:
         clock, random = SettableClock(START), pseudo.Random(SEED).randbytes  # noqa: S311 - it must repeat
         sender = Sender(db, Turns(), Repeats(), random, _nobody, page)
         sealer = Sealer(IdentityKey.generate(random), pool, clock, random, NO_FILES, structlog.get_logger())
-        world = cls(db, clock, random, sender, sealer)
+        world = cls(db, clock, random, sender, sealer, resolver_on(db, clock=clock, random=random))
         await world._people()
         await prepare_tasks(db, clock())
         return world

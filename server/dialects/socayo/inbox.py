@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from server.api.bodies import Body, Id, Time, items, note, text
 from server.api.describe import describes
 from server.commands import inbox
 from server.commands.feeds import EVERYTHING, ReadFeed, mark_feeds, read_feed
 from server.commands.inbox import Marking
+from server.commands.resolving import fill_items
 from server.dialects.socayo.fields import Nothing, PageBody, PageView, show_page
 from server.dialects.socayo.rpc import Call
 from server.domain.account import LONGEST_NAME
 from server.domain.inbox import InboxItem, Mark
-from server.domain.message import Category
+from server.domain.message import UNRESOLVED, Category
+from server.domain.resolver import Resolver
 from server.domain.times import show_time
 
 MOST_FEEDS = 20
@@ -70,6 +72,9 @@ class InboxMessageView(TypedDict):
     messageId: Annotated[Id, note("Of the message in this inbox: the native API's notification.")]
     notificationId: Annotated[Id, note("The transaction: the same for all who have it.")]
     title: Annotated[str | None, note("Its title.")]
+    unresolved: NotRequired[
+        Annotated[bool, note("That its texts are kept elsewhere, and not to be had just now.")]
+    ]
     body: Annotated[str | None, note("Its text.")]
     data: Annotated[dict[str, Any], note("For the app, as it was sent.")]
     deepLink: Annotated[str | None, note("Where a tap leads.")]
@@ -113,6 +118,7 @@ class DeletedInboxMessageView(TypedDict):
 @dataclass(frozen=True)
 class SocayoInbox:
     marking: Marking
+    resolver: Resolver
 
     @describes("Read a user's inbox", takes=InboxFeedBody, gives=InboxFeedView, errors=("feed_not_found",))
     async def feed(self, call: Call[InboxFeedBody]) -> InboxFeedView:
@@ -120,7 +126,7 @@ class SocayoInbox:
         command = ReadFeed(body.feed_ids, body.categories, body.offset, body.page_size)
         page = await read_feed(self.marking.db, call.caller, command)
         return InboxFeedView(
-            messages=[show_inbox_message(item) for item in page.rows],
+            messages=[show_inbox_message(item) for item in await fill_items(self.resolver, page.rows)],
             **show_page(body, page.total, more=page.more),
         )
 
@@ -166,7 +172,7 @@ class SocayoInbox:
 
 def show_inbox_message(item: InboxItem) -> InboxMessageView:
     message, content = item.message, item.message.content or {}
-    return InboxMessageView(
+    view = InboxMessageView(
         messageId=item.id,
         notificationId=message.id,
         title=content.get("title"),
@@ -177,6 +183,9 @@ def show_inbox_message(item: InboxItem) -> InboxMessageView:
         category=message.category,
         createdAt=show_time(item.created_at),
     )
+    if UNRESOLVED in content:
+        view["unresolved"] = True
+    return view
 
 
 def status_of(item: InboxItem) -> InboxStatus:

@@ -19,6 +19,7 @@ from server.dialects.socayo.subscribers import SocayoSubscribers
 from server.dialects.socayo.topics import SocayoTopics
 from server.dialects.socayo.transactions import SocayoTransactions
 from server.domain.ports import Clock, Database, Random
+from server.domain.resolver import Resolver
 from server.domain.scopes import Need
 
 
@@ -31,6 +32,7 @@ class Socayo:
     random: Random
     wake: Callable[[], None]
     sender: Sender
+    resolver: Resolver
     devices: PushDevices
     sessions: InboxSessions
     socket: InboxSocket
@@ -41,7 +43,7 @@ def rpcs(to: Socayo) -> list[Rpc]:
     topics = SocayoTopics(to.db, to.random, to.wake)
     subscribers = SocayoSubscribers(to.db, to.random, to.wake)
     devices = SocayoDevices(to.devices)
-    inbox = SocayoInbox(Marking(to.db, to.clock, to.random, to.wake))
+    inbox = SocayoInbox(Marking(to.db, to.clock, to.random, to.wake), to.resolver)
     preferences = SocayoPreferences(to.db)
     sending = SocayoSending(to.sender)
     transactions = SocayoTransactions(to.db, to.clock, to.random, to.wake)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from server.api.gate import Route
 from server.commands.callers import Callers
 from server.commands.inbox import Marking
+from server.commands.resolving import Endpoints
 from server.commands.send import Sender
 from server.dialects.velt.access import AccessLists
 from server.dialects.velt.adding import Adding
@@ -16,6 +17,7 @@ from server.dialects.velt.errors import show_error
 from server.dialects.velt.listing import Listing
 from server.dialects.velt.organizations import Organizations
 from server.dialects.velt.people import People
+from server.dialects.velt.resolving import VeltResolving
 from server.dialects.velt.rpc import ROOT, Rpc, Rpcs
 from server.domain.ports import Clock, Database, Random
 from server.domain.resolver import Resolver
@@ -33,6 +35,7 @@ class Velt:
     callers: Callers
     sender: Sender
     resolver: Resolver
+    endpoints: Endpoints
 
 
 def rpcs(to: Velt) -> list[Rpc]:
@@ -66,6 +69,8 @@ def rpcs(to: Velt) -> list[Rpc]:
         Rpc("documents/access/remove", Need.MANAGE, access.remove),
         Rpc("documents/access/get", Need.MANAGE, access.get),
         # where texts are asked for
+        Rpc("organizations/resolver/set", Need.MANAGE, VeltResolving(to.endpoints).set),
+        Rpc("organizations/resolver/get", Need.MANAGE, VeltResolving(to.endpoints).get),
     ]
 
 

@@ -331,7 +331,14 @@ async def claimed(calendar: Calendar, db: Any = None) -> dict[str, Any]:
     """Return what Cleo's phone is shown of the newest message when it fetches: a preview with a claim."""
     world, phone = calendar.world, calendar.phones["cleo"]
     calling = world.calling(phone, calendar.cleo.id)
-    got = await fetch(db or calendar.db, calling, Fetch(0, 10), sealer=world.sealer, now=calendar.now)
+    got = await fetch(
+        db or calendar.db,
+        calling,
+        Fetch(0, 10),
+        sealer=world.sealer,
+        resolver=world.resolver,
+        now=calendar.now,
+    )
     keys, device = [world.phones[phone]], UUID(phone)
     envelope = got.messages[-1].envelope or b""
     frame = open_envelope(envelope, keys=keys, device_id=device, server=world.sealer.identity.public)

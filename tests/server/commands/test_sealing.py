@@ -13,7 +13,8 @@ from crypto.claim import open_claim
 from crypto.encoding import unb64u
 from crypto.envelope import LARGEST_WEB_PUSH, SIZES, fits, open_envelope
 from crypto.keys import DeviceKey, IdentityKey, Suite
-from server.commands.sealing import Letter, letter_for, make_claim, preview, seal_letters, write_json
+from server.commands.previews import preview, write_json
+from server.commands.sealing import Letter, letter_for, make_claim, seal_letters
 from server.domain.delivery import Address, Kind, Parcel, State
 
 SERVER = IdentityKey.from_seed(bytes([3]) * 32)
