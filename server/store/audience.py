@@ -5,7 +5,7 @@ transaction, without anything being held in between.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from server.domain.audience import Recipients, Within
 from server.domain.delivery import Channel
@@ -18,6 +18,7 @@ from server.store.dialect import holes
 READS = "(m.permissions LIKE '%\"READ\"%' OR m.permissions LIKE '%\"ADMIN\"%')"
 _NAMED_AT_ONCE = 250
 _NOTHING: frozenset[Channel] = frozenset()
+_HolesOf = Callable[[Sequence[str]], str]  # makes holes for values
 # What says whether a member `m` is to be left in peace; the profile only of who has quiet times, which few have.
 MUTED = (
     "m.snoozed_until, m.quiet_times,"
@@ -66,18 +67,17 @@ async def reached(tx: Transaction, reach: Reach, *, after: Place, limit: int) ->
         if not named:
             return []
     category = () if reach.category is None else (reach.category,)
-    source, meant, values = _meant(reach, named, after=5 + len(category))
+    meant = _meant(reach, named, after=5 + len(category))
     rows = await tx.all(
-        f"SELECT m.user_id, COALESCE(d.id, '') AS device_id, {MUTED}{_wants(reach)} FROM {source}"
-        " LEFT JOIN devices d ON d.user_id = m.user_id AND $5 = 1"
-        f" WHERE {meant} AND m.user_id >= $2 AND (m.user_id > $2 OR d.id > $3) ORDER BY m.user_id, d.id LIMIT $4",
+        f"SELECT m.user_id, COALESCE(d.id, '') AS device_id, {MUTED}{_wants(reach)} FROM {_members(reach, meant, limit)}"
+        " AND m.user_id >= $2 AND (m.user_id > $2 OR d.id > $3) ORDER BY m.user_id, d.id LIMIT $4",
         reach.bucket_id,
         after.user_id,
         after.device_id,
         limit,
         int(Channel.PUSH in reach.channels),
         *category,
-        *values,
+        *meant.values,
     )
     places = [place_of(row, _opted_out(row, reach)) for row in rows]
     if named and len(places) < limit and only is not None and named[-1] < max(only):
@@ -86,11 +86,34 @@ async def reached(tx: Transaction, reach: Reach, *, after: Place, limit: int) ->
     return places
 
 
-def _meant(reach: Reach, named: Sequence[str], *, after: int) -> tuple[str, str, list[str]]:
-    """Return members `m` of the bucket $1 and who of them is meant, as parts of a query, and their values, whose holes come after so many.
+@dataclass(frozen=True, slots=True)
+class _Meant:
+    """Users, as parts of a query: the column `who` of a source, and what holds of those who are meant. `values`: of its further holes."""
 
-    Every user of a tenant is one, with nothing muted, who is no member yet.
+    who: str
+    source: str
+    where: str
+    values: Sequence[str]
+
+
+def _members(reach: Reach, meant: _Meant, limit: int) -> str:
+    """Return members `m` of the bucket $1 from the user $2 on with their devices `d`, as the end of a query.
+
+    Of everyone as many as a page may need are found first, in their order. Then PostgreSQL looks up what there is of each, where it would
+    go through what there is of all. With nothing muted who is no member yet.
     """
+    devices = "LEFT JOIN devices d ON d.user_id = m.user_id AND $5 = 1 WHERE"
+    if reach.recipients.everyone is None:
+        return f"{meant.source} {devices} {meant.where}"
+    return (
+        f"(SELECT p.user_id, b.snoozed_until, b.quiet_times FROM (SELECT {meant.who} AS user_id FROM {meant.source}"
+        f" WHERE {meant.where} AND {meant.who} >= $2 ORDER BY {meant.who} LIMIT {limit + 1}) p"
+        f" LEFT JOIN bucket_members b ON b.bucket_id = $1 AND b.user_id = p.user_id) m {devices} TRUE"
+    )
+
+
+def _meant(reach: Reach, named: Sequence[str], *, after: int) -> _Meant:
+    """Return readers of the bucket $1, or every user of a tenant, as far as they are meant; further holes come after so many."""
     recipients, values = reach.recipients, list[str]()
 
     def holes_of(some: Sequence[str]) -> str:
@@ -99,37 +122,48 @@ def _meant(reach: Reach, named: Sequence[str], *, after: int) -> tuple[str, str,
         return found
 
     if recipients.everyone is None:
-        source, meant = "bucket_members m", f"m.bucket_id = $1 AND {READS}"
+        who, source = "m.user_id", "bucket_members m"
+        where = f"m.bucket_id = $1 AND {READS}{_with_access(recipients.within, who, holes_of)}"
     else:
-        source = (
-            "(SELECT u.id AS user_id, b.snoozed_until, b.quiet_times FROM users u LEFT JOIN bucket_members b"
-            f" ON b.bucket_id = $1 AND b.user_id = u.id WHERE u.tenant_id = {holes_of([recipients.everyone])}"
-            " AND u.deleted_at IS NULL) m"
-        )
-        meant = "TRUE"
+        who, source, where = _everyone(recipients.everyone, recipients.within, holes_of)
     if named:
-        meant += f" AND m.user_id IN ({holes_of(named)})"
+        where += f" AND {who} IN ({holes_of(named)})"
     if recipients.but:
-        meant += f" AND m.user_id NOT IN ({holes_of(recipients.but)})"
-    if recipients.within is not None:
-        meant += _with_access(recipients.within, holes_of)
-    return source, meant, values
+        where += f" AND {who} NOT IN ({holes_of(recipients.but)})"
+    return _Meant(who, source, where, values)
 
 
-def _with_access(within: Within, holes_of: Callable[[Sequence[str]], str]) -> str:
-    """Return what holds of members `m` who have access to a document, as far as it is asked for."""
-    found = ""
-    if within.listed:
-        found += (
-            f" AND EXISTS (SELECT 1 FROM document_access a WHERE a.document_id = {holes_of([within.document_id])}"
-            " AND a.user_id = m.user_id)"
-        )
-    for pair in within.fields:
-        found += (
-            f" AND EXISTS (SELECT 1 FROM document_fields f WHERE f.document_id = {holes_of([within.document_id])}"
-            f" AND f.user_id = m.user_id AND (f.field, f.value) = ({holes_of(pair)}))"
-        )
-    return found
+def _everyone(tenant_id: str, within: Within | None, holes_of: _HolesOf) -> tuple[str, str, str]:
+    """Return every user of a tenant; where a document limits them those of its list, or of the first value, and not all are gone through."""
+    if within is None or not (within.listed or within.fields):
+        return "u.id", "users u", f"u.tenant_id = {holes_of([tenant_id])} AND u.deleted_at IS NULL"
+    where = f"l.document_id = {holes_of([within.document_id])}"
+    if within.fields:
+        where += f" AND (l.field, l.value) = ({holes_of(within.fields[0])})"
+    where += (
+        " AND (SELECT u.tenant_id FROM users u WHERE u.id = l.user_id AND u.deleted_at IS NULL)"
+        f" = {holes_of([tenant_id])}"
+    )
+    further = replace(within, listed=False, fields=within.fields[1:])
+    source = "document_fields l" if within.fields else "document_access l"
+    return "l.user_id", source, where + _with_access(further, "l.user_id", holes_of)
+
+
+def _with_access(within: Within | None, who: str, holes_of: _HolesOf) -> str:
+    """Return what holds of those who have access to a document, as far as it is asked for; whoever has a value is on its list."""
+    if within is None:
+        return ""
+    asked: list[tuple[str, Sequence[str]]] = [
+        (" AND (a.field, a.value) = ({})", pair) for pair in within.fields
+    ]
+    if within.listed and not asked:
+        asked = [("", ())]
+    table = "document_fields" if within.fields else "document_access"
+    return "".join(
+        f" AND EXISTS (SELECT 1 FROM {table} a WHERE a.document_id = {holes_of([within.document_id])}"
+        f" AND a.user_id = {who}{part.format(holes_of(pair))})"
+        for part, pair in asked
+    )
 
 
 def _wants(reach: Reach) -> str:
@@ -175,9 +209,11 @@ async def unread(
 async def count_readers(tx: Transaction, reach: Reach) -> int:
     """Return how many users a message to a bucket reaches, those too who do not want it."""
     number = 0
+    bucket = (reach.bucket_id,) if reach.recipients.everyone is None else ()
     for named in _in_parts(reach.recipients.only):
-        source, meant, values = _meant(reach, named, after=1)
-        row = await tx.one(f"SELECT COUNT(*) AS n FROM {source} WHERE {meant}", reach.bucket_id, *values)
+        meant = _meant(reach, named, after=len(bucket))
+        asked = f"SELECT COUNT(*) AS n FROM {meant.source} WHERE {meant.where}"
+        row = await tx.one(asked, *bucket, *meant.values)
         number += 0 if row is None else int(row["n"])
     return number
 

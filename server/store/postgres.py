@@ -34,11 +34,12 @@ PATIENCE = 12.0  # seconds that a job may take
 _TRIES = 5
 _CONNECT_SECONDS = 10
 _CLOSE_SECONDS = 5
-_SETTINGS = {  # what the database does by itself to a job that was given up, in milliseconds: its locks go with it
+_SETTINGS = {  # the times: what the database does by itself to a job that was given up, in milliseconds: its locks go with it
     "application_name": "hushpost",
     "statement_timeout": "11000",
     "lock_timeout": "8000",
     "idle_in_transaction_session_timeout": "15000",
+    "jit": "off",  # compiling a page's statement takes ten times as long as running it
 }
 _BEGIN_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"

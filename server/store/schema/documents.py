@@ -37,9 +37,10 @@ document_fields = Table(  # to which values of which fields of it somebody on th
     "document_fields",
     metadata,
     Column("document_id", Text, primary_key=True),
-    Column("user_id", Text, primary_key=True),
     Column("field", Text, primary_key=True),
     Column("value", Text, primary_key=True),  # numbers as their decimal text
+    Column("user_id", Text, primary_key=True),  # last: a fan-out reads those of a value in this order
+    Index(None, "document_id", "user_id"),
     ForeignKeyConstraint(
         ("document_id", "user_id"),
         ("document_access.document_id", "document_access.user_id"),

@@ -73,17 +73,22 @@ def upgrade() -> None:
     op.create_table(
         "document_fields",
         sa.Column("document_id", sa.Text(), nullable=False),
-        sa.Column("user_id", sa.Text(), nullable=False),
         sa.Column("field", sa.Text(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("user_id", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
             ["document_id", "user_id"],
             ["document_access.document_id", "document_access.user_id"],
             name=op.f("fk_document_fields_document_id_user_id"),
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("document_id", "user_id", "field", "value", name=op.f("pk_document_fields")),
+        sa.PrimaryKeyConstraint("document_id", "field", "value", "user_id", name=op.f("pk_document_fields")),
     )
+    with op.batch_alter_table("document_fields", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_document_fields_document_id_user_id"), ["document_id", "user_id"], unique=False
+        )
+
     op.create_table(
         "subjects",
         sa.Column("message_id", sa.Text(), nullable=False),
