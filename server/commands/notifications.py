@@ -88,7 +88,7 @@ async def find(tx: Transaction, whose: Whose, names: Sequence[str]) -> list[Noti
 async def _page(tx: Transaction, whose: Whose, before: str | None, limit: int) -> NotificationPage:
     end: str | None = None
     if whose.user_id is None and whose.document is None:
-        found = await notifications.list_sent(tx, whose.tenant_id, before, limit + 1)
+        found, end = await notifications.list_sent(tx, whose.tenant_id, before, limit + 1)
     elif whose.user_id is None:
         found = await notifications.list_about(tx, whose.tenant_id, whose.document or "", before, limit + 1)
     elif whose.document is None:

@@ -1,7 +1,7 @@
 """Messages with what they are about, of a tenant or in one user's inbox, the newest first.
 
-Each read costs what it returns: a page is cut in an index before
-anything is joined to it.
+Each read costs what it returns: a page is cut in an index before anything is joined to it. Where a page would have to be looked for
+among others, it is looked for among so many, and may be shorter than it could be.
 """
 
 from collections import defaultdict
@@ -16,7 +16,7 @@ from server.store.messages import message_of
 from server.store.subjects import subject_of
 
 LOOKED_THROUGH = 1000
-"""How many messages about a document are looked through at once for those that a user has."""
+"""How many messages are looked through at once for those that a page is to show."""
 
 _ABOUT = (
     "s.message_id AS about, s.document_id, s.name, s.fingerprint, s.template_key, s.label, s.entity_type,"
@@ -28,18 +28,25 @@ _WITH_ABOUT = (
 )
 # What waits for its time is no notification yet, and what was taken back is none any more.
 _IS_OUT = "m.sent_at IS NOT NULL AND m.retracted_at IS NULL"
-_THERE = "i.user_id = $1 AND i.deleted_at IS NULL"
+_DIRECT = "(SELECT id FROM buckets WHERE tenant_id = $1 AND topic_key = '')"
 _DOCUMENT = "(SELECT id FROM documents WHERE tenant_id = {} AND key = {})"
 
 
-async def list_sent(tx: Transaction, tenant_id: str, before: str | None, limit: int) -> list[Notification]:
-    """Return what was sent to users of a tenant by name, or to all of them, by ids of messages below one."""
-    page = (
-        "SELECT m.id FROM messages m WHERE m.bucket_id = (SELECT id FROM buckets WHERE tenant_id = $1 AND topic_key = '')"
-        f" AND m.id < $2 AND {_IS_OUT} ORDER BY m.id DESC LIMIT $3"
-    )
-    rows = await tx.all(_of_messages(page), tenant_id, before or LAST_ID, limit)
-    return [_notification_of(row) for row in rows]
+async def list_sent(
+    tx: Transaction, tenant_id: str, before: str | None, limit: int
+) -> tuple[list[Notification], str | None]:
+    """Return what was sent to users of a tenant by name, or to all of them, by ids of messages below one.
+
+    With where what was looked through ends, if that is less than `limit`; None where there is nothing after it.
+    """
+    sent = f"FROM messages WHERE bucket_id = {_DIRECT} AND id < $2 ORDER BY id DESC LIMIT"
+    page = f"SELECT m.id FROM (SELECT id, sent_at, retracted_at {sent} {LOOKED_THROUGH}) AS m WHERE {_IS_OUT} LIMIT $3"
+    below = before or LAST_ID
+    rows = await tx.all(_of_messages(page), tenant_id, below, limit)
+    end = None
+    if len(rows) < limit:
+        end = await tx.one(f"SELECT id {sent} 1 OFFSET {LOOKED_THROUGH - 1}", tenant_id, below)
+    return [_notification_of(row) for row in rows], None if end is None else str(end["id"])
 
 
 async def list_about(
@@ -70,31 +77,25 @@ async def list_received(tx: Transaction, user_id: str, before: str | None, limit
 async def list_received_about(
     tx: Transaction, user_id: str, tenant_id: str, document: str, before: str | None, limit: int
 ) -> tuple[list[Notification], str | None]:
-    """Return what a user has of what is about a document, by ids of messages below one, and where what was looked through ends.
-
-    That is None where there is nothing after it.
-    """
-    looked = (
-        f"SELECT message_id FROM subjects WHERE document_id = {_DOCUMENT.format('$3', '$4')} AND message_id < $2"
-        f" ORDER BY message_id DESC LIMIT {LOOKED_THROUGH}"
-    )
+    """Return what a user has of what is about a document, by ids of messages below one, with the end as `list_sent`."""
+    about = f"FROM subjects WHERE document_id = {_DOCUMENT.format('$1', '$2')} AND message_id < $3 ORDER BY message_id DESC LIMIT"
+    below = before or LAST_ID
     rows = await tx.all(
-        f"SELECT {ITEM_COLUMNS}, {_ABOUT} FROM ({looked}) AS p JOIN inbox_items i ON i.message_id = p.message_id AND {_THERE}"
+        f"SELECT {ITEM_COLUMNS}, {_ABOUT} FROM (SELECT message_id {about} {LOOKED_THROUGH}) AS p"
+        " JOIN inbox_items i ON i.message_id = p.message_id AND i.user_id = $4 AND i.deleted_at IS NULL"
         f" JOIN messages m ON m.id = i.message_id {_WITH_ABOUT} ORDER BY m.id DESC LIMIT $5",
-        user_id,
-        before or LAST_ID,
         tenant_id,
         document,
+        below,
+        user_id,
         limit,
     )
-    end = await tx.one(
-        f"SELECT message_id FROM subjects WHERE document_id = {_DOCUMENT.format('$1', '$2')} AND message_id < $3"
-        f" ORDER BY message_id DESC LIMIT 1 OFFSET {LOOKED_THROUGH - 1}",
-        tenant_id,
-        document,
-        before or LAST_ID,
-    )
-    return [_notification_of(row) for row in rows], None if end is None else str(end["message_id"])
+    end = None
+    if len(rows) < limit:
+        end = await tx.one(
+            f"SELECT message_id AS id {about} 1 OFFSET {LOOKED_THROUGH - 1}", tenant_id, document, below
+        )
+    return [_notification_of(row) for row in rows], None if end is None else str(end["id"])
 
 
 async def find_sent(
@@ -120,7 +121,7 @@ async def find_received(
     """Return what a user has of messages, by their names or ids, about a document where one is named."""
     rows = await tx.all(
         f"SELECT {ITEM_COLUMNS}, {_ABOUT} FROM inbox_items i JOIN messages m ON m.id = i.message_id {_WITH_ABOUT}"
-        f" WHERE i.message_id IN ({_named(names, after=3, tenant=2)}) AND {_THERE} AND {_IS_OUT}"
+        f" WHERE i.message_id IN ({_named(names, after=3, tenant=2)}) AND i.user_id = $1 AND i.deleted_at IS NULL AND {_IS_OUT}"
         " AND (d.key = $3 OR $3 = '') ORDER BY m.id DESC",
         user_id,
         tenant_id,
