@@ -131,7 +131,7 @@ class AptlyNotifications:
         takes=AptlyNotificationBody,
         gives=views.AptlyNotificationAnswer,
         status=201,
-        errors=("template_not_found",),
+        errors=("tenant_not_found", "template_not_found"),
     )
     async def create(self, call: Call) -> views.AptlyNotificationView:
         body = await call.body(AptlyNotificationBody)

@@ -142,7 +142,7 @@ class AptlyTemplates:
         takes=AptlyTemplateBody,
         gives=AptlyTemplateAnswer,
         status=201,
-        errors=("template_exists",),
+        errors=("tenant_not_found", "template_exists"),
     )
     async def create(self, call: Call) -> AptlyTemplateView:
         body = await call.body(AptlyTemplateBody)
