@@ -4,7 +4,7 @@ Who is named as somebody with access is made where they are not known yet. What 
 it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from server.commands.enrolling import Outcomes, find_named
@@ -15,7 +15,10 @@ from server.domain.errors import Conflict, Fault, NotFound, Refusal
 from server.domain.ids import new_id
 from server.domain.mention import Mention
 from server.domain.ports import Database, Random, Transaction
-from server.store import access, documents
+from server.domain.task import Kind, Task
+from server.store import access, documents, tasks
+
+_DETACHED_AT_ONCE = 1000  # users, and messages
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,34 @@ async def name_document(db: Database, tenant_id: str, key: str, name: str | None
         raise _no_document()
 
 
-async def delete_document(db: Database, tenant_id: str, key: str) -> None:
-    """Delete a document with its access list; NotFound."""
-    if not await db.write(lambda tx: documents.delete_document(tx, tenant_id, key)):
-        raise _no_document()
+async def delete_document(
+    db: Database, tenant_id: str, key: str, *, now: int, random: Random, wake: Callable[[], None]
+) -> None:
+    """Delete a document with its access list: its key is free, and what was sent stays where it is. NotFound.
+
+    Of very much the rest is done by a task: nobody else's requests wait for that.
+    """
+
+    async def job(tx: Transaction) -> None:
+        document_id = await documents.close_document(tx, tenant_id, key)
+        if document_id is None:
+            raise _no_document()
+        task = Task(new_id(now, random), Kind.DISCARD, None, {"document": document_id}, now, 0, now)
+        rest = await discard(tx, task, now, random)
+        if rest is not None:
+            await tasks.add_task(tx, rest)
+
+    await db.write(job)
+    wake()
+
+
+async def discard(tx: Transaction, task: Task, now: int, _random: Random) -> Task | None:
+    """Go on with the end of a document; return the task as it goes on, None where nothing is left."""
+    document_id = task.payload["document"]
+    if await documents.detach(tx, document_id, _DETACHED_AT_ONCE) == _DETACHED_AT_ONCE:
+        return task.at(now)
+    await documents.delete_document(tx, document_id)
+    return None
 
 
 async def add_access(

@@ -9,6 +9,7 @@ from typing import Any
 
 from server.commands import (
     changes,
+    documents,
     emptying,
     erasing,
     organizations,
@@ -125,6 +126,7 @@ _HANDLERS: Mapping[Kind, Handler] = {
     Kind.RETAIN: retention.retain,
     Kind.EMPTY: emptying.empty,
     Kind.DISBAND: topics.disband,
+    Kind.DISCARD: documents.discard,
     Kind.ERASE: erasing.erase,
     Kind.CLOSE: organizations.close,
     Kind.PRUNE: _prune,

@@ -3,7 +3,7 @@
 A tenant that is deleted is closed at once: its name is free, tokens that are bound to it are deleted, and nobody finds it. Whoever makes
 one of that name afterwards has an empty one. What was in it goes little by little by a task (`close`): every user as one who is deleted,
 every bucket as one that is deleted, so that what was scheduled is taken back and devices get nothing more; then its documents and
-templates. The task looks once more after a while, for what came to it in the same moment.
+templates. A message that is written to it meanwhile is taken back with its bucket. The task looks once more after a while, for what came to it in the same moment.
 """
 
 from collections.abc import Callable, Sequence

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     RETAIN = "retain"  # delete what a bucket does not keep
     EMPTY = "empty"  # take back and delete what is in a bucket that was deleted
     DISBAND = "disband"  # end the rest of the subscriptions to a topic that was deleted
+    DISCARD = "discard"  # delete what is left of a document that was deleted
     ERASE = "erase"  # delete what is left of a user who was deleted
     CLOSE = "close"  # end what is in a tenant that was deleted
     PRUNE = "prune"  # delete what nobody can ask for any more

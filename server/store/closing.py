@@ -11,7 +11,7 @@ from server.domain.ports import Transaction
 from server.store.accounts import user_of
 from server.store.dialect import holes
 
-_BY_ROWS = ("documents", "templates")
+_BY_ROWS = (("subjects", "message_id"), ("documents", "id"), ("templates", "id"))
 _AT_ONCE = ("access_tokens", "resolvers")
 
 
@@ -64,15 +64,16 @@ async def lock_users(tx: Transaction, tenant_id: str, *, limit: int) -> list[Use
 
 
 async def drop_rows(tx: Transaction, tenant_id: str, limit: int) -> int:
-    """Delete at most so many of each of the tenant's documents and templates; return how many."""
-    dropped = 0
-    for table in _BY_ROWS:
-        dropped += await tx.run(
-            f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE tenant_id = $1 LIMIT $2)",
+    """Delete at most so many of what messages are about, or of documents, or templates, in this order; return how many."""
+    for table, key in _BY_ROWS:
+        dropped = await tx.run(
+            f"DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE tenant_id = $1 LIMIT $2)",
             tenant_id,
             limit,
         )
-    return dropped
+        if dropped:
+            return dropped
+    return 0
 
 
 async def _end(tx: Transaction, bucket_ids: Sequence[str]) -> list[str]:

@@ -49,7 +49,7 @@ async def hold_document(tx: Transaction, tenant_id: str, key: str) -> Document |
 async def list_documents(tx: Transaction, tenant_id: str, *, after: str, limit: int) -> list[Document]:
     """Return a tenant's documents by key, from the one after `after` on."""
     rows = await tx.all(
-        "SELECT * FROM documents WHERE tenant_id = $1 AND key > $2 ORDER BY key LIMIT $3",
+        "SELECT * FROM documents WHERE tenant_id = $1 AND key > $2 AND key NOT LIKE ' %' ORDER BY key LIMIT $3",
         tenant_id,
         after,
         limit,
@@ -65,9 +65,39 @@ async def name_document(tx: Transaction, tenant_id: str, key: str, name: str | N
     return written == 1
 
 
-async def delete_document(tx: Transaction, tenant_id: str, key: str) -> bool:
-    """Delete a document with its access list; False where it is not there. What was sent about it stays, and is about none."""
-    return await tx.run("DELETE FROM documents WHERE tenant_id = $1 AND key = $2", tenant_id, key) == 1
+async def close_document(tx: Transaction, tenant_id: str, key: str) -> str | None:
+    """Take a document away from everybody, and free its key: no key that anybody may give begins with a space. Return its id.
+
+    Who had access to it, and what was sent about it, is still there.
+    """
+    row = await tx.one(
+        "UPDATE documents SET key = ' ' || id, name = NULL WHERE tenant_id = $1 AND key = $2 RETURNING id",
+        tenant_id,
+        key,
+    )
+    return None if row is None else str(row["id"])
+
+
+async def detach(tx: Transaction, document_id: str, limit: int) -> int:
+    """Take at most so many users off a document's access list, and have as many messages be about none; return how many at the most."""
+    taken_off = await tx.run(
+        "DELETE FROM document_access WHERE document_id = $1 AND user_id IN"
+        " (SELECT user_id FROM document_access WHERE document_id = $1 ORDER BY user_id LIMIT $2)",
+        document_id,
+        limit,
+    )
+    about_none = await tx.run(
+        "UPDATE subjects SET document_id = NULL WHERE message_id IN"
+        " (SELECT message_id FROM subjects WHERE document_id = $1 ORDER BY message_id LIMIT $2)",
+        document_id,
+        limit,
+    )
+    return max(taken_off, about_none)
+
+
+async def delete_document(tx: Transaction, document_id: str) -> None:
+    """Delete a document. What was sent about it in this moment is about none."""
+    await tx.run("DELETE FROM documents WHERE id = $1", document_id)
 
 
 async def add_access(

@@ -23,13 +23,25 @@ _ABOUT = (
     " s.entity_id, s.details, d.key AS document, COALESCE(u.external_id, u.id) AS sender"
 )
 _WITH_ABOUT = (
-    "LEFT JOIN subjects s ON s.message_id = m.id LEFT JOIN documents d ON d.id = s.document_id"
+    "LEFT JOIN subjects s ON s.message_id = m.id LEFT JOIN documents d ON d.id = s.document_id AND d.key NOT LIKE ' %'"
     " LEFT JOIN users u ON u.id = m.sender_id AND u.deleted_at IS NULL"
 )
 # What waits for its time is no notification yet, and what was taken back is none any more.
 _IS_OUT = "m.sent_at IS NOT NULL AND m.retracted_at IS NULL"
 _DIRECT = "(SELECT id FROM buckets WHERE tenant_id = $1 AND topic_key = '')"
-_DOCUMENT = "(SELECT id FROM documents WHERE tenant_id = {} AND key = {})"
+_DOCUMENT = "(SELECT id FROM documents WHERE tenant_id = $1 AND key = $2)"
+
+
+def _down(column: str, id_column: str, value: str, place: str) -> str:
+    """Return a condition on rows of one value and below a place, the newest first.
+
+    Only the index of both columns has this order: told plainly that the value is the same, PostgreSQL may look for it among all rows.
+    """
+    both = f"({column}, {id_column}) < ({value}, {place})"
+    return f"{column} >= {value} AND {both} ORDER BY {column} DESC, {id_column} DESC"
+
+
+_ABOUT_DOCUMENT = f"FROM subjects WHERE {_down('document_id', 'message_id', _DOCUMENT, '$3')}"
 
 
 async def list_sent(
@@ -39,7 +51,7 @@ async def list_sent(
 
     With where what was looked through ends, if that is less than `limit`; None where there is nothing after it.
     """
-    sent = f"FROM messages WHERE bucket_id = {_DIRECT} AND id < $2 ORDER BY id DESC LIMIT"
+    sent = f"FROM messages WHERE {_down('bucket_id', 'id', _DIRECT, '$2')} LIMIT"
     page = f"SELECT m.id FROM (SELECT id, sent_at, retracted_at {sent} {LOOKED_THROUGH}) AS m WHERE {_IS_OUT} LIMIT $3"
     below = before or LAST_ID
     rows = await tx.all(_of_messages(page), tenant_id, below, limit)
@@ -53,11 +65,8 @@ async def list_about(
     tx: Transaction, tenant_id: str, document: str, before: str | None, limit: int
 ) -> list[Notification]:
     """Return what is about a document, by ids of messages below one."""
-    page = (
-        f"SELECT message_id AS id FROM subjects WHERE document_id = {_DOCUMENT.format('$1', '$4')}"
-        " AND message_id < $2 ORDER BY message_id DESC LIMIT $3"
-    )
-    rows = await tx.all(_of_messages(page), tenant_id, before or LAST_ID, limit, document)
+    page = f"SELECT message_id AS id {_ABOUT_DOCUMENT} LIMIT $4"
+    rows = await tx.all(_of_messages(page), tenant_id, document, before or LAST_ID, limit)
     return [_notification_of(row) for row in rows]
 
 
@@ -78,10 +87,9 @@ async def list_received_about(
     tx: Transaction, user_id: str, tenant_id: str, document: str, before: str | None, limit: int
 ) -> tuple[list[Notification], str | None]:
     """Return what a user has of what is about a document, by ids of messages below one, with the end as `list_sent`."""
-    about = f"FROM subjects WHERE document_id = {_DOCUMENT.format('$1', '$2')} AND message_id < $3 ORDER BY message_id DESC LIMIT"
     below = before or LAST_ID
     rows = await tx.all(
-        f"SELECT {ITEM_COLUMNS}, {_ABOUT} FROM (SELECT message_id {about} {LOOKED_THROUGH}) AS p"
+        f"SELECT {ITEM_COLUMNS}, {_ABOUT} FROM (SELECT message_id {_ABOUT_DOCUMENT} LIMIT {LOOKED_THROUGH}) AS p"
         " JOIN inbox_items i ON i.message_id = p.message_id AND i.user_id = $4 AND i.deleted_at IS NULL"
         f" JOIN messages m ON m.id = i.message_id {_WITH_ABOUT} ORDER BY m.id DESC LIMIT $5",
         tenant_id,
@@ -93,7 +101,10 @@ async def list_received_about(
     end = None
     if len(rows) < limit:
         end = await tx.one(
-            f"SELECT message_id AS id {about} 1 OFFSET {LOOKED_THROUGH - 1}", tenant_id, document, below
+            f"SELECT message_id AS id {_ABOUT_DOCUMENT} LIMIT 1 OFFSET {LOOKED_THROUGH - 1}",
+            tenant_id,
+            document,
+            below,
         )
     return [_notification_of(row) for row in rows], None if end is None else str(end["id"])
 
@@ -135,14 +146,14 @@ async def find_readers(tx: Transaction, message_ids: Sequence[str]) -> dict[str,
     """Return the names of those who have read each message, MOST_READERS at most."""
     if not message_ids:
         return {}
-    each = " UNION ALL ".join(
-        f"SELECT * FROM (SELECT message_id, user_id FROM inbox_items WHERE message_id = ${hole} AND read_at IS NOT NULL"
-        f" ORDER BY user_id LIMIT {MOST_READERS}) AS r{hole}"
-        for hole in range(1, len(message_ids) + 1)
-    )
+    read = "FROM inbox_items i WHERE i.message_id = m.id AND i.read_at IS NOT NULL ORDER BY i.user_id"
+    last = f"SELECT i.user_id {read} LIMIT 1 OFFSET {MOST_READERS - 1}"
     rows = await tx.all(
-        f"SELECT r.message_id, COALESCE(u.external_id, u.id) AS name FROM ({each}) AS r"
-        " JOIN users u ON u.id = r.user_id AND u.deleted_at IS NULL ORDER BY r.message_id, r.user_id",
+        f"WITH v AS MATERIALIZED (SELECT m.id, COALESCE(({last}), '{LAST_ID}') AS last FROM messages m"
+        f" WHERE m.id IN ({holes(len(message_ids))}))"
+        " SELECT i.message_id, COALESCE(u.external_id, u.id) AS name FROM v"
+        " JOIN inbox_items i ON i.message_id = v.id AND i.read_at IS NOT NULL AND i.user_id <= v.last"
+        " JOIN users u ON u.id = i.user_id AND u.deleted_at IS NULL ORDER BY i.message_id, i.user_id",
         *message_ids,
     )
     found: dict[str, list[str]] = defaultdict(list)

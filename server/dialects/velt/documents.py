@@ -1,5 +1,6 @@
 """Documents: `POST /v2/documents/{add,get,update,delete}`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypedDict
 
@@ -100,8 +101,11 @@ class DocumentsAnswer(TypedDict):
 
 @dataclass(frozen=True)
 class Documents:
+    """`wake` has workers look for what is to be done."""
+
     db: Database
     random: Random
+    wake: Callable[[], None]
 
     @describes(
         "Add a document",
@@ -161,7 +165,9 @@ class Documents:
     async def delete(self, call: Call[DocumentRequest]) -> DoneAnswer:
         body = call.body.data
         tenant_id = await call.organization(body.organization_id)
-        await documents.delete_document(self.db, tenant_id, body.document_id)
+        await documents.delete_document(
+            self.db, tenant_id, body.document_id, now=call.now, random=self.random, wake=self.wake
+        )
         return done("Document deleted successfully.")
 
 

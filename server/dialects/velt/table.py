@@ -45,7 +45,7 @@ def rpcs(to: Velt) -> list[Rpc]:
         Organizations(to.db, to.random, to.wake),
         People(to.db, to.random, to.wake),
     )
-    documents, access = Documents(to.db, to.random), AccessLists(to.db, to.random)
+    documents, access = Documents(to.db, to.random, to.wake), AccessLists(to.db, to.random)
     return [
         # notifications
         Rpc("notifications/add", Need.MANAGE, Adding(to.sender).add),

@@ -7,13 +7,14 @@ from typing import Any, cast
 import pytest
 
 from server.commands import documents, enrolling, organizations, topics
+from server.commands.callers import token_hash
 from server.commands.due import next_due, run_due
 from server.commands.emptying import LOOK_AGAIN
 from server.commands.people import ensure_people
 from server.commands.repeats import Repeats
 from server.commands.send import Sender, send
+from server.domain.account import AccessToken, Caller, Role, User
 from server.domain.account import Acting as ActingFor
-from server.domain.account import Caller, Role, User
 from server.domain.delivery import DAYS_KEPT
 from server.domain.errors import NotFound
 from server.domain.mention import Mention
@@ -23,7 +24,7 @@ from server.domain.scopes import Grant
 from server.domain.task import Kind
 from server.domain.times import show_time
 from server.domain.turns import Turns
-from server.store import accounts, tallies, tenants
+from server.store import accounts, tallies, tenants, tokens
 from tests.harness.acting import Acting, give_phones, rows_of
 from tests.harness.calendar import PLAIN
 from tests.harness.velt import Velt
@@ -257,6 +258,31 @@ async def test_what_comes_while_it_ends_goes_too(house: House, acme: Servers) ->
     await pass_away(house)
     assert holding(await acme.rows(), tenant).keys() == {"tenants", "users"}
     assert await kinds(acme.db) == set()
+
+
+async def test_a_token_that_is_bound_to_it_while_it_ends_is_good_for_nothing(
+    house: House, admin: Person, acme: Servers
+) -> None:
+    """From the first moment on; and it goes, as does where texts were to be asked for."""
+    tenant, now = await acme.tenant(), house.clock()
+    await acme.delete()
+    await run_tasks(house)
+    token = AccessToken("late", admin.id, None, "late", ("admin",), now, None, None)
+    resolver = (
+        "INSERT INTO resolvers (tenant_id, url, secret, set_at) VALUES ($1, 'https://late.example', $2, 1)"
+    )
+
+    async def binding(tx: Transaction) -> None:
+        await tokens.add_token(tx, token, token_hash=token_hash("zat_late"), tenant_id=tenant)
+        await tx.run(resolver, tenant, b"secret")
+
+    await acme.db.write(binding)
+    answer = await replace(acme.velt, key="zat_late", token="zat_late").call("organizations/get", {})
+    assert answer.status == 401
+    house.clock.advance(LOOK_AGAIN)
+    await run_tasks(house)
+    rows = await acme.rows()
+    assert (holding(rows, "'late'"), rows["resolvers"]) == ({}, [])
 
 
 async def test_nothing_is_added_to_an_organization_that_is_deleted_by_then(

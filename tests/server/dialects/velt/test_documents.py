@@ -4,11 +4,20 @@ import asyncio
 
 import pytest
 
+from server.commands import documents
+from server.commands.due import run_due
 from tests.harness.velt import Velt, refusal
 from tests.server.conftest import House, Person
 
 ORG = {"organizationId": "org1"}
 PLAN = {**ORG, "documentId": "plan"}
+NEWS = {
+    "actionUser": {"userId": "dan"},
+    "displayHeadlineMessageTemplate": "News",
+    "displayBodyMessage": "There are some",
+    "notifyUsers": [{"userId": "ann"}],
+    "notifyAll": False,
+}
 
 
 @pytest.fixture
@@ -74,26 +83,46 @@ async def test_a_deleted_document_takes_its_access_list_with_it_and_leaves_what_
     """One of the same id begins anew: it has nobody with access, and nothing was sent about it."""
     await velt.said("documents/add", PLAN)
     await velt.said("documents/access/add", {**PLAN, "users": [{"userId": "ann"}], "access": {"team": "a"}})
-    await velt.said(
-        "notifications/add",
-        {
-            **PLAN,
-            "actionUser": {"userId": "ben"},
-            "displayHeadlineMessageTemplate": "News",
-            "displayBodyMessage": "There are some",
-            "notifyUsers": [{"userId": "ann"}],
-            "notifyAll": False,
-        },
-    )
+    await velt.said("notifications/add", {**PLAN, **NEWS})
     await velt.said("documents/delete", PLAN)
     assert refusal(await velt.call("documents/get", PLAN))[0] == 404
     await velt.said("documents/add", PLAN)
     assert await velt.said("documents/access/get", PLAN) == []
 
-    async def left(table: str) -> list[dict[str, object]]:
-        rows = await house.pieces.db.read(lambda tx: tx.all(f"SELECT * FROM {table}"))  # noqa: S608 - ours
-        return [dict(row) for row in rows]
+    assert [subject["document_id"] for subject in await left(house, "subjects")] == [None]
+    assert len(await left(house, "inbox_items")) == 1
+    assert await left(house, "document_access") == await left(house, "document_fields") == []
 
-    assert [subject["document_id"] for subject in await left("subjects")] == [None]
-    assert len(await left("inbox_items")) == 1
-    assert await left("document_access") == await left("document_fields") == []
+
+async def test_of_very_much_the_rest_goes_by_and_by(
+    house: House, velt: Velt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The document is gone at once, for whoever looks at what was sent about it too."""
+    monkeypatch.setattr(documents, "_DETACHED_AT_ONCE", 1)
+    await velt.said("documents/add", PLAN)
+    users = [{"userId": name} for name in ("ann", "ben", "cleo")]
+    await velt.said("documents/access/add", {**PLAN, "users": users, "access": {"team": "a"}})
+    for _ in range(2):
+        await velt.said("notifications/add", {**PLAN, **NEWS})
+    await velt.said("documents/delete", PLAN)
+    assert await velt.said("documents/get", ORG) == []
+    assert refusal(await velt.call("documents/access/get", PLAN))[0] == 404
+    sent = await velt.said("notifications/get", ORG)
+    assert [one.get("documentId") for one in sent] == [None, None]
+    await velt.said("documents/add", PLAN)
+    await run_tasks(house)
+    assert [one["documentId"] for one in await velt.said("documents/get", ORG)] == ["plan"]
+    assert await left(house, "document_access") == await left(house, "document_fields") == []
+    assert [one["document_id"] for one in await left(house, "subjects")] == [None, None]
+    assert len(await left(house, "documents")) == 1
+    assert await left(house, "tasks") == []
+
+
+async def left(house: House, table: str) -> list[dict[str, object]]:
+    rows = await house.pieces.db.read(lambda tx: tx.all(f"SELECT * FROM {table}"))  # noqa: S608 - ours
+    return [dict(row) for row in rows]
+
+
+async def run_tasks(house: House) -> None:
+    while await run_due(house.pieces.db, now=house.clock(), random=house.random, log=house.pieces.log):
+        pass
