@@ -102,8 +102,6 @@ class Schemas:
                 found = {"type": word, "minimum": least, "maximum": most}
             case inspect.BoolType():
                 found = {"type": "boolean"}
-            case inspect.NoneType():
-                found = dict(_NULL)
             case inspect.BytesType():
                 found = {"type": "string", "format": "binary"}
             case inspect.ListType() | inspect.VarTupleType():
