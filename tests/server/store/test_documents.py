@@ -9,8 +9,10 @@ from server.commands import erasing
 from server.domain.document import Document
 from server.domain.ids import new_id
 from server.domain.ports import Database, Random, Transaction
-from server.store import documents, subscribers
+from server.store import access, closing, documents, subscribers, tenants
 from tests.server.commands.test_races import waits_for_a_lock
+from tests.server.store.test_inbox_pages import Ask
+from tests.server.store.test_subscribers import planned
 
 
 @dataclass
@@ -132,3 +134,54 @@ async def test_who_is_deleted_in_that_moment_is_left_out(filled: Filled, *, was_
         waited.set()
     assert await filled.listed() == [second]
     assert await filled.fields() == [(second, "team", "a")]
+
+
+TENANTS = 20
+EACH = 60  # documents of each tenant, and users of each with access to the first of them
+
+lists = pytest.mark.parametrize(
+    ("ask", "index"),
+    [
+        (lambda tx: documents.find_document(tx, "7", "7-3"), "documents"),
+        (lambda tx: documents.list_documents(tx, "7", after="7-3", limit=20), "documents"),
+        (lambda tx: access.list_access(tx, "7-0", after="0", limit=20), "document_access"),
+        (lambda tx: tenants.list_tenants(tx, after="3", limit=5), "tenants"),
+        (lambda tx: closing.lock_users(tx, "7", limit=5), "ix_users_there"),
+        (lambda tx: closing.end_shared(tx, "7", after="0", limit=5), "ix_buckets_tenant_id_id"),
+        (lambda tx: closing.end_late(tx, "7", limit=5), "ix_buckets_tenant_id"),
+        (lambda tx: subscribers.owners_of(tx, "7", ["a@example.com"]), "users"),
+    ],
+)
+
+
+@pytest.fixture
+async def crowded(database: Database, random: Random) -> Database:
+    """Tenants with as many documents and users each."""
+
+    async def job(tx: Transaction) -> None:
+        named = [(str(number),) for number in range(TENANTS)]
+        await tx.many("INSERT INTO tenants (id, name, created_at) VALUES ($1, $1, 1)", named)
+        keys = [(f"{one[0]}-{number}", one[0]) for one in named for number in range(EACH)]
+        await tx.many("INSERT INTO documents (id, tenant_id, key, created_at) VALUES ($1, $2, $1, 1)", keys)
+        topic = "INSERT INTO buckets (id, tenant_id, topic_key, name, created_at) VALUES ($1, $2, $1, $1, 1)"
+        await tx.many(topic, keys)
+        users = [(new_id(number, random), tenant) for number, (_, tenant) in enumerate(keys)]
+        user = "INSERT INTO users (id, tenant_id, external_id, role, profile, created_at)"
+        await tx.many(f"{user} VALUES ($1, $2, $1, 'user', '{{}}', 1)", users)
+        listed = "INSERT INTO document_access (document_id, user_id, created_at) VALUES ($2 || '-0', $1, 1)"
+        await tx.many(listed, users)
+        if not database.exclusive:
+            await tx.run("ANALYZE")
+
+    await database.write(job)
+    return database
+
+
+@lists
+async def test_a_page_is_found_in_an_index(crowded: Database, ask: Ask, index: str) -> None:
+    """Whatever else there is in the database."""
+    plan = await planned(crowded, ask)
+    assert any(index in step for step in plan), plan
+    tables = ("documents", "document_access", "subjects", "users", "buckets")
+    read_through = [f"{how} {table}" for table in tables for how in ("SCAN", "Seq Scan on")]
+    assert not [step for step in plan if any(word in step for word in read_through)], plan

@@ -140,6 +140,7 @@ async def test_tokens_that_are_bound_to_an_organization_end_with_it(
 ) -> None:
     """Also where another one of its id is made: they were for the one that is gone."""
     acme = await bound(house, admin, "acme")
+    assert await names(acme) == ["acme"]
     await velt.said("organizations/delete", {"organizationId": "acme"})
     await velt.said("organizations/add", {"organizationId": "acme"})
     assert refusal(await acme.call("organizations/get", {}))[:2] == (401, "UNAUTHENTICATED")
