@@ -199,7 +199,7 @@ class Call:
 
     def _filled(self, value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: self._filled(one) for name, one in value.items()}
+            return {self._filled(name): self._filled(one) for name, one in value.items()}
         if isinstance(value, list):
             return [self._filled(one) for one in value]
         if not isinstance(value, str):

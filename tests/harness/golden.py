@@ -77,7 +77,7 @@ class Play:
     def _compare(self, where: str, printed: Any, found: Any) -> None:
         if isinstance(printed, dict):
             assert isinstance(found, dict), where
-            for name, value in printed.items():
+            for name, value in self._named(printed):
                 assert name in found, f"{where}.{name} is missing"
                 self._compare(f"{where}.{name}", value, found[name])
         elif isinstance(printed, list) and _ANY.search(json.dumps(printed)):
@@ -90,6 +90,9 @@ class Play:
             assert _TIME.fullmatch(found), f"{where}: {found} is not a time like {printed}"
         else:
             assert found == printed, where
+
+    def _named(self, printed: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        return ((str(self._filled(name)), value) for name, value in printed.items())
 
     def _learn(self, where: str, printed: str, found: Any) -> None:
         hole = _HOLE.findall(printed)[0]

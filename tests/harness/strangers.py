@@ -1,7 +1,7 @@
 """Strangers to what is somebody's: by its names they are told what they are told by names that nobody has, and they change nothing of it."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from server.domain.ports import Database
@@ -21,19 +21,25 @@ _SECRET = re.compile(r"(?:hpd_|eyJ|whsec_)[A-Za-z0-9._+/=-]+")
 
 
 async def wrong_with(
-    db: Database, name: str, body: Any, *strangers: tuple[Ask, Known], theirs: Iterable[str] = ()
+    db: Database,
+    name: str,
+    body: Any,
+    *strangers: tuple[Ask, Known],
+    theirs: Iterable[str] = (),
+    own: Collection[str] = (),
 ) -> list[str]:
     """Return what is wrong with a call (`POST /path`) that strangers make one after the other, each with names of their own.
 
-    The first uses somebody's names. All must be answered alike, byte for byte but for ids and times; nothing that was there may change, and
-    nothing that is new may name what is `theirs`.
+    The first uses somebody's names. All must be answered alike, byte for byte but for ids and times; nothing that was there may change but
+    what names something of the strangers' `own`, and nothing that is new may name what is `theirs`.
     """
     before = await rows_of(db)
     answers = [await _told(ask, name, body, known) for ask, known in strangers]
     after = await rows_of(db)
     assert answers[0][0] != 400, f"{name} is asked for wrongly: {answers[0]}"
     wrong = [f"{name} {body}: {answers[0]} is not {one}" for one in answers[1:] if one != answers[0]]
-    wrong += [f"{name} {body}: {row} is gone" for row in lost(before, after)]
+    gone = [row for row in lost(before, after) if not any(one in row for one in own)]
+    wrong += [f"{name} {body}: {row} is gone" for row in gone]
     return wrong + [f"{name} {body}: {row} is new" for row in _new(before, after, theirs)]
 
 
