@@ -67,7 +67,7 @@ async def server_app(
     resolver = _resolver(keys, db, web_client, resources, log)
     workers: dict[str, Worker] = {}
     if role is not Role.API:
-        outbox = _outbox(settings, keys, db, sealer, relay.gateway, figures.counted, log)
+        outbox = _outbox(settings, keys, db, sealer, resolver, relay.gateway, figures.counted, log)
         workers["outbox"] = outbox
         workers["outgoing"] = _outgoing(settings, keys, db, web_client, files, wake, figures.counted, log)
         workers["scheduler"] = Scheduler(
@@ -136,6 +136,7 @@ def _outbox(
     keys: ServerKeys,
     db: Database,
     sealer: Sealer,
+    texts: TextResolver,
     gateway: PushGateway,
     registry: CollectorRegistry,
     log: Any,
@@ -145,6 +146,7 @@ def _outbox(
         db,
         gateway,
         sealer,
+        texts,
         collapse_key=derive(keys.secret, COLLAPSE),
         pace=pace,
         metrics=metrics,

@@ -98,6 +98,18 @@ async def extend(tx: Transaction, lease: str, until: int) -> int:
     return await tx.run("UPDATE deliveries SET due_at = $2 WHERE lease = $1", lease, until)
 
 
+async def move(tx: Transaction, lease: str, ids: Sequence[str], to: str, until: int) -> None:
+    """Put some of what is under a lease under another one, which ends at its own time."""
+    for chunk in chunks(ids):
+        await tx.run(
+            f"UPDATE deliveries SET lease = $2, due_at = $3 WHERE lease = $1 AND id IN ({holes(len(chunk), after=3)})",
+            lease,
+            to,
+            until,
+            *chunk,
+        )
+
+
 async def read_batch(tx: Transaction, lease: str) -> Batch:
     """Return what is under a lease. A constant number of queries, however large it is."""
     rows = await tx.all(f"{PARCEL} WHERE d.lease = $1 ORDER BY d.device_id, d.sequence, d.id", lease)

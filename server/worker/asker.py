@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import islice
 from typing import Any
 
 from server.domain.outgoing import Reason
@@ -19,17 +20,17 @@ from server.worker.web import Failed
 AT_ONCE = 30  # messages in a request
 REST = 5.0  # seconds
 _PLACES = 4  # requests at the same time
-_LINE_SECONDS = 4.0  # how long one waits for a place
-_MOST_UNDER_WAY = 64  # requests, with those that wait for a place
+_LONGEST_LINE = 2_000  # messages that wait for a place
 _FAILURES = 3  # tries in a row after which it is left alone
 _PAUSE = 0.25  # seconds before the second try
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How to ask: so often, and `patient` where somebody may wait while nobody knows whether the server answers again."""
+    """How to ask: so often, and for so many seconds in all; `patient` where somebody may wait while nobody knows whether it answers again."""
 
     tries: int
+    seconds: float
     patient: bool
 
 
@@ -44,6 +45,7 @@ class Without(Enum):
 Answer = Mapping[str, Texts]
 Post = Callable[[Sequence[str]], Awaitable[Answer]]
 """Asks once for messages by their names; Failed, NoAnswer."""
+_Asked = asyncio.Future[Texts | Without]
 
 
 class Asker:
@@ -54,9 +56,9 @@ class Asker:
         self._recent = recent
         self._monotonic = monotonic
         self._log = log
-        self._places = asyncio.Semaphore(_PLACES)
-        self._under_way: dict[str, asyncio.Task[Answer | Without]] = {}  # by name
-        self._tasks: set[asyncio.Task[Answer | Without]] = set()
+        self._asked: dict[str, _Asked] = {}  # by name, those that wait for a place among them
+        self._line: dict[str, int] = {}  # names that wait for a place, and how often to try
+        self._workers: set[asyncio.Task[None]] = set()
         self._failures = 0
         self._rests_until = 0.0
 
@@ -64,64 +66,76 @@ class Asker:
         """Return the texts of messages by their names, or why there are none."""
         known = {name: self._recent.get((self._endpoint, name)) for name in names}
         found: dict[str, Texts | Without] = {name: one for name, one in known.items() if one is not None}
-        asked = self._ask([name for name in names if name not in found], manner, post)
-        tasks = {task for task in asked.values() if isinstance(task, asyncio.Task)}
-        if tasks:
-            await asyncio.wait(tasks)
-        return found | {name: _result(task, name) for name, task in asked.items()}
+        rest = [name for name in names if name not in found]
+        if self._is_left_alone(manner):
+            return found | dict.fromkeys(rest, Without.FAILED)
+        asked = self._ask(rest, manner, post)
+        if asked:
+            await asyncio.wait(asked.values(), timeout=manner.seconds)
+        return found | {name: self._result(name, asked.get(name)) for name in rest}
 
     async def close(self) -> None:
         """End what is under way."""
-        for task in self._tasks:
+        workers = self._workers
+        for task in workers:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if workers:
+            await asyncio.wait(workers)
+        self._answer(list(self._asked), {}, Without.FAILED)
 
     @property
     def _is_resting(self) -> bool:
         return self._monotonic() < self._rests_until
 
-    def _ask(
-        self, names: Sequence[str], manner: Manner, post: Post
-    ) -> dict[str, "asyncio.Task[Answer | Without] | Without"]:
-        """Join what is under way, and begin to ask for the rest, or say why not."""
-        if self._is_left_alone(manner):
-            return dict.fromkeys(names, Without.FAILED)
-        fresh = [name for name in names if name not in self._under_way]
-        for start in range(0, len(fresh), AT_ONCE):
-            if len(self._tasks) < _MOST_UNDER_WAY:
-                self._begin(fresh[start : start + AT_ONCE], manner, post)
-        return {name: self._under_way.get(name, Without.BUSY) for name in names}
-
     def _is_left_alone(self, manner: Manner) -> bool:
-        is_tried = self._failures >= _FAILURES and bool(self._tasks)
+        is_tried = self._failures >= _FAILURES and bool(self._workers)
         return self._is_resting or (is_tried and not manner.patient)
 
-    def _begin(self, names: Sequence[str], manner: Manner, post: Post) -> None:
-        task = asyncio.create_task(self._take_turn(names, manner, post), name="asking-for-texts")
-        self._tasks.add(task)
-        self._under_way.update(dict.fromkeys(names, task))
+    def _ask(self, names: Sequence[str], manner: Manner, post: Post) -> dict[str, _Asked]:
+        """Join what is under way, and have the rest asked for, as far as there is room in the line."""
+        for name in names:
+            if name not in self._asked and len(self._line) < _LONGEST_LINE:
+                self._asked[name] = asyncio.get_running_loop().create_future()
+                self._line[name] = manner.tries
+        for _ in range(min(-(-len(self._line) // AT_ONCE), _PLACES - len(self._workers))):
+            task = asyncio.create_task(self._work(post), name="asking-for-texts")
+            self._workers.add(task)
+        return {name: self._asked[name] for name in names if name in self._asked}
 
-        def done(task: asyncio.Task[Answer | Without]) -> None:
-            self._tasks.discard(task)
-            for name in names:
-                del self._under_way[name]
-
-        task.add_done_callback(done)
-
-    async def _take_turn(self, names: Sequence[str], manner: Manner, post: Post) -> Answer | Without:
-        try:
-            async with asyncio.timeout(_LINE_SECONDS):
-                await self._places.acquire()
-        except TimeoutError:
+    def _result(self, name: str, asked: _Asked | None) -> Texts | Without:
+        """Return what came of asking for a message; who has waited for long enough takes it out of the line."""
+        if asked is not None and not asked.done() and name in self._line:
+            self._answer([name], {}, Without.BUSY)
+        if asked is None:
             return Without.BUSY
-        try:
-            return await self._try(names, manner, post)
-        finally:
-            self._places.release()
+        return asked.result() if asked.done() else Without.FAILED
 
-    async def _try(self, names: Sequence[str], manner: Manner, post: Post) -> Answer | Without:
-        for attempt in range(manner.tries):
+    async def _work(self, post: Post) -> None:
+        """Ask for what waits, a few at a time, until nothing does: what comes in that moment finds the place free."""
+        try:
+            while self._line:
+                names, tries = self._next()
+                self._answer(names, await self._try(names, tries, post), Without.FAILED)
+        finally:
+            self._workers = {task for task in self._workers if task is not asyncio.current_task()}
+
+    def _next(self) -> tuple[list[str], int]:
+        """Take the first of the line, and others that are to be tried as often."""
+        tries = next(iter(self._line.values()))
+        alike = (name for name, often in self._line.items() if often == tries)
+        names = list(islice(alike, AT_ONCE))
+        for name in names:
+            del self._line[name]
+        return names, tries
+
+    def _answer(self, names: Sequence[str], answer: Answer, without: Without) -> None:
+        for name in names:
+            self._line.pop(name, None)
+            self._asked.pop(name).set_result(answer.get(name, without))
+
+    async def _try(self, names: Sequence[str], tries: int, post: Post) -> Answer:
+        """Return what is answered, nothing where that fails."""
+        for attempt in range(tries):
             if attempt:
                 await asyncio.sleep(_PAUSE * attempt)
             if self._is_resting:
@@ -141,18 +155,10 @@ class Asker:
                 self._failures = 0
                 self._recent.keep({(self._endpoint, name): texts for name, texts in answer.items()})
                 return answer
-        return Without.FAILED
+        return {}
 
     def _failed(self, reason: Reason | None) -> None:
         self._failures += 1
         if self._failures >= _FAILURES:
             self._rests_until = self._monotonic() + REST
             self._log.warning("texts cannot be had and are not asked for for a moment", reason=reason)
-
-
-def _result(task: "asyncio.Task[Answer | Without] | Without", name: str) -> Texts | Without:
-    """Return what came of asking for a message."""
-    if isinstance(task, Without):
-        return task
-    answer = Without.FAILED if task.cancelled() else task.result()
-    return answer if isinstance(answer, Without) else answer.get(name, Without.FAILED)

@@ -4,6 +4,9 @@ Keys, handles and contents are read as they are now, so what was retracted a mom
 batch is written in one transaction, as far as the lease still covers it, and again if the database was away: what the provider
 has need not go out a second time. A batch that fails for a reason that nobody foresaw falls apart: each of its deliveries is tried again at
 a time of its own. Whatever else goes wrong leaves them leased, and they come back when the lease ends. A delivery keeps its push id, frame id and number at every attempt, so one that is sent twice is shown once.
+
+What has texts that a tenant's own server keeps leaves its batch, under a lease of its own, and is asked for beside: who waits for that
+server is nobody but its own deliveries. They are read again after that, as any batch is.
 """
 
 import asyncio
@@ -11,20 +14,26 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Any, TypeVar
 
 from relay.wire import Outcome
+from server.commands.resolving import messages_of, unresolved_in
 from server.commands.sealing import Sealer, seal_parcels
 from server.domain.delivery import LEASE, SECOND, Event, Settlement, jitter_of
+from server.domain.ids import new_id
+from server.domain.message import Message
 from server.domain.ports import Database, DatabaseUnavailable, Transaction
 from server.store import leases
 from server.store.leases import Batch, Times
+from server.worker.asking import Group, busy, by_tenant, with_texts
+from server.worker.beside import Beside
 from server.worker.gateway import GatewayFault, PushGateway
 from server.worker.metrics import OutboxMetrics
 from server.worker.pace import Pace
 from server.worker.pushes import Plan, Sending, not_sealed, plan, push_for, put_off, settled, unsettled
+from server.worker.resolver import TextResolver
 
 T = TypeVar("T")
 
@@ -42,13 +51,14 @@ class Lease:
 
 
 class Dispatcher:
-    """Delivers batches; several at a time if need be. `log` is a structlog logger."""
+    """Delivers batches; several at a time if need be, and what `texts` is asked for `beside` them. `log` is a structlog logger."""
 
     def __init__(
         self,
         db: Database,
         gateway: PushGateway,
         sealer: Sealer,
+        texts: TextResolver,
         *,
         collapse_key: bytes,
         pace: Pace,
@@ -58,6 +68,8 @@ class Dispatcher:
         self._db = db
         self._gateway = gateway
         self._sealer = sealer
+        self._texts = texts
+        self.beside = Beside(log)
         self._collapse_key = collapse_key
         self._pace = pace
         self._metrics = metrics
@@ -76,8 +88,11 @@ class Dispatcher:
 
     async def deliver(self, lease: Lease) -> None:
         """Take a leased batch to its end; cancelled, it is given back."""
+        await self._or_given_back(lease, self._deliver(lease, self._take_to_its_end))
+
+    async def _or_given_back(self, lease: Lease, work: Awaitable[None]) -> None:
         try:
-            await self._deliver(lease)
+            await work
         except asyncio.CancelledError:
             await self._db.write(lambda tx: leases.give_back(tx, lease.id, self._sealer.clock()))
             raise
@@ -91,11 +106,11 @@ class Dispatcher:
         closed = not self._pace.is_open(self._sealer.clock())
         self._metrics.paused(now=self._pace.is_trying and (closed or under_way))
 
-    async def _deliver(self, lease: Lease) -> None:
+    async def _deliver(self, lease: Lease, take: Callable[[Lease, Batch], Awaitable[None]]) -> None:
         with self._timed("read"):
             batch = await self._db.read(lambda tx: leases.read_batch(tx, lease.id))
         try:
-            await self._take_to_its_end(lease, batch)
+            await take(lease, batch)
         except DatabaseUnavailable:
             raise
         except Exception:
@@ -106,6 +121,48 @@ class Dispatcher:
 
     async def _take_to_its_end(self, lease: Lease, batch: Batch) -> None:
         todo = plan(batch.parcels, batch.addresses, self._sealer.clock())
+        await self._send_off(lease, batch, await self._set_aside(lease, todo))
+
+    async def _set_aside(self, lease: Lease, todo: Plan) -> Plan:
+        """Have what is to be asked for go on beside, as far as there is room for it; return what is left of a plan."""
+        without = unresolved_in(todo.seal)
+        if not without:
+            return todo
+        now, over = self._sealer.clock(), []
+        groups, gone = by_tenant(without, await messages_of(self._db, without))
+        aside = []
+        for tenant, group in groups.items():
+            if self.beside.has_room(tenant, len(group.parcels)):
+                aside.append((tenant, group, Lease(new_id(now, self._sealer.random), now + LEASE)))
+            else:
+                over += [busy(parcel, now, self._jitter()) for parcel in group.parcels]
+        await self._move(lease, [(group, to) for _, group, to in aside])
+        for tenant, group, to in aside:
+            work = self._or_given_back(to, self._ask_and_deliver(to, group.messages))
+            self.beside.start(tenant, len(group.parcels), work)
+        ids = {parcel.id for parcel in without}
+        over += [not_sealed(parcel, now) for parcel in gone]
+        return Plan(todo.over + over, [parcel for parcel in todo.seal if parcel.id not in ids], todo.wake)
+
+    async def _move(self, lease: Lease, groups: Sequence[tuple[Group, Lease]]) -> None:
+        async def job(tx: Transaction) -> None:
+            for group, to in groups:
+                await leases.move(tx, lease.id, [parcel.id for parcel in group.parcels], to.id, to.until)
+
+        if groups:
+            await self._db.write(job)
+
+    async def _ask_and_deliver(self, lease: Lease, messages: Sequence[Message]) -> None:
+        asked = {one.message.id: one for one in await self._texts.ask_once(messages)}
+
+        async def take(lease: Lease, batch: Batch) -> None:
+            filled, later = with_texts(batch.parcels, asked, self._sealer.clock(), self._jitter)
+            todo = plan(filled, batch.addresses, self._sealer.clock())
+            await self._send_off(lease, batch, replace(todo, over=todo.over + later))
+
+        await self._deliver(lease, take)
+
+    async def _send_off(self, lease: Lease, batch: Batch, todo: Plan) -> None:
         with self._timed("seal"):
             sendings, unsealed = await self._seal(todo, batch)
         settlements, times = todo.over + unsealed, Times(None, None)
@@ -118,8 +175,9 @@ class Dispatcher:
             lease = longer
             times = Times(sealed_at, self._sealer.clock())
             settlements += await self._send(sendings, batch)
-        with self._timed("settle"):
-            await self._settle(lease, batch, settlements, times)
+        if settlements:
+            with self._timed("settle"):
+                await self._settle(lease, batch, settlements, times)
 
     async def _long_enough(self, lease: Lease, now: int) -> Lease | None:
         """Extend a lease that might end before the relay answers: sealing can be slow. None where it holds nothing any more."""

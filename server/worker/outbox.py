@@ -59,6 +59,7 @@ class Outbox:
         self._log = log
         self._bell = asyncio.Event()
         self._in_flight: set[asyncio.Task[None]] = set()
+        dispatcher.beside.rings(self.wake)
         self._recovered = 0
         self._seen = 0
 
@@ -166,9 +167,9 @@ class Outbox:
                 await self._bell.wait()
 
     async def _finish(self) -> None:
-        if not self._in_flight:
-            return
-        _, late = await asyncio.wait(self._in_flight, timeout=self._settings.stop_seconds)
+        if under_way := self._in_flight | self._dispatcher.beside.tasks:
+            await asyncio.wait(under_way, timeout=self._settings.stop_seconds)
+        late = self._in_flight | self._dispatcher.beside.tasks  # some may have begun meanwhile
         for task in late:
             task.cancel()
         if late:

@@ -174,6 +174,12 @@ def _over(parcel: Parcel, address: Address, now: int) -> Settlement | None:
     return None
 
 
+def again(parcel: Parcel, reason: str, now: int, wait: int, jitter: float) -> Settlement:
+    """Have a delivery tried again, not sooner than after so many milliseconds."""
+    due_at = max(_retry_at(parcel, now, None, jitter), min(now + wait, parcel.expires_at))
+    return _settlement(parcel, Event.RETRY, reason, due_at)
+
+
 def _settlement(parcel: Parcel, event: Event, reason: str | None, due_at: int) -> Settlement:
     return Settlement(parcel.id, parcel.device_id, event, reason, due_at)
 

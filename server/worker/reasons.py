@@ -21,6 +21,8 @@ _OURS = frozenset(
         "bad_key",
         "handle_replaced",
         "batch_failed",
+        "resolver_busy",
+        "resolver_failed",
     }
 )
 # Of one push: the relay's own tables (docs/protocol.md, section 4).

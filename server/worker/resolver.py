@@ -29,8 +29,8 @@ from server.worker.web import Failed, Web
 
 TRY_SECONDS = 5.0
 LARGEST_ANSWER = 1 << 20  # bytes
-READING = Manner(tries=3, patient=False)
-PUSHING = Manner(tries=1, patient=True)
+READING = Manner(tries=3, seconds=20.0, patient=False)
+PUSHING = Manner(tries=1, seconds=9.0, patient=True)
 _MOST_KEPT = 1000  # texts
 
 
@@ -77,7 +77,7 @@ class TextResolver:
         return await self._ask(messages, PUSHING)
 
     async def close(self) -> None:
-        """End what is under way."""
+        """End what is under way. Whoever opened `web` closes it."""
         for _, asker in self._askers.values():
             await asker.close()
 

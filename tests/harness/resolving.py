@@ -11,7 +11,7 @@ import structlog
 from aiohttp import web
 from standardwebhooks import Webhook
 
-from server.commands.resolving import PURPOSE
+from server.commands.resolving import PURPOSE, Endpoints
 from server.commands.vault import vault_of
 from server.commands.webhooks import show_key
 from server.domain.ports import Clock, Database, Random
@@ -115,16 +115,24 @@ class TextServer:
             self.held.set()
 
 
-def resolver_on(db: Database, *, clock: Clock, random: Random, log: Any = None) -> TextResolver:
-    """Return who asks for texts where nobody has said where to ask."""
+def endpoints_on(db: Database, random: Random) -> Endpoints:
+    """Return what says to `resolver_on` where to ask."""
+    return Endpoints(db, vault_of(bytes(32), PURPOSE, random))
+
+
+def resolver_on(
+    db: Database, web: Web | None = None, *, clock: Clock, random: Random, log: Any = None, **more: Any
+) -> TextResolver:
+    """Return who asks for texts, by a test's clock; without a `web` nobody may have said where."""
     return TextResolver(
         db,
-        Web((), clock=clock),
+        web or Web((), clock=clock),
         vault_of(bytes(32), PURPOSE, random),
         clock=clock,
-        monotonic=lambda: 0.0,
+        monotonic=lambda: clock() / 1000,
         random=random,
         log=log or structlog.get_logger(),
+        **more,
     )
 
 

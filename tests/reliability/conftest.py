@@ -54,6 +54,7 @@ async def another_outbox(world: World, *, stop_seconds: float = 5) -> AsyncItera
         world.db,
         world.gateway,
         sealer,
+        world.texts,
         collapse_key=bytes(32),
         pace=pace,
         metrics=OutboxMetrics(CollectorRegistry()),

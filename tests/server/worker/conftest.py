@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, NoReturn
 from uuid import UUID
@@ -32,17 +33,21 @@ from server.worker.pace import Pace
 from server.worker.relay_client import RelayClient
 from server.worker.relay_keys import RelayKeys
 from server.worker.relay_limits import RelayLimits
+from server.worker.resolver import TextResolver
+from server.worker.web import Web
 from simulator.exchange import Recorded
 from simulator.providers import Providers
 from tests.harness.announced import Announced
 from tests.harness.clock import SettableClock
 from tests.harness.files import NO_FILES
+from tests.harness.resolving import resolver_on
 from tests.harness.rows import Seeded
 from tests.harness.simulated import simulated
 from tests.relay.conftest import apns_app, fcm_project
 from tests.relay.running import RELAY_KEY, SERVER_KEY, Relay, config
 
 SECRET = bytes(range(32))
+TRY_SECONDS = 1.0  # in which a tenant's server may say texts
 
 
 class Watched:
@@ -86,6 +91,7 @@ class World:
     log: Log
     clock: SettableClock
     db: Announced
+    texts: TextResolver
     keys: dict[str, DeviceKey] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
 
@@ -218,10 +224,14 @@ async def make_world(
         )
         gateway = Watched(client)
         sealer = Sealer(SERVER_KEY, pool, clock, random, NO_FILES, structlog.get_logger())
+        web = Web([ip_network("127.0.0.1/32")], clock=clock)
+        texts = resolver_on(db, web, clock=clock, random=random, log=logger, try_seconds=TRY_SECONDS)
         metrics, pace = OutboxMetrics(registry), Pace()
         outbox = Outbox(
             db,
-            Dispatcher(db, gateway, sealer, collapse_key=SECRET, pace=pace, metrics=metrics, log=logger),
+            Dispatcher(
+                db, gateway, sealer, texts, collapse_key=SECRET, pace=pace, metrics=metrics, log=logger
+            ),
             pace=pace,
             settings=OutboxSettings(batch=500, in_flight=2, poll_seconds=0.02, stop_seconds=stop_seconds),
             clock=clock,
@@ -229,6 +239,8 @@ async def make_world(
             log=logger,
         )
         seeded = await Seeded.make(db, clock, random)
-        yield World(seeded, relay, providers, gateway, outbox, registry, log, clock, db)
+        yield World(seeded, relay, providers, gateway, outbox, registry, log, clock, db, texts)
+        await texts.close()
+        await web.close()
         pool.shutdown()
         await relay.stop()

@@ -49,6 +49,7 @@ def stalled(world: World, meanwhile: Callable[[], Awaitable[None]]) -> Dispatche
             NO_FILES,
             structlog.get_logger(),
         ),
+        world.texts,
         collapse_key=SECRET,
         pace=Pace(),
         metrics=OutboxMetrics(CollectorRegistry()),
