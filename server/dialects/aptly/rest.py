@@ -29,7 +29,7 @@ TAG = Tag(
     "aptly",
     "Notifications from templates, for the servers and the pages of an app. Every path stands below /notification/v1/ as well.",
 )
-_TENANT = "X-Tenant-ID"
+_USER, _TENANT = "X-User-ID", "X-Tenant-ID"
 
 
 class Envelope(TypedDict):
@@ -76,14 +76,16 @@ class Call:
         return await self._in_tenant(tenant or DEFAULT_TENANT, None, place)
 
     async def reader(self) -> Caller:
-        """Return whose inbox is meant, in the tenant that the query names; NotFound, Forbidden."""
+        """Return whose inbox is meant, in the tenant that the query names; NotFound, Invalid where nobody is named."""
         tenant = self.query(TenantQuery).tenant_id
         if tenant is None:
             return self.caller
         acting = self.caller.acting
-        return await self._in_tenant(
-            tenant, self.caller.user.id if acting is None else acting.user, "?tenantId"
-        )
+        if acting is not None:
+            return await self._in_tenant(tenant, acting.user, "?tenantId")
+        if self.caller.grant.acts:
+            raise invalid(_USER, "is missing", "name the user for whom this is, or use a token of their own")
+        return await self._in_tenant(tenant, self.caller.user.id, "?tenantId")
 
     async def _in_tenant(self, tenant: str, user: str | None, place: str) -> Caller:
         if self.request.headers.get(_TENANT, tenant) != tenant:

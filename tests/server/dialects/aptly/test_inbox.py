@@ -334,6 +334,17 @@ async def test_the_tenant_is_named_in_the_query_or_the_header_and_they_agree(
     assert said.startswith("?tenantId is not the tenant of X-Tenant-ID")
 
 
+async def test_who_calls_for_a_tenant_names_the_user(servers: Aptly) -> None:
+    """Not an empty inbox, but what is missing; in the header as in the query."""
+    by_header = Aptly(servers.api, headers={"X-Tenant-ID": TENANT})
+    for answer in (
+        await servers.inbox(),
+        await by_header.inbox(tenantId=None),
+        await servers.mark_all("READ"),
+    ):
+        assert "X-User-ID is missing" in refusal(answer, 400, "Bad Request")
+
+
 async def test_a_person_reads_their_own_inbox_and_names_no_other_tenant(
     house: House, servers: Aptly, admin: Person
 ) -> None:
