@@ -88,7 +88,6 @@ async def delete_organization(
             raise Conflict("the organization that a fresh server has is not deleted", code="tenant_default")
         await tenants.close_tenant(tx, tenant_id, now)
         await closing.drop_at_once(tx, tenant_id)
-        await closing.end_direct(tx, tenant_id)
         payload = {"tenant": tenant_id, "after": "", "until": now + LOOK_AGAIN}
         await tasks.add_task(tx, Task(new_id(now, random), Kind.CLOSE, None, payload, now, 0, now))
 

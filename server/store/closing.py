@@ -6,7 +6,6 @@ Its users' rows stay without anything, as those of all who are deleted do (`eras
 from collections.abc import Sequence
 
 from server.domain.account import User
-from server.domain.bucket import DIRECT
 from server.domain.ports import Transaction
 from server.store.accounts import user_of
 from server.store.dialect import holes
@@ -19,15 +18,6 @@ async def drop_at_once(tx: Transaction, tenant_id: str) -> None:
     """Delete what would still let somebody in, or have somebody asked."""
     for table in _AT_ONCE:
         await tx.run(f"DELETE FROM {table} WHERE tenant_id = $1", tenant_id)
-
-
-async def end_direct(tx: Transaction, tenant_id: str) -> None:
-    """Have nothing be sent any more to users by their names; what was is still there."""
-    await tx.run(
-        "UPDATE buckets SET topic_key = NULL, name = id WHERE tenant_id = $1 AND topic_key = $2",
-        tenant_id,
-        DIRECT,
-    )
 
 
 async def end_shared(tx: Transaction, tenant_id: str, *, after: str, limit: int) -> list[str]:
