@@ -174,6 +174,13 @@ async def test_of_a_large_document_a_users_are_found_wherever_they_are(
     assert await there.read_through(**WHOSE["a user's about a document"]) == ["last", "first"]
 
 
+async def test_what_is_left_of_very_many_is_found(there: Acme, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifications, "LOOKED_THROUGH", 2)
+    names = [await there.add(f"n-{number}") for number in range(7)]
+    await there.delete(notificationIds=names[1:6])
+    assert await there.read_through() == [names[6], names[0]]
+
+
 class Counting:
     """A database that counts the statements of what is asked of it."""
 
@@ -219,9 +226,10 @@ async def test_a_page_asks_as_little_of_the_database_however_many_are_on_it(ther
 
     for number in range(7):
         await there.add(f"n-{number}")
-    few, many = await asked(1), await asked(7)
-    assert (few[0], many[0]) == (1, 7)
-    assert few[1] == many[1] <= 3
+    few, many, whole = await asked(1), await asked(6), await asked(7)
+    assert (few[0], many[0], whole[0]) == (1, 6, 7)
+    assert few[1] == many[1] == 2
+    assert whole[1] <= 3
 
 
 # By their ids
