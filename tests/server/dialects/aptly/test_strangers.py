@@ -165,16 +165,17 @@ async def test_another_tenant_is_not_there(somebody: Somebody, admin: Person, sc
 async def test_what_another_tenant_has_is_nobodys(somebody: Somebody, admin: Person, kind: str) -> None:
     """In the strangers' own its ids name nothing, its keys are free, and its users have nothing."""
     house, wrong = somebody.house, []
+    operator = await house.token(admin, "admin")
     seen = await somebody.looks()
     for number, (name, bodies) in enumerate(asked_by(kind).items()):
-        for index, body in enumerate(bodies):
-            strangers = []
-            for letter, known in enumerate((somebody.known, UNKNOWN)):
-                tenant = own(100 * number + 10 * index + letter + 1)
-                await make(house, admin, tenant)
-                api = await client(house, admin, tenant, kind)
-                names = {**known, "<tenant>": tenant}
-                strangers.append((asking(Acting(api, tenant, known["<user>"])), names))
+        strangers = []
+        for letter, known in enumerate((somebody.known, UNKNOWN), start=1):
+            tenant = own(10 * number + letter)
+            await make(operator, tenant)
+            api = await client(house, admin, tenant, kind)
+            names = {**known, "<tenant>": tenant}
+            strangers.append((asking(Acting(api, tenant, known["<user>"])), names))
+        for body in bodies:
             wrong += await wrong_with(
                 house.pieces.db, in_tenant(name), body, *strangers, theirs=ids(somebody)
             )
@@ -233,10 +234,10 @@ def own(number: int) -> str:
     return str(UUID(int=0x0197C5A4_2200_4B2D_8C0A_000000000000 + number))
 
 
-async def make(house: House, admin: Person, tenant: str) -> None:
+async def make(operator: Native, tenant: str) -> None:
     """Make a tenant that has a template."""
     template = {"tenantId": tenant, "key": "OWN", "title": "Hello", "message": "Hello"}
-    answer = await (await house.token(admin, "admin")).post(f"{ROOT}templates", template)
+    answer = await operator.post(f"{ROOT}templates", template)
     assert answer.status == 201, answer.body
 
 

@@ -91,7 +91,7 @@ ASKED: dict[str, list[dict[str, Any]]] = {
     "documents/access/add": [PAGE, {**PAGE, "access": {"page": "<document>"}}],
     "documents/access/get": [{"documentId": "<document>"}],
     "documents/access/remove": [PAGE, {**PAGE, "access": {"page": "home"}}],
-    "organizations/resolver/set": [{"url": "https://mallory.example.org/texts"}, {"url": None}],
+    "organizations/resolver/set": [{"url": None}, {"url": "https://mallory.example.org/texts"}],
     "organizations/resolver/get": [{}],
 }
 READING = {"notifications/get"}
@@ -192,18 +192,17 @@ async def test_names_of_another_organization_are_nobodys(
     somebody: Somebody, admin: Person, kind: str
 ) -> None:
     """In the strangers' own, documents, users and notifications of that one are not there; its names are free."""
-    house = somebody.house
+    house, operator = somebody.house, Velt.of(await somebody.house.token(admin, "admin"))
     seen, wrong = await somebody.looks(), []
     for number, (name, bodies) in enumerate(asked_by(kind).items()):
-        for index, body in enumerate(bodies):
-            strangers = []
-            for letter, known in (("a", somebody.known), ("b", UNKNOWN)):
-                name_of_own = f"organization-{number}-{index}-{letter}"
-                await said_by_operator(house, admin, "organizations/add", {"organizationId": name_of_own})
-                velt = await bound(house, admin, name_of_own, kind)
-                strangers.append((asking(velt), {**known, "<organization>": name_of_own}))
+        strangers, own = [], []
+        for letter, known in (("a", somebody.known), ("b", UNKNOWN)):
+            own.append(f"organization-{number}-{letter}")
+            await operator.said("organizations/add", {"organizationId": own[-1]})
+            velt = await bound(house, admin, own[-1], kind)
+            strangers.append((asking(velt), {**known, "<organization>": own[-1]}))
+        for body in bodies:
             asked, path = {"organizationId": "<organization>", **body}, f"POST {ROOT}{name}"
-            own = [known["<organization>"] for _, known in strangers]
             wrong += await wrong_with(house.pieces.db, path, asked, *strangers, theirs=ids(somebody), own=own)
     assert wrong == []
     assert await somebody.looks() == seen
@@ -244,10 +243,6 @@ async def test_without_both_tokens_nothing_is_said(somebody: Somebody, admin: Pe
     answer = await Velt(somebody.velt.api, admin.access, admin.access).call("organizations/get", {})
     assert answer.status == 401, "a key is an access token"
     assert lost_nothing(before, await rows_of(somebody.house.pieces.db))
-
-
-async def said_by_operator(house: House, admin: Person, name: str, body: Mapping[str, Any]) -> Any:
-    return await Velt.of(await house.token(admin, "admin")).said(name, body)
 
 
 async def bound(house: House, admin: Person, own: str, kind: str) -> Velt:
