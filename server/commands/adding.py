@@ -24,13 +24,16 @@ from server.domain.ports import NotUnique, Random, Transaction
 from server.domain.subject import MEANT, Subject
 from server.store import accounts, documents, notifications
 
+_TRIES = 5  # of a request whose id is taken, and given up again, by others while it is carried out
+
 
 @dataclass(frozen=True)
 class AddNotification:
     """What to add. `actor` is who has done something: the sender, who does not get it; `meant` are those whom it concerns.
 
     `listed`: only who is on the document's access list gets it; `fields`: only who has access to all of these values. `headline` None:
-    the texts are asked for. `headline_path` is where the request has it. `message` is the rest of it, with `everyone` where all of the tenant get it and not just those who are meant.
+    the texts are asked for. `headline_path` is where the request has it. `message` is the rest of it, with `everyone` where all of the
+    tenant get it and not just those who are meant.
     """
 
     tenant: str
@@ -52,14 +55,17 @@ class AddNotification:
 async def add_notification(sender: Sender, caller: Caller, command: AddNotification, *, now: int) -> Sent:
     """Add a notification; NotFound for a tenant or a document that is not there, Conflict for an id that is another one's, Invalid."""
     flow = caller.tenant_id or command.tenant  # what a tenant's own servers send takes one turn
-    while True:
+
+    async def job(tx: Transaction, turn: int) -> Sent:
+        return await _add(tx, sender, caller, command, turn, now)
+
+    for _ in range(_TRIES):
         try:
-            return await in_turn(
-                sender, flow, lambda tx, turn: _add(tx, sender, caller, command, turn, now), now
-            )
+            return await in_turn(sender, flow, job, now)
         except NotUnique as taken:
             if command.name is None or "subjects" not in taken.constraint:
                 raise
+    raise _exists()
 
 
 async def _add(
@@ -107,7 +113,7 @@ async def _earlier(tx: Transaction, tenant_id: str, command: AddNotification) ->
         return None
     subject = found.subject
     if subject is None or (subject.name, subject.fingerprint) != (command.name, command.fingerprint):
-        raise Conflict("another notification has this id", code="notification_exists")
+        raise _exists()
     return Sent(found.message, repeated=True)
 
 
@@ -167,3 +173,7 @@ def _subject(command: AddNotification, document: Document, meant: Sequence[str])
         entity_id=None,
         details={**command.details, MEANT: meant},
     )
+
+
+def _exists() -> Conflict:
+    return Conflict("another notification has this id", code="notification_exists")

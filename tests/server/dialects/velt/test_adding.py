@@ -3,22 +3,13 @@
 import json
 from typing import Any
 
-import pytest
-
 from server.commands.due import run_due
 from server.domain.ports import Transaction
 from tests.harness.acting import give_phones
-from tests.harness.velt import Velt
-from tests.server.conftest import House, Person
+from tests.server.conftest import Person
 from tests.server.dialects.velt.adding import ANSWER, PLAIN, Acme, documented
 
 MAIN = "This is main template, you can pass variables using curly brackets like this:"
-
-
-@pytest.fixture
-async def acme(house: House, admin: Person) -> Acme:
-    """The servers of acme, of which nothing is known yet."""
-    return Acme(Velt.of(await house.token(admin, "admin")), house)
 
 
 # The documented requests
