@@ -202,14 +202,14 @@ async def test_a_bound_token_is_good_for_its_tenant_only(house: House, admin: Pe
 async def test_a_bound_token_does_nothing_that_is_not_a_tenants(
     house: House, admin: Person, settings: Settings
 ) -> None:
-    """At every route that does not act: no token is made or widened, no account changed, nothing of the operator's or its owner's seen."""
+    """At every route that does not act, nor has it in its body: no token is made or widened, no account changed, nothing of the operator's or its owner's seen."""
     tokens = [
         await house.token_of(admin, "acme", "admin"),
         await house.token_of(admin, "default", "admin", "gateway"),
         await house.token_of(admin, "acme", "gateway"),
     ]
     table = build_server(settings, house.pieces_again())[TABLE]
-    apart = [route for route in table if not isinstance(route, Open) and not getattr(route, "acts", False)]
+    apart = [route for route in table if not isinstance(route, Open) and not _acts(route)]
     assert {"/metrics", "/api/v1/deliveries", "/api/v1/access-tokens"} <= {route.path for route in apart}
     before = await rows_of(house.pieces.db)
     for route in apart:
@@ -234,6 +234,11 @@ async def test_no_route_acts_that_makes_tokens_or_changes_accounts(house: House,
     assert not [route for route in table if isinstance(route, ForEither) and getattr(route, "acts", False)]
 
 
+def _acts(route: Route) -> bool:
+    """Say whether a request names for whom it is, by its headers or in its body."""
+    return bool(getattr(route, "acts", False) or getattr(route, "keys", None))
+
+
 async def test_an_unbound_token_acts_nowhere_else_either(
     house: House, admin: Person, settings: Settings
 ) -> None:
@@ -241,7 +246,7 @@ async def test_an_unbound_token_acts_nowhere_else_either(
     token = await house.token(admin, "admin", "gateway")
     table = build_server(settings, house.pieces_again())[TABLE]
     for route in table:
-        if isinstance(route, ForUser | ForEither) and not getattr(route, "acts", False):
+        if isinstance(route, ForUser | ForEither) and not _acts(route):
             answer = await token.call(route.method, path_of(route), headers={"X-User-ID": "ann"})
             assert (answer.status, answer.code) == (403, "acting_forbidden"), route.path
 
