@@ -1,5 +1,6 @@
 """Tables of documentation: the fields of a body as its schema describes them."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,9 +34,17 @@ def rows_of(schema: Schema, schemas: Mapping[str, Schema], before: str = "") -> 
         needed = "yes" if name in required else _default(field)
         null = " or null" if _is_nullable(field) else ""
         rows.append(Row(path, kind, null, _values(core, schemas), _sizes(core, schemas), needed, said))
-        inner = _core(core["items"], schemas) if "items" in core else core
-        rows += rows_of(inner, schemas, f"{path}[]." if "items" in core else f"{path}.")
+        inner, deeper = _inner(core)
+        rows += rows_of(_core(inner, schemas), schemas, f"{path}{deeper}.")
     return rows
+
+
+def _inner(core: Schema) -> tuple[Schema, str]:
+    """Return what is in a field, and how its place is written: each of a list, each by its name, or the object itself."""
+    named = core.get("additionalProperties")
+    if "items" in core:
+        return core["items"], "[]"
+    return (named, ".*") if isinstance(named, dict) else (core, "")
 
 
 def _core(schema: Schema, schemas: Mapping[str, Schema]) -> Schema:
@@ -51,7 +60,7 @@ def _core(schema: Schema, schemas: Mapping[str, Schema]) -> Schema:
 
 def _kind(core: Schema, schemas: Mapping[str, Schema]) -> str:
     kinds = core.get("type", "object")
-    words = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind != "null"]
+    words = [kind for kind in ([kinds] if isinstance(kinds, str) else kinds) if kind != "null"] or ["null"]
     if "items" in core:
         return f"list of {_kind(_core(core['items'], schemas), schemas)}s".replace("ss", "s")
     forms = {"date-time": "time", "uuid": "id", "iri": "URL"}
@@ -77,6 +86,8 @@ def _size(core: Schema, low: str, high: str, unit: str, *, least: int) -> str:
     if high not in core:
         return ""
     lowest = core.get(low, 0)
+    if lowest == core[high]:
+        return f"{lowest} {unit}"
     return f"{lowest}-{core[high]} {unit}" if lowest > least else f"at most {core[high]} {unit}"
 
 
@@ -91,7 +102,9 @@ def _is_nullable(field: Schema) -> bool:
 
 def _default(field: Schema) -> str:
     default = field.get("default")
-    return "" if default in (None, [], False) else f"`{default}`"
+    if default in (None, [], {}, False):
+        return ""
+    return f"`{default if isinstance(default, str) else json.dumps(default)}`"
 
 
 def table_of_fields(rows: Sequence[Row]) -> str:

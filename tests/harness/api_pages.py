@@ -6,7 +6,7 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ _TOKENS = {"zat_<admin-token>": "$ADMIN_TOKEN", "zat_<gateway-token>": "$GATEWAY
 _LONGEST_LINE = 100
 Key = tuple[str, str]
 """A method and a path: what an operation is found by."""
+Common = Mapping[bool, frozenset[tuple[int, str]]]
+"""Statuses and words of refusals that stand in no section: of calls with a body, and of those without."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Page:
     """What a page is of: the operations of a tag, below `root`; `samples` are what holes of examples show.
 
     `methods`: calls are named by their methods too, as their paths alone do not tell them apart. `refused` gives the status and the word
-    that a refusal has in this API, `faults` where it says what is wrong with a body.
+    that a refusal has in this API, `faults` where it says what is wrong with a body. `envelope` are the fields of every answer, of which
+    the intro says what there is to say.
     """
 
     file: str
@@ -57,6 +60,7 @@ class Page:
     methods: bool = False
     refused: Callable[[int, str], tuple[int, str]] = as_it_is
     faults: str = "details"
+    envelope: Collection[str] = ()
 
     @property
     def path(self) -> Path:
@@ -85,8 +89,7 @@ def written(page: Page, reference: Mapping[str, Any]) -> str:
     named = [name for part in page.parts for name in part.names]
     if sorted(named) != sorted(calls):
         raise LookupError(f"in no part, or in two: {sorted(set(named) ^ set(calls))}")
-    common = _common(list(calls.values()))
-    sections = [section for part in page.parts for section in _part(part, calls, common)]
+    sections = [section for part in page.parts for section in _part(part, calls, _common(calls.values()))]
     return "\n\n".join([page.intro.strip(), _contents(page, calls), *sections, _errors(page, calls)]) + "\n"
 
 
@@ -135,15 +138,23 @@ class Call:
         """Return statuses and words alone, none twice."""
         return list(dict.fromkeys((status, word) for status, word, _ in self.codes))
 
-    def section(self, common: frozenset[tuple[int, str]]) -> str:
+    @property
+    def has_body(self) -> bool:
+        return "requestBody" in self.operation
+
+    def section(self, common: Common) -> str:
         """Return what is said of it."""
-        own = [f"`{word}` ({status})" for status, word in self.words if (status, word) not in common]
+        own = [
+            f"`{word}` ({status})"
+            for status, word in self.words
+            if (status, word) not in common[self.has_body]
+        ]
         parts = [
             f"### {self.name}",
             f"**{self.operation['summary']}.** {self.operation.get('description', '')}".strip(),
             self._parameters(),
             self._fields(),
-            table_of_answer(rows_of(self._schema_of_answer(), self.schemas)),
+            self._answer(),
             f"Errors of its own: {', '.join(own)}." if own else "",
             *self._shown(),
         ]
@@ -160,15 +171,16 @@ class Call:
         return table_of_fields(rows_of(schema, self.schemas))
 
     def _fields(self) -> str:
-        if "requestBody" not in self.operation:
+        if not self.has_body:
             return ""
         asked = self.operation["requestBody"]["content"]["application/json"]["schema"]
         return table_of_fields(rows_of(asked, self.schemas)) or "It takes no fields: `{}`, or no body."
 
-    def _schema_of_answer(self) -> Schema:
+    def _answer(self) -> str:
         responses = self.operation["responses"]
         [answer] = [responses[status] for status in ("101", "200", "201") if status in responses]
-        return dict(answer["content"]["application/json"]["schema"])
+        rows = rows_of(answer["content"]["application/json"]["schema"], self.schemas)
+        return table_of_answer([row for row in rows if row.name not in self.page.envelope])
 
     def _shown(self) -> Iterator[str]:
         """Yield its examples; of more than one, each with what it is called."""
@@ -226,12 +238,16 @@ def _pretty(value: Any, indent: str = "") -> str:
     return f"{begin}\n{deeper}{inner}\n{indent}{end}"
 
 
-def _common(calls: Sequence[Call]) -> frozenset[tuple[int, str]]:
-    """Return what every call of which there is an example may be refused with."""
-    return frozenset.intersection(*(frozenset(call.words) for call in calls if call.examples))
+def _common(calls: Iterable[Call]) -> Common:
+    """Return what every call of which there is an example may be refused with, of those with a body and of those without."""
+    shown = [call for call in calls if call.examples]
+    alike = {kind: [call for call in shown if call.has_body is kind] or shown for kind in (True, False)}
+    return {
+        kind: frozenset.intersection(*(frozenset(call.words) for call in of)) for kind, of in alike.items()
+    }
 
 
-def _part(part: Part, calls: Mapping[str, Call], common: frozenset[tuple[int, str]]) -> Iterator[str]:
+def _part(part: Part, calls: Mapping[str, Call], common: Common) -> Iterator[str]:
     yield f"## {part.title}\n\n{part.said}"
     for name in part.names:
         yield calls[name].section(common)

@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Annotated, Any
 
 import orjson
+from msgspec import field
 
 from server.api.bodies import Body, items, note, own, text
 from server.api.describe import describes
@@ -143,7 +144,7 @@ class VeltNotificationBody(Body, frozen=True, kw_only=True):
             additionalProperties={"type": ["string", "object", "null"]},
             examples=[{"entityName": "Visitor Analytics"}],
         ),
-    ]
+    ] = field(default_factory=dict)
     display_body_message: Annotated[
         str | None,
         own(

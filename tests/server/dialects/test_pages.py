@@ -5,11 +5,13 @@ import os
 import pytest
 
 from tests.harness.api_pages import Page, written
+from tests.harness.aptly_page import APTLY
 from tests.harness.socayo_page import SOCAYO
+from tests.harness.velt_page import VELT
 from tests.server.conftest import House
 
 WRITE = "HUSHPOST_WRITE_DOCS"  # as ./dev docs has it
-PAGES = [SOCAYO]
+PAGES = [APTLY, SOCAYO, VELT]
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the engine does not matter
 
