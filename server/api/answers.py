@@ -30,7 +30,7 @@ JSON = "application/json"
 PROBLEM = "application/problem+json"
 
 # RFC 6750, section 3: an error code is for a token that is no good, not for a request that brought none.
-_CHALLENGE = 'Bearer realm="hushpost"'
+_REALM = 'realm="hushpost"'
 _BAD_TOKEN = ', error="invalid_token"'  # noqa: S105 - an error code
 _OF_TOKENS = frozenset({"token_invalid", "token_expired", "session_ended", "device_token_invalid"})
 
@@ -126,9 +126,15 @@ def shown_faults(faults: Iterable[errors.Fault]) -> list[Fault]:
 
 def _headers(refusal: Refusal) -> dict[str, str]:
     if isinstance(refusal, Unauthenticated):
-        return {"WWW-Authenticate": _CHALLENGE + (_BAD_TOKEN if refusal.reason in _OF_TOKENS else "")}
+        return {"WWW-Authenticate": _challenge(refusal)}
     if isinstance(refusal, Limited):
         return {"Retry-After": str(refusal.allowance.reset), **rate_limit(refusal.allowance)}
     if isinstance(refusal, Unavailable | InFlight):
         return {"Retry-After": str(refusal.retry_after)}
     return {}
+
+
+def _challenge(refusal: Unauthenticated) -> str:
+    """Return what a 401 has to say of how to authenticate (RFC 9110, section 11.6.1): no registered scheme has headers of its own."""
+    scheme = f"Bearer {_REALM}" if refusal.header is None else f'ApiKey {_REALM}, header="{refusal.header}"'
+    return scheme + (_BAD_TOKEN if refusal.reason in _OF_TOKENS else "")

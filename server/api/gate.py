@@ -161,10 +161,10 @@ class Gate:
         """Return who calls with a key and a token, bound to the tenant that either is bound to; Unauthenticated, Forbidden."""
         key = await self._known(request, self.callers.token, header=keys.key)
         caller = await self._known(request, self.callers.user, header=keys.token)
-        _refuse_acting_for_others(request)
         self.limits.count(request, caller.credential_id)
         if not caller.grant.meets(need):
-            raise Forbidden(_lacking(need, caller), code="scope_missing")
+            raise Forbidden(f"{keys.token}: {_lacking(need, caller)}", code="scope_missing")
+        _refuse_acting_for_others(request)
         bound = {grant.tenant for grant in (key.grant, caller.grant)} - {None}
         if len(bound) > 1:
             raise Forbidden(f"{keys.key} and {keys.token} are for two tenants", code="acting_forbidden")
@@ -188,9 +188,11 @@ class Gate:
         try:
             given = credential(request) if header is None else _only(request, header)
             return await find(given, self.clock())
-        except Unauthenticated:
+        except Unauthenticated as error:
             self.limits.count_stranger(request)
-            raise
+            if header is None:
+                raise
+            raise Unauthenticated(f"{header}: {error.detail}", code=error.reason, header=header) from None
 
 
 GATE = web.AppKey("gate", Gate)  # of an application: what its routes are behind
@@ -209,7 +211,7 @@ def _only(request: web.Request, header: str) -> str:
     """Return what a header says that is sent once; Unauthenticated."""
     given = request.headers.getall(header, [])
     if len(given) != 1 or not given[0].strip():
-        raise Unauthenticated(f"send one header {header} with an access token")
+        raise Unauthenticated("is missing, or there more than once; send it once, with an access token")
     return given[0].strip()
 
 

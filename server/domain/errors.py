@@ -49,7 +49,13 @@ class Invalid(Refusal):
 
 
 class Unauthenticated(Refusal):
+    """`header`: where the credential has to be; None: in Authorization."""
+
     code = "unauthenticated"
+
+    def __init__(self, detail: str, *, code: str | None = None, header: str | None = None) -> None:
+        super().__init__(detail, code=code)
+        self.header = header
 
 
 class Forbidden(Refusal):
