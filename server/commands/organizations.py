@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from server.commands import emptying, erasing
 from server.commands.emptying import LOOK_AGAIN
 from server.domain.account import DEFAULT_TENANT, Caller
+from server.domain.delivery import SECOND
 from server.domain.errors import Conflict, Fault, Forbidden, NotFound
 from server.domain.ids import new_id
 from server.domain.ports import Database, Random, Transaction
@@ -20,7 +21,9 @@ from server.domain.tenant import Tenant
 from server.store import accounts, closing, tasks, tenants
 
 _BUCKETS_AT_ONCE = 100
-_USERS_AT_ONCE = 25
+_USERS_AT_ONCE = (
+    50  # in a second: each leaves a task of their own, and other tenants' are not to wait for all of these
+)
 _ROWS_AT_ONCE = 1000
 
 
@@ -111,6 +114,8 @@ async def close(tx: Transaction, task: Task, now: int, random: Random) -> Task |
     ended = await _end_buckets(tx, tenant_id, task.payload["after"], now, random)
     going_on = {**task.payload, "after": _next_after(task.payload["after"], ended)}
     users = await _end_users(tx, tenant_id, now, random)
+    if users == _USERS_AT_ONCE:
+        return task.at(now + SECOND, going_on)
     if ended or users or await closing.drop_rows(tx, tenant_id, _ROWS_AT_ONCE):
         return task.at(now, going_on)
     return task.at(min(until, now + LOOK_AGAIN), going_on) if now < until else None

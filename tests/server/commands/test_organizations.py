@@ -15,7 +15,7 @@ from server.commands.repeats import Repeats
 from server.commands.send import Sender, send
 from server.domain.account import AccessToken, Caller, Role, User
 from server.domain.account import Acting as ActingFor
-from server.domain.delivery import DAYS_KEPT
+from server.domain.delivery import DAYS_KEPT, SECOND
 from server.domain.errors import NotFound
 from server.domain.mention import Mention
 from server.domain.message import DAY
@@ -237,10 +237,25 @@ async def test_an_end_that_is_interrupted_at_every_step_goes_on(
             await run_due(dying, now=house.clock(), random=house.random, log=house.pieces.log)
         assert await acme.rows() == before
         await run_due(acme.db, now=house.clock(), random=house.random, log=house.pieces.log)
+        house.clock.advance(SECOND)
     assert steps > 10
     assert holding(await acme.rows(), WORD) == {}
     await pass_away(house)
     assert holding(await acme.rows(), tenant).keys() == {"tenants", "users"}
+
+
+async def test_many_users_go_so_many_in_a_second(
+    house: House, acme: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What other tenants wait for comes in between."""
+    monkeypatch.setattr(organizations, "_USERS_AT_ONCE", 2)
+    await acme.delete()
+    left = []
+    for _ in range(3):
+        await run_tasks(house)
+        left.append(len(holding(await acme.rows(), WORD).get("users", ())))
+        house.clock.advance(SECOND)
+    assert left == [1, 0, 0]
 
 
 async def test_what_comes_while_it_ends_goes_too(house: House, acme: Servers) -> None:
