@@ -62,7 +62,7 @@ LET_IN: dict[Need, set[str]] = {
     Need.OPERATE: {"admin", "admin token"},
 }
 
-# Where a route acts, a token that is bound to a tenant is let in as well; nowhere else.
+# Where a route acts, or is called with two keys, a token that is bound to a tenant is let in as well; nowhere else.
 OF_A_TENANT: dict[Need, set[str]] = {
     Need.SEND: {"tenant's admin token"},
     Need.READ: {"tenant's admin token"},
@@ -98,7 +98,7 @@ def expected(route: Route) -> set[str]:
             return {"device"}
         case ForEither(need=need):
             return LET_IN[need] | {"device"}
-        case ForUser(need=need, acts=True):
+        case ForUser(need=need) if route.acts or route.keys:
             return LET_IN[need] | OF_A_TENANT[need]
         case ForUser(need=need):
             return LET_IN[need]
@@ -186,10 +186,13 @@ def path_of(route: Route) -> str:
     return f"{path}?{route.when}=x" if isinstance(route, ForUser) and route.when else path
 
 
-def named(credential: str, route: Route) -> dict[str, str]:
-    """Return the headers with which a credential calls a route."""
+def headers_of(name: str, route: Route, credentials: dict[str, Native]) -> dict[str, str]:
+    """Return the headers with which a credential calls a route; beside it stands the key of a token that may nothing."""
+    if isinstance(route, ForUser) and route.keys is not None:
+        keys, token = route.keys, credentials[name].token
+        return {keys.key: credentials["nothing"].token or ""} | ({} if token is None else {keys.token: token})
     acts = isinstance(route, ForUser) and route.acts
-    return {"X-User-ID": "ann"} if acts and credential in NAMING else {}
+    return {"X-User-ID": "ann"} if acts and name in NAMING else {}
 
 
 async def test_every_route_lets_in_exactly_who_may(
@@ -201,7 +204,9 @@ async def test_every_route_lets_in_exactly_who_may(
         for route in table:
             path, let_in = path_of(route), set()
             for name, api in credentials.items():
-                answer = await replace(api, url=url).call(route.method, path, headers=named(name, route))
+                answer = await replace(api, url=url).call(
+                    route.method, path, headers=headers_of(name, route, credentials)
+                )
                 assert answer.status in {204, 401, 403}, (route.method, path, answer.status)
                 if answer.status == 204:
                     let_in.add(name)
@@ -220,7 +225,9 @@ async def test_a_head_is_let_in_as_its_get_is(
     async with only_the_gate(house, table) as url:
         for route in reading:
             for name, api in credentials.items():
-                answer = await replace(api, url=url).call("HEAD", path_of(route), headers=named(name, route))
+                answer = await replace(api, url=url).call(
+                    "HEAD", path_of(route), headers=headers_of(name, route, credentials)
+                )
                 assert (answer.status == 204) == (name in expected(route)), (route.path, name)
 
 
