@@ -3,10 +3,10 @@
 Who is there already stays as they are, whatever is said of them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from server.domain.account import Role, User, matching_key
+from server.domain.account import Role, User
 from server.domain.audience import identify
 from server.domain.headline import Headline
 from server.domain.ids import new_id
@@ -24,14 +24,16 @@ async def ensure_mentioned(
     """
     keys = list(dict.fromkeys(one.key for one in mentions))
     found = await _find(tx, tenant_id, keys)
-    if len(found) < len(keys):
-        fresh = _merged(one for one in mentions if one.key not in found)
-        await _make(tx, [_new_user(tenant_id, one, now, random) for one in fresh])
-        found = await _find(tx, tenant_id, keys)
-    if len(found) < len(keys):  # somebody took an address in this moment
-        bare = [_new_user(tenant_id, Mention(key), now, random) for key in sorted({*keys} - {*found})]
-        await accounts.ensure_users(tx, bare)
-        found = await _find(tx, tenant_id, keys)
+    fresh = _merged(one for one in mentions if one.key not in found)
+    users = [_new_user(tenant_id, one, now, random) for one in fresh]
+    without = [
+        replace(user, email=None) for user in users
+    ]  # what is tried then for those whose address is taken
+    for tried in (users, without):
+        left = [user for user in tried if user.external_id not in found]
+        if left:
+            await accounts.ensure_users(tx, left)
+            found = await _find(tx, tenant_id, keys)
     return found
 
 
@@ -48,28 +50,6 @@ async def _find(tx: Transaction, tenant_id: str, keys: Sequence[str]) -> dict[st
     """Return the ids of users by their names; who is unknown is left out."""
     people = await accounts.find_people(tx, tenant_id, keys)
     return {key: user_id for key, user_id in zip(keys, identify(keys, people), strict=True) if user_id}
-
-
-async def _make(tx: Transaction, users: Sequence[User]) -> None:
-    """Store users, each address with the first of those who are to have it and with nobody where it is another's."""
-    if not users:
-        return
-    tenant_id = users[0].tenant_id
-    addresses = _owners(users)
-    taken = await accounts.emails_taken(tx, tenant_id, sorted(addresses))
-    owners = {user_id for address, user_id in addresses.items() if address not in taken}
-    await accounts.ensure_users(
-        tx, [user if user.id in owners else replace(user, email=None) for user in users]
-    )
-
-
-def _owners(users: Sequence[User]) -> Mapping[str, str]:
-    """Return the first user of each address, by its key."""
-    owners: dict[str, str] = {}
-    for user in users:
-        if user.email is not None:
-            owners.setdefault(matching_key(user.email), user.id)
-    return owners
 
 
 def _merged(mentions: Iterable[Mention]) -> list[Mention]:

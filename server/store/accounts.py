@@ -95,18 +95,6 @@ async def ensure_users(tx: Transaction, users: Sequence[User]) -> None:
     )
 
 
-async def emails_taken(tx: Transaction, tenant_id: str, keys: Sequence[str]) -> set[str]:
-    """Return those of some email addresses, by their matching keys, that users of a tenant have."""
-    if not keys:
-        return set()
-    rows = await tx.all(
-        f"SELECT email_key FROM users WHERE tenant_id = $1 AND email_key IN ({holes(len(keys), after=1)})",
-        tenant_id,
-        *keys,
-    )
-    return {row["email_key"] for row in rows}
-
-
 async def find_sign_in(tx: Transaction, name: str) -> SignIn | None:
     """Find an account of the default tenant by its email address or username."""
     row = await tx.one(

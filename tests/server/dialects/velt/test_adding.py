@@ -288,18 +288,21 @@ async def test_an_address_that_somebody_has_is_left_out(acme: Acme) -> None:
     message = await acme.add(
         actionUser={"userId": "ann"},
         notifyUsers=[
-            {"userId": "cem", "email": "TEAM@example.com"},
+            {"userId": "cem", "email": "TEAM@example.com", "name": "Cem"},
             {"userId": "dan", "email": "pair@example.com"},
             {"userId": "eve", "email": "Pair@example.com"},
         ],
     )
     assert await acme.names(message) == ["cem", "dan", "eve"]
     addresses = {name: user["email"] for name, user in (await acme.users()).items()}
-    assert (addresses["ann"], addresses["cem"]) == ("team@example.com", None)
-    assert sorted(filter(None, (addresses["dan"], addresses["eve"])), key=str.lower) in (
-        ["pair@example.com"],
-        ["Pair@example.com"],
-    )
+    assert addresses == {
+        "ann": "team@example.com",
+        "ben": None,
+        "cem": None,
+        "dan": "pair@example.com",
+        "eve": None,
+    }
+    assert json.loads((await acme.users())["cem"]["profile"]) == {"firstName": "Cem"}
     await acme.add(organizationId="umbrella", actionUser={"userId": "ann", "email": "team@example.com"})
     assert (await acme.users("umbrella"))["ann"]["email"] == "team@example.com"
 

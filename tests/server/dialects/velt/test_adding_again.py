@@ -4,6 +4,9 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
+from server.store.accounts import ensure_tenant
 from tests.harness.acting import Acting, rows_of
 from tests.harness.velt import refusal
 from tests.server.dialects.velt.adding import ANSWER, MADE, PLAIN, Acme
@@ -92,8 +95,11 @@ async def test_of_different_requests_with_one_id_at_the_same_moment_one_is_carri
     assert len(await messages(acme)) == 2
 
 
-async def test_what_several_make_at_the_same_moment_is_there_once(acme: Acme) -> None:
+@pytest.mark.parametrize("organization", ["there", "new"])
+async def test_what_several_make_at_the_same_moment_is_there_once(acme: Acme, organization: str) -> None:
     """Organization, document and users; who has made the document alone is on its list."""
+    if organization == "there":
+        await acme.house.pieces.db.write(lambda tx: ensure_tenant(tx, "1", "acme", 1))
     bodies = [
         {
             **PLAIN,
