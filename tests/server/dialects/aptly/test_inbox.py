@@ -297,6 +297,21 @@ async def test_what_was_taken_back_is_gone(house: House, servers: Aptly, ann: Ap
     refusal(await ann.get(made), 410, "Gone")
 
 
+async def test_what_was_taken_back_is_gone_before_every_inbox_is_cleared_of_it(
+    house: House, servers: Aptly, ann: Aptly
+) -> None:
+    """Of a large message inboxes are cleared one after the other."""
+    _, made = await send(house, servers, "a", "b")
+
+    async def blanked(tx: Transaction) -> None:
+        sql = "UPDATE messages SET content = NULL, retracted_at = $1 WHERE id = (SELECT message_id FROM inbox_items WHERE id = $2)"
+        await tx.run(sql, house.clock(), made)
+
+    await house.pieces.db.write(blanked)
+    assert await ann.titles() == ["a"]
+    refusal(await ann.get(made), 410, "Gone")
+
+
 async def test_what_nobody_has_is_not_found_nor_what_another_has(
     house: House, servers: Aptly, ann: Aptly
 ) -> None:
