@@ -10,12 +10,18 @@ from typing import Annotated, Any
 
 import typer
 
-from server.cli.client import DEFAULT_URL, UrlOption, run
+from server.cli.client import DEFAULT_URL, Api, UrlOption, run
 from server.cli.terminal import USAGE, CommandError, JsonOption, result, result_json, say
 
-tokens = typer.Typer(no_args_is_help=True, help="Make, list and delete access tokens, for scripts.")
+tokens = typer.Typer(
+    no_args_is_help=True,
+    help="Make, list, change, replace and delete access tokens, for scripts and servers.",
+)
 
 NameOption = Annotated[str | None, typer.Option(help="Asked for where it is left out.")]
+_KEPT = ("name", "scopes", "expiresAt", "tenantId")  # of a token, in the one that takes its place
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="As `hushpost tokens list` shows it.")]
+NEVER = "never"
 StdinOption = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input, for scripts.")
 ]
@@ -83,30 +89,100 @@ def new(
         body["expiresAt"] = expires
     if tenant is not None:
         body["tenantId"] = tenant
-    made = run(url, lambda api: api.call("POST", "access-tokens", body))
-    if as_json:
-        result_json(made)
-    else:
-        result(made["token"])
+    _made(run(url, lambda api: api.call("POST", "access-tokens", body)), as_json)
 
 
 @tokens.command("list")
 def list_tokens(url: UrlOption = DEFAULT_URL, *, as_json: JsonOption = False) -> None:
-    """List access tokens: what each may do and when it was used last."""
+    """List access tokens: what each may do, for which tenant, when it ends and when it was used last."""
     found = run(url, lambda api: api.call("GET", "access-tokens"))["accessTokens"]
     if as_json:
         result_json(found)
         return
     for token in found:
-        used = token["lastUsedAt"] or "never used"
-        bound = [f"tenant {token['tenantId']}"] if token["tenantId"] else []
-        result("  ".join([token["id"], token["name"], ",".join(token["scopes"]), *bound, used]))
+        result(_line(token))
 
 
 @tokens.command()
-def delete(token_id: Annotated[str, typer.Argument(metavar="ID")], url: UrlOption = DEFAULT_URL) -> None:
+def change(
+    token_id: IdArgument,
+    name: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="Fewer scopes than it has; may be given several times.")
+    ] = None,
+    expires: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help=f"When it ends, such as 2030-01-31T12:00:00Z, or {NEVER}."),
+    ] = None,
+    url: UrlOption = DEFAULT_URL,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Change an access token's name or end, or take scopes from it. What is left out stays."""
+    body: dict[str, Any] = {} if name is None else {"name": name}
+    if scope:
+        body["scopes"] = scope
+    if expires is not None:
+        body["expiresAt"] = None if expires == NEVER else expires
+    if not body:
+        raise CommandError("nothing to change: give --name, --scope or --expires", code=USAGE)
+    changed = run(url, lambda api: api.call("PATCH", f"access-tokens/{token_id}", body))
+    result_json(changed) if as_json else result(_line(changed))
+
+
+@tokens.command()
+def replace(
+    token_id: IdArgument,
+    keep_until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="How long the old one is good, too; it is deleted at once where it is left out.",
+        ),
+    ] = None,
+    url: UrlOption = DEFAULT_URL,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Make an access token that may do the same as another one, print it, and end that one."""
+
+    async def work(api: Api) -> Any:
+        at = f"access-tokens/{token_id}"
+        old = await api.call("GET", at)
+        made = await api.call("POST", "access-tokens", {part: old[part] for part in _KEPT})
+        if keep_until is None:
+            await api.call("DELETE", at)
+        else:
+            await _end(api, at, keep_until, made)
+        return made
+
+    _made(run(url, work), as_json)
+
+
+@tokens.command()
+def delete(token_id: IdArgument, url: UrlOption = DEFAULT_URL) -> None:
     """Delete an access token: it is refused from then on."""
     run(url, lambda api: api.call("DELETE", f"access-tokens/{token_id}"))
+
+
+async def _end(api: Api, at: str, when: str, made: Any) -> None:
+    """Have a token end; where that is refused, there is no other one either."""
+    try:
+        await api.call("PATCH", at, {"expiresAt": when})
+    except CommandError:
+        await api.call("DELETE", f"access-tokens/{made['id']}")
+        raise
+
+
+def _made(made: Any, as_json: bool) -> None:  # noqa: FBT001 - the option as it was given
+    result_json(made) if as_json else result(made["token"])
+
+
+def _line(token: Any) -> str:
+    bound = [f"tenant {token['tenantId']}"] if token["tenantId"] else []
+    ends = [f"ends {token['expiresAt']}"] if token["expiresAt"] else []
+    used = token["lastUsedAt"] or "never used"
+    return "  ".join([token["id"], token["name"], ",".join(token["scopes"]), *bound, *ends, used])
 
 
 def _password(from_stdin: bool, *, confirm: bool) -> str:  # noqa: FBT001 - the option as it was given
