@@ -217,7 +217,7 @@ class AttachmentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 
 class OutgoingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the server asks of others: webhooks, files. allowed_networks: those inside that senders may have it ask."""
+    """What the server asks of others: webhooks, files, texts. allowed_networks: those inside that senders may have it ask."""
 
     allowed_networks: tuple[str, ...] = ()
 

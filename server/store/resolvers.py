@@ -39,7 +39,7 @@ async def list_wanted(tx: Transaction, message_ids: Sequence[str]) -> list[Wante
             "SELECT m.id, t.name AS tenant, s.name, s.details, r.tenant_id, r.url, r.secret, r.set_at FROM messages m"
             " JOIN resolvers r ON r.tenant_id = m.tenant_id JOIN tenants t ON t.id = m.tenant_id"
             " LEFT JOIN subjects s ON s.message_id = m.id"
-            f" WHERE m.id IN ({holes(len(chunk))}) AND m.content IS NOT NULL",
+            f" WHERE m.id IN ({holes(len(chunk))}) AND m.content IS NOT NULL AND t.closed_at IS NULL",
             *chunk,
         )
         wanted += [_wanted(row) for row in rows]

@@ -1,7 +1,7 @@
 """Where an organization's own server is asked for texts: `POST /v2/organizations/resolver/{set,get}`."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 from server.api.bodies import Body, Time, note, own
 from server.api.describe import describes
@@ -11,7 +11,6 @@ from server.commands.webhooks import read_key
 from server.dialects.velt.fields import OrganizationId
 from server.dialects.velt.rpc import Call
 from server.domain import rules
-from server.domain.errors import NotFound
 from server.domain.message import LONGEST_URL
 from server.domain.times import show_time
 
@@ -123,7 +122,7 @@ class VeltResolving:
     )
     async def set(self, call: Call[SetResolverRequest]) -> ResolverAnswer:
         body = call.body.data
-        tenant_id = await _tenant(call, body.organization_id)
+        tenant_id = await call.organization(body.organization_id)
         if body.url is None:
             await self.endpoints.remove(tenant_id)
             return _answer(_REMOVED, body.organization_id, None, None)
@@ -140,18 +139,10 @@ class VeltResolving:
     )
     async def get(self, call: Call[GetResolverRequest]) -> ResolverAnswer:
         organization = call.body.data.organization_id
-        found = await self.endpoints.find(await _tenant(call, organization))
+        found = await self.endpoints.find(await call.organization(organization))
         if found is None:
             return _answer(_NONE, organization, None, None)
         return _answer(_FOUND, organization, found.url, found.set_at)
-
-
-async def _tenant(call: Call[Any], organization: str) -> str:
-    """Return the id of an organization; NotFound."""
-    caller = await call.on_behalf(organization)
-    if not caller.tenant_id:
-        raise NotFound("no such organization", code="tenant_not_found")
-    return caller.tenant_id
 
 
 def _answer(message: str, organization: str, url: str | None, set_at: int | None) -> ResolverAnswer:

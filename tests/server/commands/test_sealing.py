@@ -83,6 +83,24 @@ def test_envelope_and_claim_give_back_the_whole_content(
     check_preview(opened(envelope, suite), content, stored.blob)
 
 
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+@example({"title": "x", "body": _LONG}, Suite.X25519, "web")
+@example({"title": _LONG, "data": {"x": 1}}, Suite.XWING, "ios")
+@given(_contents, st.sampled_from(Suite), st.sampled_from(["ios", "web"]))
+def test_what_is_kept_nowhere_is_cut_to_what_fits_and_says_so(
+    content: dict[str, Any], suite: Suite, platform: str
+) -> None:
+    [envelope] = seal_letters(SERVER, [replace(letter(content, suite, platform), fleeting=True)])
+    assert isinstance(envelope, bytes)
+    shown = opened(envelope, suite)
+    assert shown.keys() <= content.keys()
+    for name, value in shown.items():
+        cut = name in {"title", "body"} and value != content[name]
+        assert value == content[name] or (cut and value[-1] == "…" and content[name].startswith(value[:-1]))
+
+
 def check_preview(shown: dict[str, Any], content: dict[str, Any], blob: bytes) -> None:
     assert shown.pop("truncated") is True
     claim = shown.pop("claim")

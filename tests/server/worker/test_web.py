@@ -104,6 +104,14 @@ async def fetched(client: Web, url: str) -> bytes | Reason | None:
         return failed.attempt.reason
 
 
+async def asked(client: Web, url: str, *, seconds: float = 5.0) -> bytes | Reason | None:
+    """Return what a POST is answered, or why there is nothing."""
+    try:
+        return await client.ask(url, {}, b"{}", seconds=seconds, most=10)
+    except Failed as failed:
+        return failed.attempt.reason
+
+
 def test_the_corpus_is_what_it_is_said_to_be() -> None:
     assert len(URLS) == len(set(URLS))
     assert len(URLS) >= 150
@@ -114,9 +122,10 @@ async def test_no_spelling_of_an_address_inside_leads_there(opened: Callable[...
     with spying() as seen:
         posted = {url: (await client.post(url, {}, b"{}")).reason for url in URLS}
         found = {url: await fetched(client, url) for url in URLS}
+        answered = {url: await asked(client, url) for url in URLS}
     assert seen == []
     assert {url: reason for url, reason in posted.items() if reason not in NOBODY} == {}
-    assert posted == found
+    assert posted == found == answered
 
 
 async def test_no_redirect_leads_inside(opened: Callable[..., Web], serve: Callable[..., Any]) -> None:
@@ -228,7 +237,21 @@ async def test_an_answer_without_end_costs_a_little(
     async with server:
         port = server.sockets[0].getsockname()[1]
         assert (await client.post(f"http://127.0.0.1:{port}/", {}, b"")).reason is Reason.TIMEOUT
+        assert await asked(client, f"http://127.0.0.1:{port}/", seconds=0.05) is Reason.TIMEOUT
     assert await fetched(client, await serve(endless)) is Reason.TIMEOUT
+    assert await asked(client, await serve(endless)) is Reason.TOO_LARGE
+
+
+async def test_what_is_answered_is_as_long_as_it_may_be(
+    opened: Callable[..., Web], serve: Callable[..., Any]
+) -> None:
+    async def says(request: web.Request) -> web.StreamResponse:
+        assert (request.method, await request.read()) == ("POST", b"{}")
+        return web.Response(body=b"x" * int(request.path[1:]))
+
+    client, here = opened(allowed=LOOPBACK), await serve(says)
+    assert await asked(client, f"{here}/10") == b"x" * 10
+    assert await asked(client, f"{here}/11") is Reason.TOO_LARGE
 
 
 async def test_no_proxy_of_the_environment_is_asked(
