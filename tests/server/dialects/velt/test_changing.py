@@ -76,6 +76,20 @@ async def test_what_is_left_out_stays_and_a_null_takes_away(there: Acme) -> None
     assert await there.get() == [{**before, BODY: None, DATA: None}]
 
 
+async def test_what_is_empty_is_none(there: Acme) -> None:
+    name = await there.add("n-1", **{DATA: {"a": 1}})
+    await there.update({"id": name, DATA: {}, VALUES: {}})
+    [row] = await there.get()
+    assert (row[DATA], row[VALUES]) == (None, None)
+
+
+async def test_workers_are_woken(there: Acme) -> None:
+    await there.add("n-1")
+    before = there.house.wakes.count
+    await there.update({"id": "n-1", BODY: "Now"})
+    assert there.house.wakes.count > before
+
+
 async def test_the_same_again_tells_nobody(there: Acme) -> None:
     name = await there.add("n-1")
     await there.pushed()

@@ -43,12 +43,16 @@ async def test_how_much_had_gone_out_is_known_to_the_other_apis(there: Acme) -> 
     name = await there.add()
     await there.pushed()
     await there.delete(notificationIds=[name])
+    assert await there.rows("SELECT handed_over FROM messages") == [{"handed_over": 4}]
     answer = await there.socayo().rpc("manage/cancel", {"transactionId": name})
     assert (answer["cancelled"], answer["retracted"]) == (False, 4)  # two inboxes, two phones
 
 
 async def test_what_still_waits_never_goes_out(there: Acme) -> None:
     await there.add("n-1")
+    await there.add("n-2")
+    for user in ({"userId": "ben"}, {"userId": "cleo"}):
+        await there.delete(notificationIds=["n-2"], **user)
     await there.delete(notificationIds=["n-1"])
     assert await there.pushed() == []
 
@@ -57,6 +61,14 @@ async def test_what_another_api_has_sent_is_deleted_as_well(there: Acme) -> None
     sent = await there.socayo().send(userId="ben", channel="IN_APP")
     assert await there.delete(notificationIds=[sent]) == done(sent)
     assert await there.feed("ben") == []
+
+
+@pytest.mark.parametrize("user", [{}, {"userId": "ben"}])
+async def test_workers_are_woken(there: Acme, user: dict[str, Any]) -> None:
+    await there.add("n-1")
+    before = there.house.wakes.count
+    await there.delete(notificationIds=["n-1"], **user)
+    assert there.house.wakes.count > before
 
 
 async def test_its_id_is_free_then(there: Acme) -> None:
@@ -147,8 +159,9 @@ async def test_one_that_is_missing_fails_alone(there: Acme) -> None:
 
 async def test_only_what_is_about_the_document_is_there_where_one_is_named(there: Acme) -> None:
     await there.add("n-1")
-    results = await there.delete(notificationIds=["n-1"], documentId="another")
-    assert results["n-1"]["status"] == "NOT_FOUND"
+    for user in ({}, {"userId": "ben"}):
+        results = await there.delete(notificationIds=["n-1"], documentId="another", **user)
+        assert results["n-1"]["status"] == "NOT_FOUND"
     assert await there.delete(notificationIds=["n-1"], documentId=DOCUMENT) == done("n-1")
 
 
