@@ -33,6 +33,7 @@ from server.dialects.velt.texts import (
     LONGEST_SOURCE,
     MOST_VARIABLES,
     RESOLVED,
+    VALUE,
     VALUES,
     Values,
     read_body,
@@ -141,7 +142,7 @@ class VeltNotificationBody(Body, frozen=True, kw_only=True):
             " there stays as it is written, but `actionUser` is the acting user.",
             type="object",
             maxProperties=MOST_VARIABLES,
-            additionalProperties={"type": ["string", "object", "null"]},
+            additionalProperties=VALUE,
             examples=[{"entityName": "Visitor Analytics"}],
         ),
     ] = field(default_factory=dict)

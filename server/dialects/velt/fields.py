@@ -26,6 +26,10 @@ UserId = Annotated[
 ]
 
 
+def _name_or_nothing(given: str) -> Wrong | None:
+    return rules.label(given.strip())
+
+
 def _email_or_nothing(given: str) -> Wrong | None:
     return rules.email(given) if given else None
 
@@ -35,7 +39,11 @@ class UserBody(Body, frozen=True, kw_only=True):
 
     user_id: UserId
     name: (
-        Annotated[str, text("The user's name.", most=LONGEST_NAME, least=0, examples=["User Name"])] | None
+        Annotated[
+            str,
+            text("Their name.", most=LONGEST_NAME, least=0, rule=_name_or_nothing, examples=["User Name"]),
+        ]
+        | None
     ) = None
     email: (
         Annotated[
@@ -54,7 +62,7 @@ class UserBody(Body, frozen=True, kw_only=True):
     @property
     def mention(self) -> Mention:
         """Return who is meant, and what is said of them."""
-        return Mention(self.user_id, self.name or None, self.email or None)
+        return Mention(self.user_id, (self.name or "").strip() or None, self.email or None)
 
 
 def show_mention(mention: Mention) -> dict[str, str]:

@@ -20,6 +20,17 @@ ACTOR = "actionUser"  # a variable too, that need not be given
 _RECIPIENT = "recipientUser"  # whose text may be a user's id
 
 Values = dict[str, str | Mention]
+VALUE = {
+    "anyOf": [
+        {"type": ["string", "null"], "maxLength": LONGEST_VALUE},
+        {
+            "type": "object",
+            "properties": {"userId": {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME}},
+            "required": ["userId"],
+        },
+    ]
+}
+"""What a schema says of a variable's value."""
 
 
 def read_template(fields: Fields, name: str) -> str | None:

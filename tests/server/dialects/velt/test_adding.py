@@ -243,7 +243,7 @@ async def test_a_thousand_users_are_made_and_told_in_one_go(acme: Acme) -> None:
 async def test_who_is_named_first_comes_to_be_with_name_and_address(acme: Acme) -> None:
     await acme.add(
         actionUser={"userId": "ann", "name": "Ann Marie Archer", "email": "Ann@example.com"},
-        notifyUsers=[{"userId": "ben", "name": "Ben"}, {"userId": "cem"}],
+        notifyUsers=[{"userId": "ben", "name": " Ben "}, {"userId": "cem", "name": " ", "email": ""}],
     )
     users = await acme.users()
     profiles = {name: json.loads(user["profile"]) for name, user in users.items()}
