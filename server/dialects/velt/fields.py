@@ -41,7 +41,9 @@ class UserBody(Body, frozen=True, kw_only=True):
     name: (
         Annotated[
             str,
-            text("Their name.", most=LONGEST_NAME, least=0, rule=_name_or_nothing, examples=["User Name"]),
+            text(
+                "The user's name.", most=LONGEST_NAME, least=0, rule=_name_or_nothing, examples=["User Name"]
+            ),
         ]
         | None
     ) = None
