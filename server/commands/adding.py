@@ -120,8 +120,8 @@ async def _earlier(tx: Transaction, tenant_id: str, command: AddNotification) ->
 async def _document(
     tx: Transaction, tenant_id: str, command: AddNotification, now: int, random: Random
 ) -> tuple[Document, bool]:
-    """Return the document, and whether it was made for this."""
-    found = await documents.find_document(tx, tenant_id, command.document)
+    """Return the document, which nobody deletes meanwhile, and whether it was made for this."""
+    found = await documents.hold_document(tx, tenant_id, command.document)
     if found is not None:
         return found, False
     if not command.makes_document:

@@ -30,9 +30,12 @@ async def add_document(tx: Transaction, document: Document) -> bool:
 
 
 async def ensure_document(tx: Transaction, document: Document) -> Document:
-    """Return the document of that key, stored where its tenant has none; of two who do so at once both get the one that is there."""
+    """Return the document of that key, stored where its tenant has none; of two who do so at once both get the one that is there.
+
+    Nobody deletes it until the end of the transaction.
+    """
     while not await add_document(tx, document):
-        found = await find_document(tx, document.tenant_id, document.key)
+        found = await hold_document(tx, document.tenant_id, document.key)
         if found is not None:  # else it was deleted in between
             return found
     return document

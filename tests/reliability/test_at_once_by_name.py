@@ -44,7 +44,7 @@ from tests.reliability.test_at_once import (
     nobody,
 )
 
-_NAMES = [f"user-{number}" for number in range(8)]
+NAMES = [f"user-{number}" for number in range(8)]
 _PHONES = [f"token-{number}" for number in range(6)]
 _TOPICS = ["news", "offers"]
 _CHANNELS = [(Channel.PUSH,), (Channel.IN_APP,), (Channel.IN_APP, Channel.PUSH), (Channel.EMAIL,)]
@@ -89,11 +89,11 @@ class Servers(Crowd):
         ]
 
     async def send_by_name(self) -> None:
-        names = self.dice.sample(_NAMES, self.dice.randint(1, 4))
+        names = self.dice.sample(NAMES, self.dice.randint(1, 4))
         await self._send(user_ids=tuple(names))
 
     async def send_to_topic(self) -> None:
-        await self._send(topic=self.topic(), exclude=tuple(self.dice.sample(_NAMES, 1)))
+        await self._send(topic=self.topic(), exclude=tuple(self.dice.sample(NAMES, 1)))
 
     async def _send(self, **to: Any) -> None:
         command = replace(
@@ -125,7 +125,7 @@ class Servers(Crowd):
         await find_status(self.calendar.db, self.tenant, self.any_message(), offset=0, limit=10)
 
     async def subscribe(self) -> None:
-        names = self.dice.sample(_NAMES, self.dice.randint(1, 5))
+        names = self.dice.sample(NAMES, self.dice.randint(1, 5))
         await topics.subscribe(
             self.calendar.db, self.tenant, self.topic(), names, now=self.now, random=self.random
         )
@@ -191,7 +191,7 @@ class Servers(Crowd):
         return User(user_id, self.tenant, None, None, None, Role.USER, {}, 0)
 
     def name(self) -> str:
-        return self.dice.choice(_NAMES)
+        return self.dice.choice(NAMES)
 
     def topic(self) -> str:
         return self.dice.choice(_TOPICS)
@@ -233,6 +233,11 @@ async def test_whatever_servers_do_at_once_nothing_is_lost_left_or_said_differen
     await servers.calendar.check()
     for message in servers.told:
         await servers.cancelled(message)
+    await nothing_is_left(servers)
+
+
+async def nothing_is_left(servers: Servers) -> None:
+    """Look at every row, when all has come to rest."""
 
     async def look(tx: Transaction) -> dict[str, list[dict[str, Any]]]:
         questions = {
@@ -256,7 +261,7 @@ async def test_whoever_comes_and_goes_while_a_topic_is_told_each_who_stays_is_to
     fickle = Fickle(servers.calendar, servers.dice, STEPS // 2)
     db, tenant, now = servers.calendar.db, servers.tenant, servers.now
     names = [f"faithful-{number:02}" for number in range(40)]
-    for name in (*names, *_NAMES):  # among each other, as users come
+    for name in (*names, *NAMES):  # among each other, as users come
         await topics.subscribe(db, tenant, "news", [name], now=now, random=servers.random)
     command = replace(PLAIN, topic="news", channels=(Channel.IN_APP, Channel.EMAIL))
     sent = await send(servers.calendar.world.sender, servers.manager, command, key=None, now=now)
