@@ -32,7 +32,14 @@ from server.store.files import Files
 from server.worker.audit import Auditor
 from server.worker.dispatch import Dispatcher
 from server.worker.gateway import PushGateway
-from server.worker.metrics import AuditMetrics, OutboxMetrics, OutgoingMetrics, SchedulerMetrics, SweepMetrics
+from server.worker.metrics import (
+    AuditMetrics,
+    OutboxMetrics,
+    OutgoingMetrics,
+    ResolverMetrics,
+    SchedulerMetrics,
+    SweepMetrics,
+)
 from server.worker.outbox import Outbox, OutboxSettings
 from server.worker.outgoing import Outgoing
 from server.worker.pace import Pace
@@ -64,7 +71,7 @@ async def server_app(
     relay = await to_relay(settings, keys.identity, db, figures.counted, resources, log)
     web_client = Web(allowed_networks(settings.outgoing), clock=now_ms)
     resources.push_async_callback(web_client.close)
-    resolver = _resolver(keys, db, web_client, resources, log)
+    resolver = _resolver(keys, db, web_client, figures.counted, resources, log)
     workers: dict[str, Worker] = {}
     if role is not Role.API:
         outbox = _outbox(settings, keys, db, sealer, resolver, relay.gateway, figures.counted, log)
@@ -194,7 +201,12 @@ def _outgoing(
 
 
 def _resolver(
-    keys: ServerKeys, db: Database, web_client: Web, resources: AsyncExitStack, log: Any
+    keys: ServerKeys,
+    db: Database,
+    web_client: Web,
+    registry: CollectorRegistry,
+    resources: AsyncExitStack,
+    log: Any,
 ) -> TextResolver:
     resolver = TextResolver(
         db,
@@ -203,6 +215,7 @@ def _resolver(
         clock=now_ms,
         monotonic=time.monotonic,
         random=secrets.token_bytes,
+        metrics=ResolverMetrics(registry),
         log=log,
     )
     resources.push_async_callback(resolver.close)

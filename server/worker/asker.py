@@ -14,6 +14,7 @@ from typing import Any
 from server.domain.outgoing import Reason
 from server.domain.resolver import Endpoint
 from server.domain.texts import NoAnswer, Texts
+from server.worker.metrics import ResolverMetrics
 from server.worker.recent import Recent
 from server.worker.web import Failed
 
@@ -51,10 +52,18 @@ _Asked = asyncio.Future[Texts | Without]
 class Asker:
     """`recent` is what was answered lately, here and elsewhere. `log` is a structlog logger that names the tenant."""
 
-    def __init__(self, endpoint: Endpoint, recent: Recent, monotonic: Callable[[], float], log: Any) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        recent: Recent,
+        monotonic: Callable[[], float],
+        metrics: ResolverMetrics,
+        log: Any,
+    ) -> None:
         self._endpoint = endpoint
         self._recent = recent
         self._monotonic = monotonic
+        self._metrics = metrics
         self._log = log
         self._asked: dict[str, _Asked] = {}  # by name, those that wait for a place among them
         self._line: dict[str, int] = {}  # names that wait for a place, and how often to try
@@ -152,12 +161,14 @@ class Asker:
                 self._log.error("asking for texts failed", error=type(error).__name__)
                 self._failed(Reason.ATTEMPT_FAILED)
             else:
+                self._metrics.asked(None)
                 self._failures = 0
                 self._recent.keep({(self._endpoint, name): texts for name, texts in answer.items()})
                 return answer
         return {}
 
     def _failed(self, reason: Reason | None) -> None:
+        self._metrics.asked(reason)
         self._failures += 1
         if self._failures >= _FAILURES:
             self._rests_until = self._monotonic() + REST

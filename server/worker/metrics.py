@@ -131,6 +131,21 @@ class OutgoingMetrics:
         self._attempts.labels(kind.value, reason or "").inc()
 
 
+class ResolverMetrics:
+    """What tenants' servers were asked for texts, and what came of it."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "hushpost_resolver_requests",
+            "Requests for texts that tenants keep themselves, by why they failed; empty where they were answered.",
+            ("reason",),
+            registry=registry,
+        )
+
+    def asked(self, reason: Reason | None) -> None:
+        self._requests.labels(reason or "").inc()
+
+
 class SchedulerMetrics:
     """What the scheduler did, and how late."""
 

@@ -24,6 +24,7 @@ from server.domain.ports import Clock, Database, Random
 from server.domain.resolver import Endpoint, Wanted
 from server.domain.texts import Texts, put_in, read_answer, with_actor
 from server.worker.asker import Answer, Asker, Manner, Post, Without
+from server.worker.metrics import ResolverMetrics
 from server.worker.recent import Recent
 from server.worker.web import Failed, Web
 
@@ -54,6 +55,7 @@ class TextResolver:
         clock: Clock,
         monotonic: Callable[[], float],
         random: Random,
+        metrics: ResolverMetrics,
         log: Any,
         try_seconds: float = TRY_SECONDS,
     ) -> None:
@@ -63,6 +65,7 @@ class TextResolver:
         self._clock = clock
         self._monotonic = monotonic
         self._random = random
+        self._metrics = metrics
         self._log = log
         self._try_seconds = try_seconds
         self._recent = Recent(monotonic, _MOST_KEPT)
@@ -111,7 +114,9 @@ class TextResolver:
         known, asker = self._askers.get(endpoint.tenant_id, (None, None))
         if asker is not None and known == endpoint:
             return asker
-        made = Asker(endpoint, self._recent, self._monotonic, self._log.bind(tenant=endpoint.tenant_id))
+        made = Asker(
+            endpoint, self._recent, self._monotonic, self._metrics, self._log.bind(tenant=endpoint.tenant_id)
+        )
         self._askers[endpoint.tenant_id] = (endpoint, made)
         if asker is not None:
             await asker.close()

@@ -9,12 +9,14 @@ from typing import Any
 
 import structlog
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 from standardwebhooks import Webhook
 
 from server.commands.resolving import PURPOSE, Endpoints
 from server.commands.vault import vault_of
 from server.commands.webhooks import show_key
 from server.domain.ports import Clock, Database, Random
+from server.worker.metrics import ResolverMetrics
 from server.worker.resolver import TextResolver
 from server.worker.web import Web
 from tests.harness.native import listening
@@ -131,6 +133,7 @@ def resolver_on(
         clock=clock,
         monotonic=lambda: clock() / 1000,
         random=random,
+        metrics=ResolverMetrics(CollectorRegistry()),
         log=log or structlog.get_logger(),
         **more,
     )

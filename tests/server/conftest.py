@@ -32,6 +32,7 @@ from server.store import leases
 from server.store.buckets import add_member
 from server.store.files import Files
 from server.store.leases import Times
+from server.worker.metrics import ResolverMetrics
 from server.worker.resolver import TextResolver
 from server.worker.web import Web
 from tests.harness.clock import SettableClock
@@ -213,7 +214,14 @@ async def open_house(
             secret, monotonic = random(32), asyncio.get_running_loop().time
             vault = vault_of(secret, PURPOSE, random)
             resolver = TextResolver(
-                database, client, vault, clock=clock, monotonic=monotonic, random=random, log=logger
+                database,
+                client,
+                vault,
+                clock=clock,
+                monotonic=monotonic,
+                random=random,
+                metrics=ResolverMetrics(registry),
+                log=logger,
             )
             stack.push_async_callback(resolver.close)
             pieces = ServerPieces(
