@@ -17,7 +17,9 @@ _PROVIDERS_WORD: Mapping[State, str] = {
     State.FAILED: "rejected",
 }
 # Why an attempt ended before the relay was asked: the time of asking, if there is one, is an earlier attempt's.
-_BEFORE_THE_RELAY = frozenset({NO_HANDLE, "woken_before", "not_sealed", "too_large", "bad_key", "resolver_busy", "resolver_failed"})
+_BEFORE_THE_RELAY = frozenset(
+    {NO_HANDLE, "woken_before", "not_sealed", "too_large", "bad_key", "resolver_busy", "resolver_failed"}
+)
 
 
 @dataclass(frozen=True, slots=True)
