@@ -15,7 +15,7 @@ from server.api.reading import read_json
 from server.commands.callers import Callers
 from server.dialects.aptly.errors import AptlyErrorView
 from server.dialects.aptly.fields import TenantQuery
-from server.domain.account import DEFAULT_TENANT, Caller
+from server.domain.account import Caller
 from server.domain.errors import invalid
 from server.domain.ports import Clock
 from server.domain.scopes import Need
@@ -70,10 +70,7 @@ class Call:
 
     async def manager(self, tenant: str | None, place: str = "?tenantId") -> Caller:
         """Return the caller for a tenant that is named at a place, and no user of it; None: for the one that they call for."""
-        acting = self.caller.acting
-        if tenant is None and acting is not None:
-            return self.caller
-        return await self._in_tenant(tenant or DEFAULT_TENANT, None, place)
+        return self.caller if tenant is None else await self._in_tenant(tenant, None, place)
 
     async def reader(self) -> Caller:
         """Return whose inbox is meant, in the tenant that the query names; NotFound, Invalid where nobody is named."""

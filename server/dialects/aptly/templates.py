@@ -23,7 +23,7 @@ from server.dialects.aptly.fields import (
 )
 from server.dialects.aptly.rest import Call, Envelope, NothingAnswer
 from server.domain import rules
-from server.domain.account import Caller
+from server.domain.account import DEFAULT_TENANT, Caller
 from server.domain.delivery import Channel
 from server.domain.pages import Numbered
 from server.domain.ports import Database, Random
@@ -240,4 +240,4 @@ def _once(channels: tuple[Channel, ...]) -> tuple[Channel, ...]:
 
 
 def _tenant(manager: Caller) -> str:
-    return "" if manager.acting is None else manager.acting.tenant
+    return DEFAULT_TENANT if manager.acting is None else manager.acting.tenant

@@ -163,7 +163,7 @@ async def test_every_fault_is_named_at_once(servers: Aptly) -> None:
     said = faults(
         await servers.notify(
             templateKey="",
-            userId="ann",
+            userId="x" * 36,
             tenantId="acme",
             entityType=5,
             entityId=None,

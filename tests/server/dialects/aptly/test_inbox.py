@@ -239,6 +239,8 @@ async def test_toggling_is_idempotent_and_the_other_apis_see_it(
     for _ in range(2):
         back = await ann.toggle(made, "UNREAD")
         assert (back["data"]["status"], back["data"]["readAt"]) == ("UNREAD", None)
+        counted = (await native.rpc("get-inbox-unseen-count")).json
+        assert counted == {"unseenCount": 0, "unreadCount": 1}  # what was read was seen
     await native.call("PATCH", f"/api/v1/notifications/{made}/read")
     assert (await ann.get(made))["data"]["status"] == "READ"
 
