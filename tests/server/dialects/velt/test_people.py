@@ -133,6 +133,8 @@ async def test_one_user_under_two_names_is_removed_once(house: House, velt: Velt
     await add(velt, {"userId": "ann"})
     [row] = await house.pieces.db.read(lambda tx: tx.all("SELECT id FROM users WHERE external_id = 'ann'"))
     assert outcomes(await remove(velt, "ann", row["id"])) == {"ann": None, row["id"]: None}
+    ends = await house.pieces.db.read(lambda tx: tx.all("SELECT id FROM tasks WHERE kind = 'erase'"))
+    assert len(ends) == 1
     assert await shown(velt) == {}
 
 
