@@ -3,13 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
-from server.domain.delivery import SECOND
+from server.domain.delivery import SECOND, Event, Kind, Parcel, State
 from server.domain.ports import Random
+from server.worker.asking import busy, by_tenant
 from tests.harness.resolving import KEY, Says, TextServer, endpoints_on, text_server, texts
 from tests.harness.rows import Seeded
 from tests.server.worker.conftest import World
@@ -214,3 +215,33 @@ async def test_a_text_that_does_not_fit_is_cut_and_nothing_of_it_is_kept(told: T
     assert len(body["body"]) > 300
     assert "claim" not in body
     assert await world.db.read(lambda tx: tx.all("SELECT * FROM claims")) == []
+
+
+PARCEL = Parcel(
+    "p",
+    "m",
+    "d",
+    Kind.MESSAGE,
+    "m",
+    1,
+    State.LEASED,
+    2,
+    0,
+    60_000,
+    "NORMAL",
+    None,
+    '{"unresolved":true}',
+    None,
+)
+
+
+def test_what_nobody_was_asked_for_comes_again_soon_and_has_lost_no_attempt() -> None:
+    put_off = busy(PARCEL, 1000, 0.5)
+    assert (put_off.event, put_off.reason, put_off.counts) == (Event.RETRY, "resolver_busy", False)
+    assert put_off.due_at == 2500
+    assert busy(PARCEL, 59_900, 0.5).due_at == 60_000, "it expires then"
+
+
+def test_what_is_asked_for_is_told_apart_by_tenant_and_what_is_gone_is_told() -> None:
+    groups, gone = by_tenant([PARCEL, replace(PARCEL, id="q", message_id="n")], [])
+    assert (groups, [parcel.id for parcel in gone]) == ({}, ["p", "q"])
