@@ -178,6 +178,8 @@ class PostgresDatabase:
     async def _run(self, job: Callable[[Transaction], Awaitable[T]], begin: str) -> T:
         connection = await self._acquire()
         ended = False  # in a way that leaves nothing in doubt
+        # A driver that is told to stop in the middle of many rows waits for an answer to what it has not sent.
+        late = asyncio.get_running_loop().call_later(self._patience, connection.terminate)
         try:
             await _say(connection, begin)
             transaction = PostgresTransaction(connection)
@@ -193,6 +195,7 @@ class PostgresDatabase:
             ended = True
             return value
         finally:
+            late.cancel()
             if not ended and not _is_closed(connection):
                 connection.terminate()
             await self._pool.release(connection)

@@ -14,6 +14,7 @@ from server.store import leases, messages
 from server.store.claims import keep_claims
 from server.store.database import open_database
 from server.store.leases import Times
+from server.store.postgres import open_postgres
 from tests.harness.clock import SettableClock
 from tests.harness.rows import Seeded
 
@@ -112,3 +113,14 @@ async def test_who_writes_to_several_devices_locks_them_in_the_order_of_their_id
     await postgres.write(send)
     await asyncio.gather(*writing)
     assert len(writing) == 1
+
+
+async def test_more_rows_than_the_database_takes_in_time_hold_nobody(postgres_url: str) -> None:
+    """A driver that is told to stop while it still sends would wait for ever, and hold its locks."""
+    db = await open_postgres(postgres_url, patience=0.3)
+    rows = [(str(number),) for number in range(300_000)]
+    sql = "INSERT INTO tenants (id, name, created_at) VALUES ($1, $1, 1)"
+    with pytest.raises(DatabaseUnavailable):
+        await asyncio.wait_for(db.write(lambda tx: tx.many(sql, rows)), 30)
+    assert await db.write(lambda tx: tx.run(sql, *rows[0])) == 1
+    await db.close()
