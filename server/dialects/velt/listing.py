@@ -59,7 +59,13 @@ class VeltWhoseBody(Body, frozen=True, kw_only=True):
 class VeltGetBody(Body, frozen=True, kw_only=True):
     """Which notifications to read."""
 
-    data: Annotated[VeltWhoseBody, note("Which ones: by `notificationIds` they are all on one page.")]
+    data: Annotated[
+        VeltWhoseBody,
+        note(
+            "Which ones: by `notificationIds` they are all on one page.",
+            examples=[{"organizationId": "yourOrganizationId", "userId": "yourUserId"}],
+        ),
+    ]
 
 
 class VeltNotificationView(TypedDict):
