@@ -19,6 +19,7 @@ import aiohttp
 from tests.harness import bench_parts
 from tests.harness.bench_accept import accept
 from tests.harness.bench_activity import activity
+from tests.harness.bench_everyone import everyone
 from tests.harness.bench_fanout import fanout, fanout_large
 from tests.harness.bench_figures import RUNS, say
 from tests.harness.bench_migration import migration
@@ -38,9 +39,10 @@ THEMES: dict[str, Callable[[Path], Awaitable[None]]] = {
     "workers": workers,
     "activity": activity,
     "topic": topic,
+    "everyone": everyone,
     "migration": migration,
 }
-LONG = frozenset({"fanout-large", "activity", "topic", "migration"})
+LONG = frozenset({"fanout-large", "activity", "topic", "everyone", "migration"})
 """Only when they are named."""
 
 

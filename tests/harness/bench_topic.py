@@ -7,7 +7,7 @@ message is cancelled while it spreads.
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ async def _measure(engine: str, stack: Stack, url: str) -> None:
         with stopwatch() as whole:
             with stopwatch() as answer:
                 message = await _send(stack)
-            await _spread(stack)
+            await until_created(stack, SUBSCRIBERS - EXCLUDED)
         used = family_seconds(stack.server) - used
         say(f"{engine}: a message to a topic of {SUBSCRIBERS:,}, into inboxes", f"{whole[0]:>10,.1f} s")
         say("  until the RPC was answered", f"{answer[0] * 1000:>10,.0f} ms")
@@ -107,7 +107,7 @@ async def _cancel(stack: Stack) -> None:
     """Cancel in the middle; what was in inboxes then is all there ever will be."""
     before = (await stack.books()).created
     message = await _send(stack)
-    await _until(lambda: _created(stack, before + SUBSCRIBERS // 4))
+    await until_created(stack, before + SUBSCRIBERS // 4)
     with stopwatch() as took:
         answer = await _rpc(stack, "cancel", {"transactionId": message})
     await asyncio.sleep(1)
@@ -121,17 +121,10 @@ async def _cancel(stack: Stack) -> None:
         raise RuntimeError(f"{answer}, then {again}; {created} deliveries")
 
 
-async def _created(stack: Stack, number: int) -> bool:
-    return (await stack.books()).created >= number
-
-
-async def _spread(stack: Stack) -> None:
-    await _until(lambda: _created(stack, SUBSCRIBERS - EXCLUDED))
-
-
-async def _until(there: Callable[[], Awaitable[bool]]) -> None:
+async def until_created(stack: Stack, number: int) -> None:
+    """Wait until there are so many deliveries."""
     async with asyncio.timeout(SPREAD_WITHIN):
-        while not await there():
+        while (await stack.books()).created < number:
             await asyncio.sleep(LOOK_SECONDS)
 
 
