@@ -44,7 +44,7 @@ async def add_document(
         return await documents.add_document(tx, document)
 
     if not await db.write(job):
-        fault = Fault("documentId", "is another document's", "choose another id, or use that document")
+        fault = Fault("data.documentId", "is another document's", "choose another id, or use that document")
         raise Conflict("there is a document of this id", code="document_exists", faults=[fault])
     return document
 

@@ -39,7 +39,9 @@ async def add_organization(
     """Make a tenant; Conflict where there is one of that name."""
     tenant = Tenant(new_id(now, random), name, display_name, now)
     if not await db.write(lambda tx: tenants.add_tenant(tx, tenant)):
-        fault = Fault("organizationId", "is another organization's", "choose another id, or use that one")
+        fault = Fault(
+            "data.organizationId", "is another organization's", "choose another id, or use that one"
+        )
         raise Conflict("there is an organization of this id", code="tenant_exists", faults=[fault])
     return tenant
 

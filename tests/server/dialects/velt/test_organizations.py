@@ -40,6 +40,7 @@ async def test_what_is_there_is_not_added(velt: Velt) -> None:
     await velt.said("organizations/add", {"organizationId": "org1", "name": "First"})
     answer = await velt.call("organizations/add", {"organizationId": "org1", "name": "Second"})
     assert refusal(answer)[:2] == (409, "ALREADY_EXISTS")
+    assert refusal(answer)[2].startswith("data.organizationId is another organization's")
     [shown] = await velt.said("organizations/get", {"organizationId": "org1"})
     assert shown["name"] == "First"
     assert refusal(await velt.call("organizations/add", {"organizationId": "default"}))[0] == 409
