@@ -1,12 +1,13 @@
 """Reading notifications: `POST /v2/notifications/get`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from server.api.bodies import Body, Time, items, note, text, whole
 from server.api.describe import describes
 from server.api.pages import LONGEST_PAGE, PAGE
+from server.api.subscribers import name_of
 from server.commands.notifications import (
     NotificationPage,
     Whose,
@@ -17,12 +18,13 @@ from server.dialects.velt.fields import DocumentId, OrganizationId, UserId
 from server.dialects.velt.rpc import Call
 from server.dialects.velt.texts import ACTOR, HEADLINE, RESOLVED, VALUES
 from server.domain import rules
-from server.domain.account import LONGEST_NAME, Caller
+from server.domain.account import LONGEST_NAME, Caller, User, matching_key
 from server.domain.errors import NotFound, invalid
 from server.domain.message import UNRESOLVED
 from server.domain.notification import MOST_READERS, Notification
 from server.domain.ports import Database
 from server.domain.resolver import Resolver
+from server.domain.scopes import Need
 from server.domain.subject import MEANT
 from server.domain.times import show_time, show_when
 
@@ -82,17 +84,27 @@ class VeltNotificationView(TypedDict):
     displayBodyMessage: Annotated[str | None, note("What there is to say below it.")]
     displayHeadlineMessageTemplate: Annotated[str | None, note("The headline as it was given.")]
     displayHeadlineMessageTemplateData: Annotated[
-        dict[str, Any] | None, note("What its variables stand for, as it was given.")
+        dict[str, Any] | None,
+        note(
+            "What its variables stand for, as it was given; who does not manage the organization sees of users the ids and names."
+        ),
     ]
     notificationSource: Annotated[str | None, note("Where it comes from.")]
     notificationSourceData: Annotated[dict[str, Any] | None, note("For the app, as it was given.")]
     context: Annotated[dict[str, Any] | None, note("To whom it is shown, as it was given.")]
     notifyAll: Annotated[bool, note("Whether all users of the organization got it.")]
-    notifyUsers: Annotated[list[dict[str, Any]], note("Whom it concerns, as they were given.")]
+    notifyUsers: Annotated[
+        list[dict[str, Any]],
+        note("Whom it concerns, as they were given; who does not manage the organization sees no others."),
+    ]
     isNotificationResolverUsed: Annotated[bool, note("Whether your own server is asked for its texts.")]
     unresolved: NotRequired[Annotated[bool, note("That its texts were not to be had there just now.")]]
     readByUserIds: Annotated[
-        list[str], note(f"Who has read it, by their ids in your app; at most {MOST_READERS} of them.")
+        list[str],
+        note(
+            f"Who has read it, by their ids in your app; at most {MOST_READERS} of them. Who does not manage the organization sees no"
+            " others."
+        ),
     ]
     timestamp: Annotated[Time, note("When it was sent.")]
     isRead: NotRequired[Annotated[bool, note("With `userId`: whether this user has read it.")]]
@@ -126,7 +138,7 @@ class Listing:
         "Read notifications",
         detail="With `userId` what is in this user's inbox, of whichever API it came by; without it what was sent to users of the"
         " organization by name, or to all of them. Who calls with a token of their own reads their own inbox; a `gateway`"
-        " token names the user.",
+        " token names the user. Neither is shown who else has it, who has read it, or how to reach them.",
         takes=VeltGetBody,
         gives=VeltNotificationsAnswer,
         errors=("tenant_not_found", "user_not_found"),
@@ -142,7 +154,7 @@ class Listing:
         else:
             names = body.notification_ids
             page = NotificationPage(await find_notifications(self.db, self.resolver, whose, names), None)
-        rows = [show_notification(one, body.organization_id) for one in page.notifications]
+        rows = [_show(one, body.organization_id, caller) for one in page.notifications]
         return VeltNotificationsAnswer(
             result=VeltNotificationsView(
                 status="success",
@@ -166,6 +178,44 @@ async def reader_of(call: Call[Any], body: VeltWhoseBody) -> Caller:
 def whose_of(caller: Caller, body: VeltWhoseBody) -> Whose:
     user_id = None if caller.manages is not None else caller.user.id
     return Whose(caller.tenant_id, user_id, body.document_id)
+
+
+def _show(one: Notification, organization: str, caller: Caller) -> VeltNotificationView:
+    """Show a notification to a caller: all of it to who manages the organization, to others nothing that concerns other users alone."""
+    shown = show_notification(one, organization)
+    return shown if caller.grant.meets(Need.MANAGE) else _to_one(shown, caller.user)
+
+
+def _to_one(shown: VeltNotificationView, user: User) -> VeltNotificationView:
+    """Return what one user is shown of a notification in their inbox: of others who has done something, and whom the headline names."""
+    values = shown["displayHeadlineMessageTemplateData"]
+    return {
+        **shown,
+        "displayHeadlineMessageTemplateData": None if values is None else _without_addresses(values),
+        "notifyUsers": _own(shown["notifyUsers"], user) if shown.get("forYou") else [],
+        "readByUserIds": [name_of(user)] if shown.get("isRead") else [],
+    }
+
+
+def _own(named: Sequence[dict[str, Any]], user: User) -> list[dict[str, Any]]:
+    """Return those of some users who are this one; a username counts last: it may be another's id in the app (`identify`)."""
+    username = None if user.username is None else matching_key(user.username)
+    ways = (
+        [one for one in named if one["userId"] == user.external_id],
+        [one for one in named if one["userId"].lower() == user.id],
+        [one for one in named if matching_key(one["userId"]) == username],
+    )
+    return next((found for found in ways if found), [])
+
+
+def _without_addresses(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what variables stand for, of users the ids and names."""
+    return {
+        name: {part: value[part] for part in ("userId", "name") if part in value}
+        if isinstance(value, dict)
+        else value
+        for name, value in values.items()
+    }
 
 
 def show_notification(one: Notification, organization: str) -> VeltNotificationView:

@@ -304,6 +304,78 @@ async def test_who_is_signed_in_reads_what_is_theirs_and_nobody_elses(house: Hou
     assert await servers.ids(**default, userId=ann.id, notificationIds=[secret]) == [secret]
 
 
+# What a user is shown of others
+
+TO_BOTH: dict[str, Any] = {
+    "notifyUsers": [
+        {"userId": "ben", "name": "Ben", "email": "ben@example.com"},
+        {"userId": "cleo", "name": "Cleo", "email": "cleo@example.com"},
+    ],
+    "displayHeadlineMessageTemplate": "{actionUser} has asked {recipientUser}",
+    "displayHeadlineMessageTemplateData": {
+        "recipientUser": {"userId": "ben", "name": "Ben", "email": "ben@example.com", "phone": "+491511"}
+    },
+}
+
+
+async def test_a_user_is_shown_nobody_else_who_has_it(there: Acme, house: House, admin: Person) -> None:
+    """Neither whom it concerns, nor who has read it, nor how to reach them; who has done something stays."""
+    await there.add("n-1", **TO_BOTH)
+    await there.update({"id": "n-1", "readByUserIds": ["ben", "cleo"]})
+    gateway = there.at(Velt.of(await house.token(admin, "gateway")))
+    [row] = await gateway.get(userId="cleo")
+    assert row["notifyUsers"] == [{"userId": "cleo", "name": "Cleo", "email": "cleo@example.com"}]
+    assert row["readByUserIds"] == ["cleo"]
+    assert row["displayHeadlineMessageTemplateData"] == {"recipientUser": {"userId": "ben", "name": "Ben"}}
+    assert row["actionUser"] == {"userId": "ann", "name": "Ann Lee"}
+    assert row["displayHeadlineMessage"] == "Ann Lee has asked Ben"
+    assert await gateway.get(userId="cleo", notificationIds=["n-1"]) == [row]
+
+
+async def test_who_only_gets_what_concerns_others_is_not_told_whom(
+    there: Acme, house: House, admin: Person
+) -> None:
+    await there.add("n-1", notifyUsers=[{"userId": "ben", "email": "ben@example.com"}], notifyAll=True)
+    await there.update({"id": "n-1", "readByUserIds": ["ben"]})
+    gateway = there.at(Velt.of(await house.token(admin, "gateway")))
+    [row] = await gateway.get(userId="cleo")
+    assert (row["notifyUsers"], row["readByUserIds"], row["forYou"]) == ([], [], False)
+
+
+async def test_who_manages_the_organization_is_shown_all_of_a_users_too(there: Acme) -> None:
+    await there.add("n-1", **TO_BOTH)
+    await there.update({"id": "n-1", "readByUserIds": ["ben", "cleo"]})
+    for whose in ({}, {"userId": "cleo"}):
+        [row] = await there.get(**whose)
+        assert row["notifyUsers"] == TO_BOTH["notifyUsers"]
+        assert row["readByUserIds"] == ["ben", "cleo"]
+        assert row["displayHeadlineMessageTemplateData"] == TO_BOTH["displayHeadlineMessageTemplateData"]
+
+
+async def test_who_is_signed_in_is_shown_themselves_by_whichever_name(house: House, admin: Person) -> None:
+    """Also one whose username is another's id in the app: what is said of that one is not theirs."""
+    ann = await house.register("ann")
+    servers = Acme(house, Velt.of(await house.token(admin, "admin")))
+    own = servers.at(servers.velt.with_token(ann.access))
+    default: dict[str, Any] = {"organizationId": "default"}
+    by_name = {"actionUser": {"userId": "boss"}, **default}
+    await servers.add("n-1", notifyUsers=[{"userId": "ANN", "email": "1@example.com"}], **by_name)
+    await servers.add("n-2", notifyUsers=[{"userId": ann.id.upper(), "email": "2@example.com"}], **by_name)
+    await servers.velt.said(
+        "organizations/users/add", {**default, "users": [{"userId": "other", "email": "other@example.com"}]}
+    )
+    rename = "UPDATE users SET external_id = 'ann' WHERE external_id = 'other'"
+    await house.pieces.db.write(lambda tx: tx.run(rename))
+    both = [{"userId": "ann", "email": "other@example.com"}, {"userId": ann.id, "email": "3@example.com"}]
+    await servers.add("n-3", notifyUsers=both, **by_name)
+    rows = await own.get(**default)
+    assert {row["id"]: [one["email"] for one in row["notifyUsers"]] for row in rows} == {
+        "n-1": ["1@example.com"],
+        "n-2": ["2@example.com"],
+        "n-3": ["3@example.com"],
+    }
+
+
 # What is wrong
 
 
