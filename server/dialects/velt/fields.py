@@ -76,20 +76,21 @@ def show_mention(mention: Mention) -> dict[str, str]:
 def read_access(fields: Fields, name: str) -> tuple[tuple[str, str], ...] | None:
     """Return the fields and values of an access, each pair once: a value is a text or a number, or a list of these.
 
-    Values are compared as texts, so 5 is "5". None where it is left out or wrong.
+    Values are compared as texts, so 5 is "5". A field without a value is refused: to pass it over would show to everybody what is meant
+    for few. None where it is left out or wrong.
     """
     given = fields.value(name)
     inner = None if given is None else fields.inner(name, given)
     if inner is None:
         return None
-    pairs = dict.fromkeys((field, value) for field in inner.names() for value in _values(inner, field))
+    pairs = [(field, value) for field in inner.names() for value in _values(inner, field)]
     fields.faults += inner.faults
     if len(pairs) > MOST_VALUES:
         fields.fault(name, f"has {len(pairs)} values", f"send at most {MOST_VALUES} of all fields together")
     if any(rules.label(field) or not 0 < len(field) <= LONGEST_FIELD for field in inner.names()):
         fix = f"name fields by 1 to {LONGEST_FIELD} characters on one line, without spaces around them"
         fields.fault(name, "has a field without a proper name", fix)
-    return tuple(pairs)
+    return tuple(dict.fromkeys(pairs))
 
 
 ACCESS = {
@@ -97,7 +98,7 @@ ACCESS = {
     "maxProperties": MOST_VALUES,
     "additionalProperties": {
         "anyOf": [
-            {"type": ["string", "number", "null"]},
+            {"type": ["string", "number"]},
             {"type": "array", "items": {"type": ["string", "number"]}, "minItems": 1},
         ]
     },
@@ -139,8 +140,6 @@ def done(message: str) -> DoneAnswer:
 def _values(fields: Fields, name: str) -> list[str]:
     """Return the values of one field; what is wrong with one is noted, and it is left out."""
     given = fields.value(name)
-    if given is None:
-        return []
     if not isinstance(given, list):
         return [] if (value := _value(fields, name, given)) is None else [value]
     if not given:

@@ -130,6 +130,7 @@ async def test_access_decides_who_gets_a_notification(house: House, velt: Velt) 
     [
         ({"team": True}, "access.team"),
         ({"team": {"a": 1}}, "access.team"),
+        ({"team": None}, "access.team"),
         ({"team": []}, "access.team"),
         ({"team": ["a", None]}, "access.team[1]"),
         ({"team": ""}, "access.team"),
