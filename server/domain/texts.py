@@ -70,7 +70,7 @@ def _texts(entry: Any) -> Texts | None:
     body, data = entry.get("displayBodyMessage"), entry.get("notificationSourceData")
     if not isinstance(template, str) or not _is_prose(template, LONGEST_TEMPLATE) or not template.strip():
         return None
-    if not isinstance(values, dict) or len(orjson.dumps(values)) > _MOST_VALUES:
+    if not isinstance(values, dict) or not _is_small(values, _MOST_VALUES):
         return None
     if not (body is None or _is_prose(body, LONGEST_BODY)) or not (data is None or _is_data(data)):
         return None
@@ -116,11 +116,12 @@ def _is_label(value: Any) -> bool:
 
 def _is_data(value: Any) -> bool:
     """Say whether data for the app is within the limits that it has anywhere."""
-    return (
-        isinstance(value, dict)
-        and not _is_deeper(value, DEEPEST_DATA)
-        and len(orjson.dumps(value)) <= MOST_DATA
-    )
+    return isinstance(value, dict) and _is_small(value, MOST_DATA)
+
+
+def _is_small(value: Any, most: int) -> bool:
+    """Say whether a value has no more levels than data for the app, and so many bytes as JSON: what is too deep cannot even be written."""
+    return not _is_deeper(value, DEEPEST_DATA) and len(orjson.dumps(value)) <= most
 
 
 def _is_deeper(value: Any, levels: int) -> bool:

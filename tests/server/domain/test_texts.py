@@ -41,6 +41,7 @@ def read(entry: Any) -> Texts | None:
         texts("{a}", displayHeadlineMessageTemplateData={"a": {"name": "Ann"}}),
         texts("{a}", displayHeadlineMessageTemplateData={"a": {"userId": "x\n"}}),
         texts("{a}", displayHeadlineMessageTemplateData={"a": "\x1b"}),
+        texts("Hello", displayHeadlineMessageTemplateData=json.loads('{"a":' * 400 + "1" + "}" * 400)),
         texts("Hello", notificationSourceData=[]),
         texts("Hello", notificationSourceData={"x": "x" * 4096}),
         texts("Hello", notificationSourceData=json.loads('{"a":' * 20 + "1" + "}" * 20)),
