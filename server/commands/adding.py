@@ -167,10 +167,6 @@ def _subject(command: AddNotification, document: Document, meant: Sequence[str])
         document_id=document.id,
         name=command.name,
         fingerprint=command.fingerprint,
-        template_key=None,
-        label=None,
-        entity_type=None,
-        entity_id=None,
         details={**command.details, MEANT: meant},
     )
 

@@ -92,7 +92,7 @@ async def _rewritten(
     tx: Transaction, found: Notification, command: Revise, *, now: int, random: Random
 ) -> Message:
     """Write what it says now, and what is shown of what it is about."""
-    subject = found.subject or Subject(None, None, None, None, None, None, None, {})
+    subject = found.subject or Subject(details={})
     details = _changed(subject.details, command.details)
     words = {**command.words, **await _title(tx, found.message, command, details)}
     if found.subject is None and command.details:

@@ -7,18 +7,18 @@ from typing import Any
 MEANT = "meant"  # the word of details for the ids of the users whom a message concerns, whoever else gets it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Subject:
     """`name` is the app's own id of the notification, unique in its tenant, `fingerprint` of what was asked for under it.
 
     `label` is the app's own word for the kind of notification. `details` is what its API shows of it again (JSON).
     """
 
-    document_id: str | None
-    name: str | None
-    fingerprint: bytes | None
-    template_key: str | None
-    label: str | None
-    entity_type: str | None
-    entity_id: str | None
+    document_id: str | None = None
+    name: str | None = None
+    fingerprint: bytes | None = None
+    template_key: str | None = None
+    label: str | None = None
+    entity_type: str | None = None
+    entity_id: str | None = None
     details: Mapping[str, Any] = field(repr=False)

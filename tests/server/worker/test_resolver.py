@@ -57,7 +57,7 @@ class Office:
         await seeded.message([], unresolved=True)
         rows = await self.db.read(lambda tx: tx.all("SELECT id FROM messages ORDER BY id DESC LIMIT 1"))
         message = await self.load(rows[0]["id"])
-        subject = Subject(None, name, None, None, None, None, None, details)
+        subject = Subject(name=name, details=details)
         if name is not None or details:
             await self.db.write(lambda tx: add_subject(tx, message, subject))
         self.clock.advance(1)
