@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from server.commands import erasing
 from server.commands.organizations import hold
@@ -54,19 +55,17 @@ async def remove_users(
     random: Random,
     wake: Callable[[], None],
 ) -> Outcomes:
-    """Delete users with all that is theirs; refused are names that nobody has, and admins' accounts."""
+    """Delete users with all that is theirs; refused are names that nobody has, and admins' accounts.
 
-    async def job(tx: Transaction) -> Outcomes:
-        found = await find_named(tx, tenant_id, names)
-        users = await subscribers.lock_all(tx, list(found.values()), to_end=True)
-        outcomes = {name: _why_kept(users.get(found.get(name, ""))) for name in names}
-        for user_id in sorted({found[name] for name, why in outcomes.items() if why is None}):
-            await erasing.begin(tx, user_id, now=now, random=random)
-        return outcomes
-
-    outcomes = await db.write(job)
+    Each in a transaction of its own: whoever writes to several users locks them in an order of its own, and never waits for two of these.
+    """
+    found = await db.read(lambda tx: find_named(tx, tenant_id, names))
+    why = {
+        user_id: await db.write(partial(_end, user_id=user_id, now=now, random=random))
+        for user_id in sorted(set(found.values()))
+    }
     wake()
-    return outcomes
+    return {name: why[found[name]] if name in found else _why_kept(None) for name in names}
 
 
 async def list_users(db: Database, tenant_id: str, *, after: str, limit: int) -> UserPage:
@@ -93,6 +92,14 @@ async def find_named(tx: Transaction, tenant_id: str, names: Sequence[str]) -> d
     return {name: user_id for name, user_id in zip(names, found, strict=True) if user_id is not None}
 
 
+async def _end(tx: Transaction, *, user_id: str, now: int, random: Random) -> Refusal | None:
+    """Delete a user, or say why not."""
+    why = _why_kept(await subscribers.lock_for_end(tx, user_id))
+    if why is None:
+        await erasing.begin(tx, user_id, now=now, random=random)
+    return why
+
+
 async def _put(
     tx: Transaction, tenant_id: str, wanted: Mapping[str, Mention], now: int, random: Random
 ) -> Outcomes:
@@ -102,7 +109,7 @@ async def _put(
     names = [name for name, why in outcomes.items() if why is None]
     await ensure_people(tx, tenant_id, names, now, random)
     found = await find_named(tx, tenant_id, names)
-    users = await subscribers.lock_all(tx, list(found.values()), to_end=False)
+    users = await subscribers.lock_all(tx, list(found.values()))
     changed: dict[str, User] = {}
     for name in names:
         user = users.get(found.get(name, ""))

@@ -40,9 +40,9 @@ async def erase(tx: Transaction, task: Task, now: int, random: Random) -> Task |
     """Go on with the end of a user; return the task as it goes on, None where nothing can come any more."""
     user_id, until = task.payload["user"], task.payload["until"]
     await _clear(tx, user_id, now, random)
-    items = await erasing.drop_items(tx, user_id, _ROWS_AT_ONCE)
-    disowned = await erasing.disown_messages(tx, user_id, _ROWS_AT_ONCE)
-    if items or disowned:
+    if await erasing.drop_items(tx, user_id, _ROWS_AT_ONCE):
+        return task.at(now)  # whoever takes messages back locks these before their items
+    if await erasing.disown_messages(tx, user_id, _ROWS_AT_ONCE):
         return task.at(now)
     return task.at(min(until, now + LOOK_AGAIN)) if now < until else None
 

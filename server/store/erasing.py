@@ -62,19 +62,20 @@ async def count_items(tx: Transaction, user_id: str) -> int:
 
 
 async def drop_items(tx: Transaction, user_id: str, limit: int) -> int:
-    """Delete at most so many items of a user's inbox; return how many."""
+    """Delete at most so many items of a user's inbox, in the order in which messages are taken back; return how many."""
     return await tx.run(
-        "DELETE FROM inbox_items WHERE id IN (SELECT id FROM inbox_items WHERE user_id = $1 LIMIT $2)",
+        "DELETE FROM inbox_items WHERE id IN"
+        " (SELECT id FROM inbox_items WHERE user_id = $1 ORDER BY message_id LIMIT $2 FOR UPDATE)",
         user_id,
         limit,
     )
 
 
 async def disown_messages(tx: Transaction, user_id: str, limit: int) -> int:
-    """Have at most so many messages of a user's be nobody's; return how many."""
+    """Have at most so many messages of a user's be nobody's, in the order in which they are taken back; return how many."""
     return await tx.run(
         "UPDATE messages SET sender_id = NULL WHERE id IN"
-        " (SELECT id FROM messages WHERE sender_id = $1 ORDER BY id LIMIT $2)",
+        " (SELECT id FROM messages WHERE sender_id = $1 ORDER BY id LIMIT $2 FOR NO KEY UPDATE)",
         user_id,
         limit,
     )

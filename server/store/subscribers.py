@@ -18,13 +18,13 @@ async def lock_for_end(tx: Transaction, user_id: str) -> User | None:
     return None if row is None else user_of(row)
 
 
-async def lock_all(tx: Transaction, user_ids: Sequence[str], *, to_end: bool) -> dict[str, User]:
-    """Return users by id whom nobody else changes until the end of the transaction, nor adds anything to where they are to end."""
+async def lock_all(tx: Transaction, user_ids: Sequence[str]) -> dict[str, User]:
+    """Return users by id whom nobody else changes until the end of the transaction."""
     found: dict[str, User] = {}
     for chunk in chunks(sorted(set(user_ids))):
         rows = await tx.all(
             f"SELECT * FROM users WHERE id IN ({holes(len(chunk))}) AND deleted_at IS NULL ORDER BY id"
-            f" FOR {'UPDATE' if to_end else 'NO KEY UPDATE'}",
+            " FOR NO KEY UPDATE",
             *chunk,
         )
         found.update({row["id"]: user_of(row) for row in rows})
