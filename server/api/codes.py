@@ -68,7 +68,7 @@ CODES: dict[HTTPStatus, dict[str, str]] = {
         "template_exists": "The tenant has another template of this key.",
         "topic_exists": "There is a topic of this key.",
         "tenant_exists": "There is a tenant of this name.",
-        "tenant_default": "The tenant that a fresh server has is not deleted.",
+        "tenant_default": "`default`, the tenant that every server has, is not deleted.",
         "notification_exists": "Another notification of the tenant has this id.",
         "document_exists": "The tenant has a document of this key.",
         "subscriber_admin": "The account of an admin is not deleted, and its email address not changed, by who manages the tenant.",

@@ -81,7 +81,7 @@ def decode_object(body: bytes, content_type: str) -> dict[str, Any]:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         place, what = _place(error)
-        fault = Fault("", f"{place}: {what}", "send one JSON object in UTF-8")
+        fault = Fault("", f"is not JSON ({place}: {what})", "send one JSON object in UTF-8")
         raise Invalid(f"the body is not JSON ({place}: {what})", code="bad_json", faults=[fault]) from None
     if not isinstance(value, dict):
         fault = Fault("", f"is {_kind(value)}", "send one JSON object")
@@ -126,7 +126,7 @@ class Fields:
     def required(self, name: str, *, most: int, least: int = 1, rule: Rule = label) -> str:
         """Return a text that must be there."""
         if self.value(name) is None:
-            self.fault(name, "is missing", f"send a text of {least} to {most} characters")
+            self.fault(name, "is missing", _right_text(least, most, rule))
         return self.optional(name, most=most, least=least, rule=rule) or ""
 
     def optional(self, name: str, *, most: int, least: int = 1, rule: Rule = label) -> str | None:
@@ -358,11 +358,15 @@ def _wrong_text(value: Any, least: int, most: int, rule: Rule) -> Wrong | None:
         reason = "is empty"
     elif not least <= len(value) <= most:
         reason = f"has {len(value)} characters"
-        if least == most and (wrong := rule(value)):  # of a fixed form, which says more than its length
-            return reason, wrong[1]
     else:
         return rule(value)
-    return reason, f"send a text of {least} to {most} characters"
+    return reason, _right_text(least, most, rule)
+
+
+def _right_text(least: int, most: int, rule: Rule) -> str:
+    """Return what would be right; of a text of one length its rule says more."""
+    wrong = rule("") if least == most else None
+    return f"send a text of {least} to {most} characters" if wrong is None else wrong[1]
 
 
 def _kind(value: Any) -> str:

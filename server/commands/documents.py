@@ -11,7 +11,7 @@ from server.commands.enrolling import Outcomes, find_named
 from server.commands.mentions import ensure_mentioned
 from server.commands.organizations import hold
 from server.domain.document import Access, Document
-from server.domain.errors import Conflict, Fault, NotFound, Refusal
+from server.domain.errors import Conflict, NotFound, Refusal
 from server.domain.ids import new_id
 from server.domain.mention import Mention
 from server.domain.ports import Database, Random, Transaction
@@ -44,8 +44,7 @@ async def add_document(
         return await documents.add_document(tx, document)
 
     if not await db.write(job):
-        fault = Fault("data.documentId", "is another document's", "choose another id, or use that document")
-        raise Conflict("there is a document of this id", code="document_exists", faults=[fault])
+        raise Conflict("there is a document of this id", code="document_exists")
     return document
 
 

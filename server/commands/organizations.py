@@ -13,7 +13,7 @@ from server.commands import emptying, erasing
 from server.commands.emptying import LOOK_AGAIN
 from server.domain.account import DEFAULT_TENANT, Caller
 from server.domain.delivery import SECOND
-from server.domain.errors import Conflict, Fault, Forbidden, NotFound
+from server.domain.errors import Conflict, Forbidden, NotFound
 from server.domain.ids import new_id
 from server.domain.ports import Database, Random, Transaction
 from server.domain.task import Kind, Task
@@ -39,10 +39,7 @@ async def add_organization(
     """Make a tenant; Conflict where there is one of that name."""
     tenant = Tenant(new_id(now, random), name, display_name, now)
     if not await db.write(lambda tx: tenants.add_tenant(tx, tenant)):
-        fault = Fault(
-            "data.organizationId", "is another organization's", "choose another id, or use that one"
-        )
-        raise Conflict("there is an organization of this id", code="tenant_exists", faults=[fault])
+        raise Conflict("there is an organization of this id", code="tenant_exists")
     return tenant
 
 
@@ -90,7 +87,10 @@ async def delete_organization(
         if tenant is None:
             raise _no_tenant()
         if tenant.name == DEFAULT_TENANT:
-            raise Conflict("the organization that a fresh server has is not deleted", code="tenant_default")
+            raise Conflict(
+                f"the organization {DEFAULT_TENANT} is not deleted: every server has it",
+                code="tenant_default",
+            )
         await tenants.close_tenant(tx, tenant_id, now)
         await closing.drop_at_once(tx, tenant_id)
         payload = {"tenant": tenant_id, "after": "", "until": now + LOOK_AGAIN}

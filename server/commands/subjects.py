@@ -79,7 +79,7 @@ async def _readers(tx: Transaction, tenant_id: str, command: Revise) -> list[str
     people = await accounts.find_people(tx, tenant_id, command.read_by)
     found = identify(command.read_by, people)
     faults = [
-        Fault(f"{command.readers_at}[{index}]", "is nobody", "name users whom the tenant has")
+        Fault(f"{command.readers_at}[{index}]", "is nobody", "add the user first, or leave the name out")
         for index, user_id in enumerate(found)
         if user_id is None
     ]

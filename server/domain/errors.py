@@ -12,11 +12,15 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong in a request; `path` is like `userIds[2]`, `?limit` or `Content-Digest`."""
+    """One thing that is wrong in a request; `path` is like `userIds[2]`, `?limit` or `Content-Digest`, and empty for a body as a whole."""
 
     path: str
     reason: str
     fix: str
+
+    def __str__(self) -> str:
+        """Return all of it in one line; what has no place of its own is the body."""
+        return f"{self.path or 'the body'} {self.reason}: {self.fix}"
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ _INTRO = """
 <!-- Written from the routes by `./dev docs`. Change what the routes say of themselves, and run it. -->
 
 Notifications that are made from templates, and the inboxes that hold them. Every path stands below `/notification/v1/` as well as below `/v1/`. Bodies are JSON objects; unknown fields are passed over; a field that is null counts as left out.
-Every answer is `{"statusCode": 200, "timestamp", "message": "Success", "data"}`. Times are RFC 3339 in UTC with milliseconds. What a request does is what the [native API](../api-reference.md) does: a notification that was made here is pushed, listed, counted and read there,
+Every answer is `{"statusCode": 200, "timestamp", "message": "Success", "data"}`; what is created comes with the HTTP status 201. Times are RFC 3339 in UTC with milliseconds. What a request does is what the [native API](../api-reference.md) does: a notification that was made here is pushed, listed, counted and read there,
 and what was sent there is in the inbox here. What to change in a client, and how to make its tokens: [Publish from your app](../publish-from-your-app.md#8-from-an-aptly-client).
 
 In the tables of answers a `?` is behind what is not always there; what can be null says so. In those of fields a `?` is before what stands in the URL's query.
 
 **Who calls.** `Authorization: Bearer zat_…`. Templates and new notifications need a token with the scope `admin` (or an admin who is signed in). The rest is about one user's inbox: a token with `gateway` or `admin` and the header `X-User-ID`, or the user's own sign-in.
 
-**The tenant** is the `tenantId` of a body or a query, or the header `X-Tenant-ID`; that of a token that is bound to one, where nothing is said. Where it is said twice, both have to agree. Another tenant than the token's is `404`, as one that nobody has.
+**The tenant** is the `tenantId` of a body or a query, or the header `X-Tenant-ID`; that of a token that is bound to one, where nothing is said. Where it is said twice, both have to agree. Another tenant than the token's is `404`, as one that nobody has; in the header it is `403`.
 
 **What comes to be.** A tenant that a template names for the first time, and a user whom a notification names. Reading makes nothing.
 

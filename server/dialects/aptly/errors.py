@@ -19,9 +19,17 @@ class AptlyErrorView(TypedDict):
     error: Annotated[str, note("What the status is called.")]
 
 
+_FIXES = {  # what would be right, of what commands find wrong that do not know how it is done here
+    "template_not_found": "create it first with POST /v1/templates; GET lists those of a tenant",
+    "tenant_not_found": "create a template in it, which makes it, with a token that is not bound to another tenant",
+}
+
+
 def message_of(what: Refused) -> str:
     """Return what is wrong in one line: every fault with its place and what would be right."""
-    return "; ".join(f"{one.path} {one.reason}: {one.fix}" for one in what.faults) or what.detail
+    if what.faults:
+        return "; ".join(map(str, what.faults))
+    return f"{what.detail}: {_FIXES[what.code]}" if what.code in _FIXES else what.detail
 
 
 def face(clock: Clock) -> Face:

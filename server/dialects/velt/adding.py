@@ -193,7 +193,8 @@ class Adding:
 
     @describes(
         "Add a notification",
-        detail="All of it or nothing: organization, document, users and message are written together.",
+        detail="All of it or nothing: organization, document, users and message are written together. Who may not get it is passed over, which"
+        " is success, also where nobody is left.",
         takes=VeltAddBody,
         gives=DoneAnswer,
         errors=("tenant_not_found", "document_not_found", "notification_exists"),

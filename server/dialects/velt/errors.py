@@ -50,10 +50,16 @@ _STATUS = {
 }
 _PRECONDITIONS = frozenset({"subscriber_admin", "tenant_default", "conflict"})  # 409 elsewhere
 _PLACES = {  # of what commands find wrong that do not know how it is called here
+    "tenant_exists": Fault(
+        "data.organizationId", "is another organization's", "choose another id, or use that one"
+    ),
     "tenant_not_found": Fault(
         "data.organizationId",
-        "is no organization of yours",
-        "add it first, or set createOrganization where a call takes that",
+        "is no organization, or none for these tokens",
+        "add it first, set createOrganization where a call takes that, or use tokens that are not bound to another one",
+    ),
+    "document_exists": Fault(
+        "data.documentId", "is another document's", "choose another id, or use that document"
     ),
     "document_not_found": Fault(
         "data.documentId",
@@ -78,8 +84,7 @@ def status_of(what: Refused) -> Status:
 def message_of(what: Refused) -> str:
     """Return what is wrong in one line: every fault with its place and what would be right."""
     named = what.faults or ([_PLACES[what.code]] if what.code in _PLACES else [])
-    faults = [f"{one.path} {one.reason}: {one.fix}" for one in named]
-    return "; ".join(faults) or what.detail
+    return "; ".join(map(str, named)) or what.detail
 
 
 def show_error(what: Refused) -> web.Response:

@@ -144,6 +144,12 @@ async def test_the_furthest_that_each_field_may_go_is_taken(acme: Acme) -> None:
     )
 
 
+@ONE_ENGINE
+async def test_what_is_wrong_with_the_whole_of_it_is_said_of_the_body(acme: Acme) -> None:
+    answer = await acme.velt.post("notifications/add", [PLAIN])
+    assert refusal(answer) == (400, "INVALID_ARGUMENT", "the body is a list: send one JSON object")
+
+
 async def test_an_unknown_field_is_passed_over(acme: Acme) -> None:
     await acme.add(somethingElse={"deep": [1]}, actionUser={"userId": "ann", "color": "#fff"})
 
@@ -153,7 +159,8 @@ async def test_an_organization_that_is_not_there_is_not_found(acme: Acme) -> Non
     for more in ({}, {"createDocument": True}):
         message = await refused(acme, {**PLAIN, **more}, 404, "NOT_FOUND")
         assert message == (
-            "data.organizationId is no organization of yours: add it first, or set createOrganization where a call takes that"
+            "data.organizationId is no organization, or none for these tokens: add it first, set createOrganization where a call takes that,"
+            " or use tokens that are not bound to another one"
         )
 
 
