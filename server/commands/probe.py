@@ -10,7 +10,7 @@ from server.domain.bucket import Bucket
 from server.domain.delivery import Channel
 from server.domain.errors import NotFound
 from server.domain.ids import new_id
-from server.domain.message import Message, SendMessage, content_of
+from server.domain.message import NO_OPTIONS, Category, DeliveryType, Message, SendMessage, content_of
 from server.domain.ports import Database, Random, Transaction
 from server.domain.timeline import Track
 from server.store import buckets, devices, messages, outbox
@@ -74,11 +74,33 @@ def _found(track: Track | None) -> Track:
 def _test_message(user: User, bucket: Bucket, device_name: str, now: int, random: Random) -> Message:
     command = SendMessage(
         bucket=bucket.id,
+        topic=None,
         title="Test",
+        subtitle=None,
         body=f"{device_name} receives messages from this server.",
+        delivery_type=DeliveryType.NORMAL,
         user_ids=(user.id,),
         makes_users=False,
+        everyone=False,
+        exclude=(),
+        within=None,
+        subject=None,
         channels=(Channel.PUSH,),
+        category=Category.TRANSACTIONAL,
+        data=None,
+        deep_link=None,
+        collapse_id=None,
+        group_id=None,
+        sound=None,
+        locale=None,
+        attachments=(),
+        actions=(),
+        tap_action=None,
+        snoozes=(),
+        postpones=(),
+        tags=(),
+        options=NO_OPTIONS,
+        send_at=None,
         ttl=LIFETIME,
     )
     return Message(

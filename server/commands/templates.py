@@ -11,8 +11,12 @@ from server.domain.delivery import Channel
 from server.domain.errors import Conflict, Fault, NotFound
 from server.domain.ids import new_id
 from server.domain.message import (
+    LONGEST_TTL,
+    NO_OPTIONS,
     Action,
     ActionType,
+    Category,
+    DeliveryType,
     SendMessage,
 )
 from server.domain.pages import Numbered
@@ -160,14 +164,35 @@ def _subject(template: Template, command: Notify) -> Subject:
 
 def _message(template: Template, filled: Filled, command: Notify, subject: Subject) -> SendMessage:
     return SendMessage(
+        bucket=None,
+        topic=None,
         title=filled.title,
+        subtitle=None,
         body=filled.body or None,
+        delivery_type=DeliveryType.NORMAL,
         user_ids=(command.user,),
         makes_users=True,
+        everyone=False,
+        exclude=(),
+        within=None,
         subject=subject,
         channels=template.channels,
+        category=Category.TRANSACTIONAL,
         data=command.data,
+        deep_link=None,
+        collapse_id=None,
+        group_id=None,
+        sound=None,
+        locale=None,
+        attachments=(),
+        actions=(),
         tap_action=_tap(command.url),
+        snoozes=(),
+        postpones=(),
+        tags=(),
+        options=NO_OPTIONS,
+        send_at=None,
+        ttl=LONGEST_TTL,
     )
 
 

@@ -130,7 +130,7 @@ class Options:
 NO_OPTIONS = Options(ephemeral=False, remind_every=None, max_reminders=0)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class SendMessage:
     """What to send, and to whom.
 
@@ -139,37 +139,37 @@ class SendMessage:
     repetitions.
     """
 
-    bucket: str | None = None
-    topic: str | None = None
+    bucket: str | None
+    topic: str | None
     title: str | None = field(repr=False)  # None: it is asked for when it is read
-    subtitle: str | None = field(repr=False, default=None)
+    subtitle: str | None = field(repr=False)
     body: str | None = field(repr=False)
-    delivery_type: DeliveryType = DeliveryType.NORMAL
+    delivery_type: DeliveryType
     user_ids: tuple[str, ...] | None  # ids, external ids or usernames; None is everybody
     makes_users: (
         bool  # names that nobody has are the external ids of users who are made, for who manages the tenant
     )
-    everyone: bool = False  # every user of the tenant, for who manages it
-    exclude: tuple[str, ...] = ()  # names of users who do not get it; unknown ones are nobody
-    within: Within | None = None  # only who has access to a document
-    subject: Subject | None = None
+    everyone: bool  # every user of the tenant, for who manages it
+    exclude: tuple[str, ...]  # names of users who do not get it; unknown ones are nobody
+    within: Within | None  # only who has access to a document
+    subject: Subject | None
     channels: tuple[Channel, ...]
-    category: Category = Category.TRANSACTIONAL
-    data: Mapping[str, Any] | None = field(repr=False, default=None)  # for the app
-    deep_link: str | None = field(repr=False, default=None)
-    collapse_id: str | None = field(repr=False, default=None)
-    group_id: str | None = field(repr=False, default=None)
-    sound: str | None = None
-    locale: str | None = None
-    attachments: tuple[Attachment, ...] = ()
-    actions: tuple[Action, ...] = ()
-    tap_action: Action | None = None
-    snoozes: tuple[int, ...] = ()  # minutes
-    postpones: tuple[int, ...] = ()  # minutes
-    tags: tuple[str, ...] = field(repr=False, default=())
-    options: Options = NO_OPTIONS
-    send_at: int | None = None  # None is now
-    ttl: int = LONGEST_TTL  # milliseconds from then, at most LONGEST_TTL
+    category: Category
+    data: Mapping[str, Any] | None = field(repr=False)  # for the app
+    deep_link: str | None = field(repr=False)
+    collapse_id: str | None = field(repr=False)
+    group_id: str | None = field(repr=False)
+    sound: str | None
+    locale: str | None
+    attachments: tuple[Attachment, ...]
+    actions: tuple[Action, ...]
+    tap_action: Action | None
+    snoozes: tuple[int, ...]  # minutes
+    postpones: tuple[int, ...]  # minutes
+    tags: tuple[str, ...] = field(repr=False)
+    options: Options
+    send_at: int | None  # None is now
+    ttl: int  # milliseconds from then, at most LONGEST_TTL
 
 
 @dataclass(frozen=True)

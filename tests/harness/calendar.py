@@ -13,7 +13,7 @@ from server.domain.account import User
 from server.domain.bucket import Permission
 from server.domain.delivery import LEASE, Channel, Event, Parcel, Receipt, ReceiptEvent, Settlement
 from server.domain.ids import new_id
-from server.domain.message import DAY, Message, Options, SendMessage
+from server.domain.message import DAY, NO_OPTIONS, Category, DeliveryType, Message, Options, SendMessage
 from server.domain.ports import Database, Row, Transaction
 from server.domain.task import Kind
 from server.store import leases, tallies
@@ -23,11 +23,34 @@ from tests.harness.clock import at
 from tests.harness.model_world import World
 
 PLAIN = SendMessage(
+    bucket=None,
     title="Water the plants",
+    subtitle=None,
     body=None,
+    delivery_type=DeliveryType.NORMAL,
     user_ids=None,
+    topic=None,
     makes_users=False,
+    everyone=False,
+    exclude=(),
+    within=None,
+    subject=None,
     channels=(Channel.IN_APP, Channel.PUSH),
+    category=Category.TRANSACTIONAL,
+    data=None,
+    deep_link=None,
+    collapse_id=None,
+    group_id=None,
+    sound=None,
+    locale=None,
+    attachments=(),
+    actions=(),
+    tap_action=None,
+    snoozes=(),
+    postpones=(),
+    tags=(),
+    options=NO_OPTIONS,
+    send_at=None,
     ttl=28 * DAY,
 )
 EPHEMERAL = Options(ephemeral=True, remind_every=None, max_reminders=0)

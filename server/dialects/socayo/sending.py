@@ -19,10 +19,13 @@ from server.dialects.socayo.rpc import Call
 from server.domain import rules
 from server.domain.delivery import Channel
 from server.domain.message import (
+    LONGEST_TTL,
     LONGEST_URL,
     MOST_RECIPIENTS_NAMED,
+    NO_OPTIONS,
     Attachment,
     Category,
+    DeliveryType,
     MediaType,
     SendMessage,
 )
@@ -224,17 +227,35 @@ def _command(
 ) -> SendMessage:
     content = body.content
     return SendMessage(
+        bucket=None,
         topic=topic,
         title=content.title,
+        subtitle=None,
         body=content.body or None,
+        delivery_type=DeliveryType.NORMAL,
         user_ids=names,
         makes_users=True,
+        everyone=False,
         exclude=exclude,
+        within=None,
+        subject=None,
         channels=(body.channel,),
         category=body.category,
         data=content.data,
         deep_link=content.deep_link,
+        collapse_id=None,
+        group_id=None,
+        sound=None,
+        locale=None,
         attachments=_pictures(content),
+        actions=(),
+        tap_action=None,
+        snoozes=(),
+        postpones=(),
+        tags=(),
+        options=NO_OPTIONS,
+        send_at=None,
+        ttl=LONGEST_TTL,
     )
 
 

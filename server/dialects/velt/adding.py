@@ -44,7 +44,11 @@ from server.dialects.velt.texts import (
 from server.domain.delivery import Channel
 from server.domain.headline import LONGEST_TEMPLATE, Headline
 from server.domain.message import (
+    LONGEST_TTL,
     MOST_RECIPIENTS_NAMED,
+    NO_OPTIONS,
+    Category,
+    DeliveryType,
     SendMessage,
 )
 from server.domain.rules import Wrong
@@ -258,11 +262,33 @@ def _headline(body: VeltNotificationBody) -> Headline | None:
 
 def _message(body: VeltNotificationBody) -> SendMessage:
     return SendMessage(
+        bucket=None,
+        topic=None,
         title=None,
+        subtitle=None,
         body=None if body.is_notification_resolver_used else body.display_body_message,
+        delivery_type=DeliveryType.NORMAL,
         user_ids=None,
         makes_users=True,
         everyone=body.notify_all,
+        exclude=(),
+        within=None,
+        subject=None,
         channels=(Channel.IN_APP, Channel.PUSH),
+        category=Category.TRANSACTIONAL,
         data=body.notification_source_data,
+        deep_link=None,
+        collapse_id=None,
+        group_id=None,
+        sound=None,
+        locale=None,
+        attachments=(),
+        actions=(),
+        tap_action=None,
+        snoozes=(),
+        postpones=(),
+        tags=(),
+        options=NO_OPTIONS,
+        send_at=None,
+        ttl=LONGEST_TTL,
     )
