@@ -68,6 +68,7 @@ async def _locked(tx: Transaction, whose: Whose, name: str) -> Notification:
     found = named(name, await find(tx, whose, [name]))
     if found is not None:
         await lock(tx, found.message.id)
+        await subjects.lock_subjects(tx, [found.message.id])  # what is being forgotten of it stays forgotten
         found = named(name, await find(tx, whose, [name]))
     if found is None:
         raise NotFound("no such notification", code="notification_not_found")

@@ -2,6 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from server.domain.audience import Person, identify
+
+WHO = "userId"  # the word of a JSON object for whom it describes
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +28,15 @@ def profile_of(name: str | None) -> dict[str, str]:
 def full_name(profile: Mapping[str, str]) -> str | None:
     """Return the name in a profile, None where it has none."""
     return " ".join(profile[part] for part in ("firstName", "lastName") if profile.get(part)) or None
+
+
+def without(value: Any, person: Person) -> Any:
+    """Return a JSON value in which nothing is said any more of somebody whom it describes, but the name by which it means them."""
+    if isinstance(value, list):
+        return [without(one, person) for one in value]
+    if not isinstance(value, dict):
+        return value
+    who = value.get(WHO)
+    if isinstance(who, str) and identify([who], [person]) != [None]:
+        return {WHO: who}
+    return {name: without(one, person) for name, one in value.items()}

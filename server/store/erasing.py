@@ -4,8 +4,11 @@ The row itself stays, without a name: deliveries, and the messages of others' bu
 book (`pruning.py`) before the devices; what was settled without a device is pruned by its age.
 """
 
+from collections.abc import Sequence
+
 from server.domain.ports import Transaction
 from server.store.devices import delete_device
+from server.store.dialect import holes
 from server.store.pruning import drop_deliveries
 
 _OWN = ("sessions", "access_tokens", "pairing_codes", "bucket_members", "document_access")
@@ -61,21 +64,30 @@ async def count_items(tx: Transaction, user_id: str) -> int:
     return 0 if row is None else int(row["n"])
 
 
-async def drop_items(tx: Transaction, user_id: str, limit: int) -> int:
-    """Delete at most so many items of a user's inbox, in the order in which messages are taken back; return how many."""
-    return await tx.run(
-        "DELETE FROM inbox_items WHERE id IN"
-        " (SELECT id FROM inbox_items WHERE user_id = $1 ORDER BY message_id LIMIT $2 FOR UPDATE)",
+async def list_received(tx: Transaction, user_id: str, limit: int) -> list[str]:
+    """Return at most so many ids of messages that are in a user's inbox, in the order in which messages are taken back."""
+    rows = await tx.all(
+        "SELECT message_id FROM inbox_items WHERE user_id = $1 ORDER BY message_id LIMIT $2", user_id, limit
+    )
+    return [row["message_id"] for row in rows]
+
+
+async def drop_items(tx: Transaction, user_id: str, message_ids: Sequence[str]) -> None:
+    """Delete a user's items of messages, in the order in which messages are taken back."""
+    await tx.run(
+        "DELETE FROM inbox_items WHERE id IN (SELECT id FROM inbox_items WHERE user_id = $1"
+        f" AND message_id IN ({holes(len(message_ids), after=1)}) ORDER BY message_id FOR UPDATE)",
         user_id,
-        limit,
+        *message_ids,
     )
 
 
-async def disown_messages(tx: Transaction, user_id: str, limit: int) -> int:
-    """Have at most so many messages of a user's be nobody's, in the order in which they are taken back; return how many."""
-    return await tx.run(
+async def disown_messages(tx: Transaction, user_id: str, limit: int) -> list[str]:
+    """Have at most so many messages of a user's be nobody's, in the order in which they are taken back; return their ids."""
+    rows = await tx.all(
         "UPDATE messages SET sender_id = NULL WHERE id IN"
-        " (SELECT id FROM messages WHERE sender_id = $1 ORDER BY id LIMIT $2 FOR NO KEY UPDATE)",
+        " (SELECT id FROM messages WHERE sender_id = $1 ORDER BY id LIMIT $2 FOR NO KEY UPDATE) RETURNING id",
         user_id,
         limit,
     )
+    return [row["id"] for row in rows]

@@ -38,10 +38,29 @@ async def subjects_of(tx: Transaction, message_ids: Sequence[str]) -> dict[str, 
     return found
 
 
+async def lock_subjects(tx: Transaction, message_ids: Sequence[str]) -> dict[str, Subject]:
+    """Return what messages are about, by their ids; nobody else changes that until the end of the transaction."""
+    found: dict[str, Subject] = {}
+    for chunk in chunks(sorted(set(message_ids))):
+        rows = await tx.all(
+            f"SELECT * FROM subjects WHERE message_id IN ({holes(len(chunk))}) ORDER BY message_id FOR UPDATE",
+            *chunk,
+        )
+        found |= {row["message_id"]: subject_of(row) for row in rows}
+    return found
+
+
+async def write_all_details(tx: Transaction, details: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write what APIs show of messages now, by their ids."""
+    await tx.many(
+        "UPDATE subjects SET details = $2 WHERE message_id = $1",
+        [(message_id, orjson.dumps(one).decode()) for message_id, one in details.items()],
+    )
+
+
 async def write_details(tx: Transaction, message_id: str, details: Mapping[str, Any]) -> None:
     """Write what an API shows of a message now."""
-    text = orjson.dumps(details).decode()
-    await tx.run("UPDATE subjects SET details = $2 WHERE message_id = $1", message_id, text)
+    await write_all_details(tx, {message_id: details})
 
 
 async def drop_subject(tx: Transaction, message_id: str) -> None:

@@ -135,8 +135,8 @@ class People:
 
     @describes(
         "Remove users from an organization",
-        detail="Each for itself, with their devices, inbox, preferences, access and tokens: nothing that is theirs alone is left. The account"
-        " of an admin is refused.",
+        detail="Each for itself, with their devices, inbox, preferences, access and tokens: nothing that is theirs alone is left. What"
+        " others were sent stays as it reads; of who had or caused it the id alone is shown. The account of an admin is refused.",
         takes=RemoveUsersRequest,
         gives=UserResultsAnswer,
         errors=("tenant_not_found",),
