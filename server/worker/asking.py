@@ -11,6 +11,9 @@ from server.worker.pushes import again
 from server.worker.resolver import Asked
 
 _ATTEMPTS = 3
+_NO_ROOM_WAIT = (
+    5 * SECOND
+)  # of thousands that are in nobody's way, but would be taken and put back all the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +58,14 @@ def with_texts(
     return going, later
 
 
-def busy(parcel: Parcel, now: int, jitter: float) -> Settlement:
+def no_room(parcel: Parcel, now: int, jitter: float) -> Settlement:
+    """Put off a delivery that there is no room for beside the batches."""
+    return busy(parcel, now, jitter, _NO_ROOM_WAIT)
+
+
+def busy(parcel: Parcel, now: int, jitter: float, least: int = SECOND) -> Settlement:
     """Put off a delivery that nobody was asked for: it has lost no attempt."""
-    wait = int(SECOND * (1 + jitter))
+    wait = least + int(SECOND * jitter)
     return replace(again(replace(parcel, attempts=0), "resolver_busy", now, wait, 0.0), counts=False)
 
 

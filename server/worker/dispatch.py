@@ -27,7 +27,7 @@ from server.domain.message import Message
 from server.domain.ports import Database, DatabaseUnavailable, Transaction
 from server.store import leases
 from server.store.leases import Batch, Times
-from server.worker.asking import Group, busy, by_tenant, with_texts
+from server.worker.asking import Group, by_tenant, no_room, with_texts
 from server.worker.beside import Beside
 from server.worker.gateway import GatewayFault, PushGateway
 from server.worker.metrics import OutboxMetrics
@@ -135,7 +135,7 @@ class Dispatcher:
             if self.beside.has_room(tenant, len(group.parcels)):
                 aside.append((tenant, group, Lease(new_id(now, self._sealer.random), now + LEASE)))
             else:
-                over += [busy(parcel, now, self._jitter()) for parcel in group.parcels]
+                over += [no_room(parcel, now, self._jitter()) for parcel in group.parcels]
         await self._move(lease, [(group, to) for _, group, to in aside])
         for tenant, group, to in aside:
             work = self._or_given_back(to, self._ask_and_deliver(to, group.messages))

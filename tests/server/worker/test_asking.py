@@ -10,6 +10,7 @@ import pytest
 
 from server.domain.delivery import SECOND, Event, Kind, Parcel, State
 from server.domain.ports import Random
+from server.worker import beside
 from server.worker.asking import busy, by_tenant
 from tests.harness.resolving import KEY, Says, TextServer, endpoints_on, text_server, texts
 from tests.harness.rows import Seeded
@@ -240,6 +241,29 @@ def test_what_nobody_was_asked_for_comes_again_soon_and_has_lost_no_attempt() ->
     assert (put_off.event, put_off.reason, put_off.counts) == (Event.RETRY, "resolver_busy", False)
     assert put_off.due_at == 2500
     assert busy(PARCEL, 59_900, 0.5).due_at == 60_000, "it expires then"
+
+
+async def test_what_there_is_no_room_for_is_not_taken_and_put_back_all_the_time(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beside, "_MOST_OF_TENANT", 1)
+    world = told.world
+    first, second = await world.phone(), await world.phone()
+    told.server.held = asyncio.Event()
+    await told.send([first])
+    async with world.running():
+        await told.server.was_asked(1)
+        message = await told.send([second])
+        told.server.texts[message] = texts("Hello")
+        sql = "SELECT id FROM deliveries WHERE message_id = $1"
+        row = await world.db.read(lambda tx: tx.one(sql, message))
+        assert row is not None
+        world.outbox.wake()
+        await world.until_row(row["id"], state="queued", reason="resolver_busy", attempts=0)
+        assert (await world.seeded.row(row["id"]))["due_at"] >= world.clock() + 5 * SECOND
+        told.server.held.set()
+        world.clock.advance(7 * SECOND)
+        await world.until_row(row["id"], state="accepted")
 
 
 def test_what_is_asked_for_is_told_apart_by_tenant_and_what_is_gone_is_told() -> None:
