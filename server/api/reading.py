@@ -14,7 +14,7 @@ import orjson
 from aiohttp import web
 
 from server.domain.errors import Fault, Invalid, Refusal, TooLarge
-from server.domain.rules import Rule, Wrong, is_id, label
+from server.domain.rules import Rule, Wrong, is_deeper, is_id, label
 from server.domain.times import read_time
 
 MAX_BODY = 256 * 1024
@@ -86,7 +86,7 @@ def decode_object(body: bytes, content_type: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         fault = Fault("", f"is {_kind(value)}", "send one JSON object")
         raise Invalid("the body is not a JSON object", faults=[fault])
-    if body.count(b"[") + body.count(b"{") > DEEPEST_BODY and _is_deeper(value, DEEPEST_BODY):
+    if body.count(b"[") + body.count(b"{") > DEEPEST_BODY and is_deeper(value, DEEPEST_BODY):
         reason = f"is nested more than {DEEPEST_BODY} levels deep"
         raise Invalid(f"the body {reason}", faults=[Fault("", reason, "send it flatter")])
     return value
@@ -215,7 +215,7 @@ class Fields:
         if inner is None:
             return None
         found = inner.given
-        if _is_deeper(found, deepest):  # first: what is too deep cannot even be written
+        if is_deeper(found, deepest):  # first: what is too deep cannot even be written
             self.fault(name, f"is nested more than {deepest} levels deep", "send it flatter")
         elif len(orjson.dumps(found)) > most:
             self.fault(name, f"has more than {most} bytes as JSON", "send less, or where to find it")
@@ -259,14 +259,6 @@ class Fields:
             place, what = _place(error)
             self.fault(name, f"is not JSON ({place}: {what})", "send JSON, or correct it there")
             return None
-
-
-def _is_deeper(value: Any, levels: int) -> bool:
-    """Say whether a value has more levels; it looks no further than that."""
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
-    if inner is None:
-        return False
-    return levels == 0 or any(_is_deeper(one, levels - 1) for one in inner)
 
 
 class Texts(Fields):

@@ -7,9 +7,10 @@ it is.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from server.commands.enrolling import Outcomes, find_named
+from server.commands.enrolling import Outcomes
 from server.commands.mentions import ensure_mentioned
 from server.commands.organizations import hold
+from server.commands.people import find_named
 from server.domain.document import Access, Document
 from server.domain.errors import Conflict, NotFound, Refusal
 from server.domain.ids import new_id

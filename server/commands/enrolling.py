@@ -6,13 +6,12 @@ from functools import partial
 
 from server.commands import erasing
 from server.commands.organizations import hold
-from server.commands.people import ensure_people
+from server.commands.people import ensure_people, find_named, load_named
 from server.domain.account import Role, User, matching_key
-from server.domain.audience import identify
 from server.domain.errors import Conflict, NotFound, Refusal
 from server.domain.mention import Mention, profile_of
 from server.domain.ports import Database, NotUnique, Random, Transaction
-from server.store import accounts, subscribers
+from server.store import subscribers
 
 Outcomes = Mapping[str, Refusal | None]
 """What came of each thing that was named: why it is refused, None where it was done."""
@@ -78,18 +77,8 @@ async def list_users(db: Database, tenant_id: str, *, after: str, limit: int) ->
 
 async def find_users(db: Database, tenant_id: str, names: Sequence[str]) -> Sequence[User]:
     """Return those users who have one of some names, in the order in which they were made."""
-
-    async def job(tx: Transaction) -> Sequence[User]:
-        found = await find_named(tx, tenant_id, names)
-        return await accounts.load_users(tx, sorted(set(found.values())))
-
-    return sorted(await db.read(job), key=lambda user: user.id)
-
-
-async def find_named(tx: Transaction, tenant_id: str, names: Sequence[str]) -> dict[str, str]:
-    """Return the ids of users by their names; who is unknown is left out."""
-    found = identify(names, await accounts.find_people(tx, tenant_id, names))
-    return {name: user_id for name, user_id in zip(names, found, strict=True) if user_id is not None}
+    found = await db.read(lambda tx: load_named(tx, tenant_id, names))
+    return sorted({user.id: user for user in found.values()}.values(), key=lambda user: user.id)
 
 
 async def _end(tx: Transaction, *, user_id: str, now: int, random: Random) -> Refusal | None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from server.commands.inbox import get_item, still_there
+from server.commands.resolving import fill_items
 from server.domain.account import User
 from server.domain.entry import Entry, Owner, Tally, Wanted
 from server.domain.inbox import InboxItem
@@ -78,8 +79,5 @@ async def _with_subjects(tx: Transaction, items: Sequence[InboxItem]) -> list[En
 
 async def _resolved(resolver: Resolver, found: Sequence[Entry]) -> list[Entry]:
     """Return entries with the texts that their messages were sent without."""
-    messages = await resolver.fill([entry.item.message for entry in found])
-    return [
-        replace(entry, item=replace(entry.item, message=message))
-        for entry, message in zip(found, messages, strict=True)
-    ]
+    items = await fill_items(resolver, [entry.item for entry in found])
+    return [replace(entry, item=item) for entry, item in zip(found, items, strict=True)]

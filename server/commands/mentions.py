@@ -6,8 +6,8 @@ Who is there already stays as they are, whatever is said of them.
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from server.commands.people import find_named, load_named
 from server.domain.account import Role, User
-from server.domain.audience import identify
 from server.domain.headline import Headline
 from server.domain.ids import new_id
 from server.domain.mention import Mention, profile_of
@@ -23,7 +23,7 @@ async def ensure_mentioned(
     An address that another user has is left out.
     """
     keys = list(dict.fromkeys(one.key for one in mentions))
-    found = await _find(tx, tenant_id, keys)
+    found = await find_named(tx, tenant_id, keys)
     fresh = _merged(one for one in mentions if one.key not in found)
     users = [_new_user(tenant_id, one, now, random) for one in fresh]
     without = [
@@ -33,23 +33,13 @@ async def ensure_mentioned(
         left = [user for user in tried if user.external_id not in found]
         if left:
             await accounts.ensure_users(tx, left)
-            found = await _find(tx, tenant_id, keys)
+            found = await find_named(tx, tenant_id, keys)
     return found
 
 
 async def render_headline(tx: Transaction, tenant_id: str, headline: Headline) -> str:
     """Return a headline as it is shown, with stored names for those whom it mentions without one."""
-    nameless = list({one.key: None for one in headline.mentions() if one.name is None})
-    found = await _find(tx, tenant_id, nameless)
-    users = {user.id: user for user in await accounts.load_users(tx, sorted(set(found.values())))}
-    known = {key: users[user_id] for key, user_id in found.items() if user_id in users}
-    return headline.render(known)
-
-
-async def _find(tx: Transaction, tenant_id: str, keys: Sequence[str]) -> dict[str, str]:
-    """Return the ids of users by their names; who is unknown is left out."""
-    people = await accounts.find_people(tx, tenant_id, keys)
-    return {key: user_id for key, user_id in zip(keys, identify(keys, people), strict=True) if user_id}
+    return headline.render(await load_named(tx, tenant_id, headline.nameless()))
 
 
 def _merged(mentions: Iterable[Mention]) -> list[Mention]:

@@ -23,6 +23,19 @@ async def ensure_people(
     return list(dict.fromkeys(user_id for user_id in found if user_id is not None))
 
 
+async def find_named(tx: Transaction, tenant_id: str, names: Sequence[str]) -> dict[str, str]:
+    """Return the ids of users by their names; who is unknown is left out."""
+    found = identify(names, await accounts.find_people(tx, tenant_id, names))
+    return {name: user_id for name, user_id in zip(names, found, strict=True) if user_id is not None}
+
+
+async def load_named(tx: Transaction, tenant_id: str, names: Sequence[str]) -> dict[str, User]:
+    """Return users by their names; who is unknown is left out."""
+    found = await find_named(tx, tenant_id, names)
+    users = {user.id: user for user in await accounts.load_users(tx, sorted(set(found.values())))}
+    return {name: users[user_id] for name, user_id in found.items() if user_id in users}
+
+
 async def find_person(tx: Transaction, tenant_id: str, name: str) -> str:
     """Return the id of a user by any of their names; NotFound. What is no name PostgreSQL cannot always look for."""
     people = [] if label(name) is not None else await accounts.find_people(tx, tenant_id, [name])

@@ -2,20 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import compress
 
 import orjson
 
+from server.commands.people import load_named
 from server.commands.vault import Vault
 from server.commands.webhooks import show_key
 from server.domain.account import User
-from server.domain.audience import identify
 from server.domain.delivery import Parcel
 from server.domain.inbox import InboxItem
 from server.domain.message import UNRESOLVED, Message
-from server.domain.ports import Database, Transaction
+from server.domain.ports import Database
 from server.domain.resolver import Endpoint, Resolver, Wanted
-from server.store import accounts, messages, resolvers
+from server.store import messages, resolvers
 
 PURPOSE = "resolvers"
 """Of the vault that the keys are kept in with which tenants know who asks them."""
@@ -47,13 +46,7 @@ class Endpoints:
 
 async def people_of(db: Database, tenant_id: str, keys: Sequence[str]) -> dict[str, User]:
     """Return users of a tenant by names of theirs; who is unknown is left out."""
-
-    async def job(tx: Transaction) -> dict[str, User]:
-        ids = identify(keys, await accounts.find_people(tx, tenant_id, keys))
-        users = {user.id: user for user in await accounts.load_users(tx, sorted(set(filter(None, ids))))}
-        return {key: users[id_] for key, id_ in zip(keys, ids, strict=True) if id_ in users}
-
-    return await db.read(job) if keys else {}
+    return await db.read(lambda tx: load_named(tx, tenant_id, keys)) if keys else {}
 
 
 async def wanted_for(db: Database, unresolved: Sequence[Message]) -> list[Wanted]:
@@ -68,7 +61,8 @@ def is_unresolved(message: Message) -> bool:
 
 async def fill_one(resolver: Resolver, message: Message) -> Message:
     """Return a message with its texts, as far as they are to be had (`Resolver`)."""
-    return (await resolver.fill([message]))[0] if is_unresolved(message) else message
+    [filled] = await resolver.fill([message])
+    return filled
 
 
 def unresolved_in(parcels: Sequence[Parcel]) -> list[Parcel]:
@@ -109,11 +103,5 @@ def _is_without(body: str | None) -> bool:
 
 async def fill_items(resolver: Resolver, items: Sequence[InboxItem]) -> list[InboxItem]:
     """Return inbox items whose messages have their texts, as far as these are to be had (`Resolver`)."""
-    without = [is_unresolved(item.message) for item in items]
-    if not any(without):
-        return list(items)
-    filled = iter(await resolver.fill([item.message for item in compress(items, without)]))
-    return [
-        replace(item, message=next(filled)) if asked else item
-        for item, asked in zip(items, without, strict=True)
-    ]
+    filled = await resolver.fill([item.message for item in items])
+    return [replace(item, message=message) for item, message in zip(items, filled, strict=True)]

@@ -13,14 +13,14 @@ from server.commands.inbox import Marking
 from server.commands.marks import mark_read_by
 from server.commands.mentions import render_headline
 from server.commands.notifications import Whose, find
-from server.domain.audience import identify
+from server.commands.people import find_named
 from server.domain.errors import Fault, Invalid, NotFound, Refusal, invalid
 from server.domain.headline import Headline, wrong_headline
 from server.domain.message import UNRESOLVED, Message
 from server.domain.notification import Notification, named
 from server.domain.ports import Random, Transaction
 from server.domain.subject import Subject
-from server.store import accounts, subjects
+from server.store import subjects
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,15 @@ async def _locked(tx: Transaction, whose: Whose, name: str) -> Notification:
 
 async def _readers(tx: Transaction, tenant_id: str, command: Revise) -> list[str]:
     """Return the ids of those who have read it; Invalid names those whom nobody knows."""
-    people = await accounts.find_people(tx, tenant_id, command.read_by)
-    found = identify(command.read_by, people)
+    found = await find_named(tx, tenant_id, command.read_by)
     faults = [
         Fault(f"{command.readers_at}[{index}]", "is nobody", "add the user first, or leave the name out")
-        for index, user_id in enumerate(found)
-        if user_id is None
+        for index, name in enumerate(command.read_by)
+        if name not in found
     ]
     if faults:
         raise Invalid("some of those who have read it are nobody", faults=faults)
-    return [user_id for user_id in found if user_id is not None]
+    return list(found.values())
 
 
 async def _rewritten(

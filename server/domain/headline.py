@@ -24,10 +24,10 @@ class Headline:
     template: str = field(repr=False)
     values: Mapping[str, str | Mention] = field(repr=False)
 
-    def mentions(self) -> list[Mention]:
-        """Return who is mentioned in it."""
+    def nameless(self) -> list[str]:
+        """Return the keys of those whom it mentions without a name, each once."""
         used = (self.values.get(name) for name in variables_of(self.template))
-        return [one for one in used if isinstance(one, Mention)]
+        return list({one.key: None for one in used if isinstance(one, Mention) and one.name is None})
 
     def render(self, known: Mapping[str, User]) -> str:
         """Return the headline as it is shown; `known` are users who are mentioned, by the key of their mention."""

@@ -6,6 +6,7 @@ name forges lines in whatever lists it), except tabs and line breaks in texts th
 
 import re
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -168,3 +169,11 @@ def background_call(text: str) -> Wrong | None:
     if not separator or method not in _CALL_METHODS:
         return "does not begin with a method and ::", "write it like POST::https://example.com/done"
     return call_url(url)
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Say whether a value has more levels; it looks no further than that."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    if inner is None:
+        return False
+    return levels == 0 or any(is_deeper(one, levels - 1) for one in inner)

@@ -15,10 +15,10 @@ from server.domain.mention import Mention
 from server.domain.message import DEEPEST_DATA, MOST_DATA, UNRESOLVED
 
 LONGEST_BODY = 4000
-_LONGEST_VALUE = 1000
+LONGEST_VALUE = 1000  # of a variable
+RECIPIENT = "recipientUser"  # a variable whose text may be the name of a user
+ACTOR = "actionUser"  # one that need not be given: the message itself knows them (`Subject.details`)
 _MOST_VALUES = 16_384  # bytes of JSON
-_SOMEBODY = "recipientUser"  # whose text is the name of a user
-_ACTOR = "actionUser"  # whom the message itself knows (`Subject.details`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def put_in(content: Mapping[str, Any], texts: Texts, title: str) -> dict[str, An
 
 def with_actor(headline: Headline, details: Mapping[str, Any]) -> Headline:
     """Return a headline that knows who has done something, where the answer does not say it, by what is stored of its message."""
-    stored = {_ACTOR: details.get(_ACTOR)}
+    stored = {ACTOR: details.get(ACTOR)}
     return replace(headline, values={**_values(headline.template, stored), **headline.values})
 
 
@@ -90,10 +90,10 @@ def _value(name: str, value: Any) -> str | Mention | None:
     """Return what a variable stands for: somebody, or a text; None where it is neither."""
     if isinstance(value, dict):
         return _mention(value)
-    if not _is_prose(value, _LONGEST_VALUE):
+    if not _is_prose(value, LONGEST_VALUE):
         return None
     text: str = value
-    return Mention(text) if name == _SOMEBODY and _is_label(text) else text
+    return Mention(text) if name == RECIPIENT and _is_label(text) else text
 
 
 def _mention(value: Any) -> Mention | None:
@@ -111,7 +111,7 @@ def _is_prose(value: Any, most: int) -> bool:
 
 
 def _is_label(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= _LONGEST_VALUE and rules.label(value) is None
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_VALUE and rules.label(value) is None
 
 
 def _is_data(value: Any) -> bool:
@@ -121,11 +121,4 @@ def _is_data(value: Any) -> bool:
 
 def _is_small(value: Any, most: int) -> bool:
     """Say whether a value has no more levels than data for the app, and so many bytes as JSON: what is too deep cannot even be written."""
-    return not _is_deeper(value, DEEPEST_DATA) and len(orjson.dumps(value)) <= most
-
-
-def _is_deeper(value: Any, levels: int) -> bool:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
-    if inner is None:
-        return False
-    return levels == 0 or any(_is_deeper(one, levels - 1) for one in inner)
+    return not rules.is_deeper(value, DEEPEST_DATA) and len(orjson.dumps(value)) <= most

@@ -33,6 +33,7 @@ LARGEST_ANSWER = 1 << 20  # bytes
 READING = Manner(tries=3, seconds=20.0, patient=False)
 PUSHING = Manner(tries=1, seconds=9.0, patient=True)
 _MOST_KEPT = 1000  # texts
+_MOST_ASKERS = 1000  # besides those who have something to do; there may be a million tenants
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class TextResolver:
 
     async def close(self) -> None:
         """End what is under way. Whoever opened `web` closes it."""
-        for _, asker in self._askers.values():
+        for _, asker in list(self._askers.values()):
             await asker.close()
 
     async def _ask(self, messages: Sequence[Message], manner: Manner) -> list[Asked]:
@@ -117,6 +118,8 @@ class TextResolver:
         made = Asker(
             endpoint, self._recent, self._monotonic, self._metrics, self._log.bind(tenant=endpoint.tenant_id)
         )
+        if len(self._askers) >= _MOST_ASKERS:
+            self._askers = {whose: one for whose, one in self._askers.items() if not one[1].is_idle}
         self._askers[endpoint.tenant_id] = (endpoint, made)
         if asker is not None:
             await asker.close()
@@ -146,12 +149,7 @@ class TextResolver:
         titles: dict[str, str] = {}
         for endpoint, of_it in _by_endpoint(wanted).items():
             headlines = {one.message_id: headline for one in of_it if (headline := _headline(one, found))}
-            nameless = {
-                mention.key: None
-                for headline in headlines.values()
-                for mention in headline.mentions()
-                if mention.name is None
-            }
+            nameless = {key: None for headline in headlines.values() for key in headline.nameless()}
             people = await people_of(self._db, endpoint.tenant_id, list(nameless))
             titles |= {id_: headline.render(people) for id_, headline in headlines.items()}
         return titles

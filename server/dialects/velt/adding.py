@@ -26,10 +26,8 @@ from server.dialects.velt.fields import (
 )
 from server.dialects.velt.rpc import Call
 from server.dialects.velt.texts import (
-    ACTOR,
     CUSTOM,
     HEADLINE,
-    LONGEST_BODY,
     LONGEST_SOURCE,
     MOST_VARIABLES,
     RESOLVED,
@@ -52,6 +50,7 @@ from server.domain.message import (
     SendMessage,
 )
 from server.domain.rules import Wrong
+from server.domain.texts import ACTOR, LONGEST_BODY
 
 LONGEST_ID = 100
 ADDED = "Notification added successfully."

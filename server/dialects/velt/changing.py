@@ -16,11 +16,12 @@ from server.dialects.velt.fields import DocumentId, OrganizationId, UserBody, Us
 from server.dialects.velt.listing import MOST_IDS, NotificationId
 from server.dialects.velt.results import VeltResultsView, show_results
 from server.dialects.velt.rpc import Call
-from server.dialects.velt.texts import ACTOR, HEADLINE, LONGEST_BODY, VALUES, read_values
+from server.dialects.velt.texts import HEADLINE, VALUES, read_values
 from server.domain import rules
 from server.domain.errors import invalid
 from server.domain.headline import LONGEST_TEMPLATE, Headline
 from server.domain.message import DEEPEST_DATA, MOST_DATA, MOST_RECIPIENTS_NAMED
+from server.domain.texts import ACTOR, LONGEST_BODY
 
 UPDATED = "Notification updated successfully."
 _PLACE = "data.notifications[{}]"

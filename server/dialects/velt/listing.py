@@ -16,7 +16,7 @@ from server.commands.notifications import (
 )
 from server.dialects.velt.fields import DocumentId, OrganizationId, UserId
 from server.dialects.velt.rpc import Call
-from server.dialects.velt.texts import ACTOR, HEADLINE, RESOLVED, VALUES
+from server.dialects.velt.texts import HEADLINE, RESOLVED, VALUES
 from server.domain import rules
 from server.domain.account import LONGEST_NAME, Caller, User, matching_key
 from server.domain.errors import NotFound, invalid
@@ -26,6 +26,7 @@ from server.domain.ports import Database
 from server.domain.resolver import Resolver
 from server.domain.scopes import Need
 from server.domain.subject import MEANT
+from server.domain.texts import ACTOR
 from server.domain.times import show_time, show_when
 
 MOST_IDS = 30

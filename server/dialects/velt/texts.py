@@ -7,17 +7,14 @@ from server.domain import rules
 from server.domain.account import LONGEST_NAME
 from server.domain.headline import LONGEST_TEMPLATE
 from server.domain.mention import Mention
+from server.domain.texts import LONGEST_BODY, LONGEST_VALUE, RECIPIENT
 
-LONGEST_BODY = 4000
 LONGEST_SOURCE = 100
-LONGEST_VALUE = 1000  # of a variable
 MOST_VARIABLES = 100
 HEADLINE = "displayHeadlineMessageTemplate"
 VALUES = "displayHeadlineMessageTemplateData"
 RESOLVED = "isNotificationResolverUsed"
 CUSTOM = "custom"  # the source of notifications whose texts an app's own server has
-ACTOR = "actionUser"  # a variable too, that need not be given
-_RECIPIENT = "recipientUser"  # whose text may be a user's id
 
 Values = dict[str, str | Mention]
 VALUE = {
@@ -84,7 +81,7 @@ def _read_value(fields: Fields, name: str) -> str | Mention | None:
         return found
     if isinstance(given, str):
         value = fields.text(name, given, most=LONGEST_VALUE, least=0, rule=rules.prose)
-        return Mention(value) if value and name == _RECIPIENT and _is_user_id(value) else value
+        return Mention(value) if value and name == RECIPIENT and _is_user_id(value) else value
     if given is not None:
         fields.fault(name, "is neither a text nor a user", "send a text, or an object with a userId")
     return None
