@@ -83,6 +83,11 @@ class Asker:
             await asyncio.wait(asked.values(), timeout=manner.seconds)
         return found | {name: self._result(name, asked.get(name)) for name in rest}
 
+    @property
+    def is_idle(self) -> bool:
+        """Say whether nothing is under way, and it may ask at once."""
+        return not (self._asked or self._workers or self._is_resting)
+
     async def close(self) -> None:
         """End what is under way."""
         workers = self._workers

@@ -1,6 +1,7 @@
 """Texts that tenants' own servers keep: asked for with signed requests on real sockets, and never for long in vain."""
 
 import asyncio
+import gc
 import gzip
 import json
 import time
@@ -22,7 +23,8 @@ from server.domain.ports import Database, Random
 from server.domain.subject import Subject
 from server.store import messages
 from server.store.subjects import add_subject
-from server.worker.asker import AT_ONCE, REST, Without
+from server.worker import resolver
+from server.worker.asker import AT_ONCE, REST, Asker, Without
 from server.worker.metrics import ResolverMetrics
 from server.worker.recent import SECONDS
 from server.worker.resolver import LARGEST_ANSWER, TextResolver
@@ -316,6 +318,26 @@ async def test_a_server_that_hangs_holds_up_no_other_tenant(office: Office, rand
     assert await office.titles(await office.message("custom-1", of=other)) == ["Hello"]
     assert not slow.done()
     await slow
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_of_many_tenants_nothing_is_remembered_for_ever(
+    office: Office, random: Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolver, "_MOST_ASKERS", 2)
+    before = askers()
+    for _ in range(6):
+        tenant = await Seeded.make(office.db, office.clock, random)
+        message = await office.message(of=tenant)
+        await office.set(office.server.url, tenant)
+        office.server.texts[message.id] = texts("Hello")
+        assert await office.titles(message) == ["Hello"]
+    assert askers() - before == 2
+
+
+def askers() -> int:
+    gc.collect()
+    return sum(isinstance(one, Asker) for one in gc.get_objects())
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
