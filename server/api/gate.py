@@ -165,10 +165,13 @@ class Gate:
         if not caller.grant.meets(need):
             raise Forbidden(f"{keys.token}: {_lacking(need, caller)}", code="scope_missing")
         _refuse_acting_for_others(request)
-        bound = {grant.tenant for grant in (key.grant, caller.grant)} - {None}
+        bound = {
+            grant.tenant: grant.tenant_id for grant in (key.grant, caller.grant) if grant.tenant is not None
+        }
         if len(bound) > 1:
             raise Forbidden(f"{keys.key} and {keys.token} are for two tenants", code="acting_forbidden")
-        return replace(caller, grant=replace(caller.grant, tenant=next(iter(bound), None)))
+        tenant, tenant_id = next(iter(bound.items()), (None, None))
+        return replace(caller, grant=replace(caller.grant, tenant=tenant, tenant_id=tenant_id))
 
     def _for_device(self, route: ForDevice) -> Callable[[web.Request], Answer]:
         async def guarded(request: web.Request) -> web.StreamResponse:

@@ -14,12 +14,17 @@ from server.store import accounts
 
 
 async def find_acting(tx: Transaction, caller: Caller, tenant: str | None, user: str | None) -> Caller:
-    """Return the caller as they act for a tenant (None: the token's, or the default one) and a user of it; Forbidden."""
+    """Return the caller as they act for a tenant (None: the token's, or the default one) and a user of it; Forbidden.
+
+    NotFound where the token's own was deleted while the request came, even where another one has its name.
+    """
     bound = caller.grant.tenant
     if bound is not None and tenant not in (None, bound):
         raise Forbidden("this access token is for another tenant", code="acting_forbidden")
     name = tenant or bound or DEFAULT_TENANT
     tenant_id = await accounts.find_tenant(tx, name)
+    if caller.grant.tenant_id not in (None, tenant_id):
+        raise NotFound("no such tenant", code="tenant_not_found")
     if user is None:  # who made the token is nobody there: nothing of their own may be reached in this way
         acting = Acting(name, tenant_id or "", None, known=False)
         return replace(caller, user=_nobody(tenant_id or "", None), acting=acting)
@@ -45,6 +50,21 @@ async def find_meant(tx: Transaction, caller: Caller, tenant: str, user: str | N
         if found != caller.user.id:
             raise NotFound("no such user", code="user_not_found")
     return caller
+
+
+async def ensure_meant(
+    tx: Transaction, caller: Caller, name: str, *, makes: bool, now: int, random: Random
+) -> str:
+    """Return the id of the tenant that a request names, which is not closed until the end of the transaction; NotFound.
+
+    `makes` one where there is none, but not for a token that is good for one only: that was deleted then, and the token with it.
+    """
+    if makes and caller.grant.tenant_id is None:
+        return await ensure_tenant(tx, name, now, random)
+    found = await accounts.find_tenant(tx, name, hold=True)
+    if found is None or caller.grant.tenant_id not in (None, found):
+        raise NotFound("no such tenant", code="tenant_not_found")
+    return found
 
 
 async def settle(db: Database, caller: Caller, *, now: int, random: Random) -> Caller:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from server.commands.acting import ensure_meant
 from server.commands.mentions import ensure_mentioned, render_headline
-from server.commands.people import ensure_tenant
 from server.commands.send import Sender, Sent, in_turn, write
 from server.domain.account import Acting, Caller
 from server.domain.audience import Within
@@ -71,7 +71,9 @@ async def add_notification(sender: Sender, caller: Caller, command: AddNotificat
 async def _add(
     tx: Transaction, sender: Sender, caller: Caller, command: AddNotification, turn: int, now: int
 ) -> Sent:
-    tenant_id = await _tenant(tx, command, now, sender.random)
+    tenant_id = await ensure_meant(
+        tx, caller, command.tenant, makes=command.makes_tenant, now=now, random=sender.random
+    )
     earlier = await _earlier(tx, tenant_id, command)
     if earlier is not None:
         return earlier
@@ -93,15 +95,6 @@ async def _add(
         subject=_subject(command, document, list(meant)),
     )
     return await write(tx, sender, actor, message, turn=turn, now=now)
-
-
-async def _tenant(tx: Transaction, command: AddNotification, now: int, random: Random) -> str:
-    if command.makes_tenant:
-        return await ensure_tenant(tx, command.tenant, now, random)
-    found = await accounts.find_tenant(tx, command.tenant, hold=True)
-    if found is None:
-        raise NotFound("no such tenant", code="tenant_not_found")
-    return found
 
 
 async def _earlier(tx: Transaction, tenant_id: str, command: AddNotification) -> Sent | None:

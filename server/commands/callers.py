@@ -140,11 +140,9 @@ async def _token(tx: Transaction, hashed: bytes, now: int) -> _Known | None:
     found = await find_token(tx, hashed, now)
     if found is None:
         return None
-    token, user = found
-    return _Known(
-        Caller(user, Grant(frozenset(token.scopes), _operates(user), token.tenant), None, token.id),
-        token.expires_at,
-    )
+    token, user, tenant_id = found
+    grant = Grant(frozenset(token.scopes), _operates(user), token.tenant, tenant_id)
+    return _Known(Caller(user, grant, None, token.id), token.expires_at)
 
 
 async def _inbox(tx: Transaction, session: InboxSession, now: int) -> _Known | None:

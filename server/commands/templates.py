@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from server.commands.people import ensure_tenant
+from server.commands.acting import ensure_meant
 from server.commands.send import Sender, Sent, in_turn, write
 from server.domain.account import Caller
 from server.domain.delivery import Channel
@@ -64,14 +64,14 @@ class Notified(Sent):
 
 
 async def create_template(
-    db: Database, tenant: str, command: CreateTemplate, *, now: int, random: Random
+    db: Database, caller: Caller, tenant: str, command: CreateTemplate, *, now: int, random: Random
 ) -> Template:
-    """Make a template of the tenant of a name, which is made where there is none; Conflict where it has one of that key."""
+    """Make a template of the tenant of a name, which is made where there is none; Conflict where it has one of that key, NotFound."""
 
     async def job(tx: Transaction) -> Template:
         template = Template(
             id=new_id(now, random),
-            tenant_id=await ensure_tenant(tx, tenant, now, random),
+            tenant_id=await ensure_meant(tx, caller, tenant, makes=True, now=now, random=random),
             key=command.key,
             label=command.label,
             title=command.title,

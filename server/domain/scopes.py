@@ -42,11 +42,15 @@ class Need(Enum):
 
 @dataclass(frozen=True)
 class Grant:
-    """What one credential may do: `scopes` of a token, or None for a person who is signed in."""
+    """What one credential may do: `scopes` of a token, or None for a person who is signed in.
+
+    `tenant` is the name of the one tenant that a token is good for, and `tenant_id` its id: another one may have that name by now.
+    """
 
     scopes: frozenset[str] | None
     operator: bool  # the account behind it is an admin
-    tenant: str | None = None  # the name of the one tenant that a token is good for
+    tenant: str | None = None
+    tenant_id: str | None = None
 
     def meets(self, need: Need) -> bool:
         """Say whether this credential is enough for a route with that need."""

@@ -9,7 +9,7 @@ from server.store.accounts import user_of
 
 _FIND = (
     "SELECT u.*, t.id AS token_id, t.name AS token_name, t.scopes, t.created_at AS token_created_at,"
-    " t.expires_at, t.last_used_at, n.name AS tenant FROM access_tokens t JOIN users u ON u.id = t.user_id"
+    " t.expires_at, t.last_used_at, n.name AS tenant, n.id AS for_tenant FROM access_tokens t JOIN users u ON u.id = t.user_id"
     " LEFT JOIN tenants n ON n.id = t.tenant_id WHERE t.hash = $1 AND (t.expires_at IS NULL OR t.expires_at > $2)"
     " AND u.deleted_at IS NULL AND n.closed_at IS NULL"  # who was deleted, or whose tenant, while it was made
 )
@@ -32,14 +32,15 @@ async def add_token(tx: Transaction, token: AccessToken, *, token_hash: bytes, t
     )
 
 
-async def find_token(tx: Transaction, token_hash: bytes, now: int) -> tuple[AccessToken, User] | None:
-    """Return a token that has not expired, and its owner, in one indexed read; who was deleted has none."""
+async def find_token(
+    tx: Transaction, token_hash: bytes, now: int
+) -> tuple[AccessToken, User, str | None] | None:
+    """Return a token that has not expired, its owner and the id of its tenant, in one indexed read; who was deleted has none."""
     row = await tx.one(_FIND, token_hash, now)
     if row is None:
         return None
-    return _token_of(row, row["token_id"], row["id"], row["token_name"], row["token_created_at"]), user_of(
-        row
-    )
+    token = _token_of(row, row["token_id"], row["id"], row["token_name"], row["token_created_at"])
+    return token, user_of(row), row["for_tenant"]
 
 
 async def list_tokens(tx: Transaction, user_id: str) -> list[AccessToken]:

@@ -146,9 +146,9 @@ class AptlyTemplates:
     )
     async def create(self, call: Call) -> AptlyTemplateView:
         body = await call.body(AptlyTemplateBody)
-        await call.manager(body.tenant_id, "tenantId")
+        manager = await call.manager(body.tenant_id, "tenantId")
         template = await templates.create_template(
-            self.db, body.tenant_id, _command(body), now=call.now, random=self.random
+            self.db, manager, body.tenant_id, _command(body), now=call.now, random=self.random
         )
         return _show(body.tenant_id, template)
 

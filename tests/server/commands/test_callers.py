@@ -6,15 +6,16 @@ from typing import TypeVar
 import pytest
 
 from server.commands.accounts import prepare
+from server.commands.acting import ensure_meant
 from server.commands.callers import Callers, token_hash
 from server.commands.mint import INBOX_SECONDS, Mint
 from server.commands.usage import Usage
 from server.domain.account import AccessToken, Role, User
-from server.domain.errors import Unauthenticated
+from server.domain.errors import NotFound, Unauthenticated
 from server.domain.ports import Database, Random, Transaction
 from server.domain.scopes import Need
-from server.store import sessions, tokens
-from server.store.accounts import add_user, default_tenant
+from server.store import sessions, tenants, tokens
+from server.store.accounts import add_user, default_tenant, ensure_tenant, find_tenant
 from server.store.database import open_database
 from tests.harness.clock import SettableClock
 
@@ -247,3 +248,40 @@ async def test_a_server_knows_at_once_what_another_one_ended(
     await second.write(lambda tx: tokens.delete_token(tx, "t1", person.id))
     with pytest.raises(Unauthenticated):
         await callers.user(TOKEN, clock())
+
+
+@pytest.mark.usefixtures("person")
+@pytest.mark.parametrize("made_anew", [True, False])
+async def test_a_token_is_not_good_for_another_tenant_that_has_the_name_by_now(
+    database: Database, callers: Callers, clock: SettableClock, random: Random, *, made_anew: bool
+) -> None:
+    """A request names its tenant in a body that may come long after the headers: the first is deleted meanwhile. Nor does it make one."""
+    bound = "zat_" + "b" * 43
+
+    async def begin(tx: Transaction) -> None:
+        await ensure_tenant(tx, "first", "acme", 1)
+        token = AccessToken("t2", "u1", "acme", "app", ("admin",), 1, None, None)
+        await tokens.add_token(tx, token, token_hash=token_hash(bound), tenant_id="first")
+
+    async def end(tx: Transaction) -> None:
+        await tenants.close_tenant(tx, "first", 2)
+        if made_anew:
+            await ensure_tenant(tx, "second", "acme", 2)
+
+    await database.write(begin)
+    caller = await callers.user(bound, clock())
+    assert (await callers.on_behalf(caller, "acme", None)).tenant_id == "first"
+    await database.write(end)
+    assert await database.read(lambda tx: find_tenant(tx, "acme")) == ("second" if made_anew else None)
+    for user in (None, "ann"):
+        with pytest.raises(NotFound):
+            await callers.on_behalf(caller, "acme", user)
+        with pytest.raises(NotFound):
+            await callers.act(caller, None, user)
+
+    async def make(tx: Transaction) -> str:
+        return await ensure_meant(tx, caller, "acme", makes=True, now=3, random=random)
+
+    with pytest.raises(NotFound):
+        await database.write(make)
+    assert await database.read(lambda tx: find_tenant(tx, "acme")) == ("second" if made_anew else None)
