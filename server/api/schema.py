@@ -74,7 +74,10 @@ class Schemas:
         """Return the name, whether it must be there, and the schema of each field of a struct."""
         info = inspect.type_info(kind)
         assert isinstance(info, inspect.StructType)  # noqa: S101 - what its bound says
-        return [(field.encode_name, field.required, self._of(field.type)) for field in info.fields]
+        return [
+            (field.encode_name, field.required, {**self._of(field.type), **_default(field)})
+            for field in info.fields
+        ]
 
     def _of(self, kind: inspect.Type) -> Schema:
         if isinstance(kind, inspect.Metadata):
@@ -139,11 +142,14 @@ class Schemas:
 
     def _property(self, field: inspect.Field) -> Schema:
         found = self._of(field.type)
-        if field.required:
-            return found
-        default = [*field.default] if isinstance(field.default, tuple) else field.default
-        known = isinstance(default, str | int | list)  # otherwise it is left out, or of our own making
-        return {**nullable(found), **({"default": default} if known else {})}
+        return found if field.required else {**nullable(found), **_default(field)}
+
+
+def _default(field: inspect.Field) -> Schema:
+    """Return what a schema says of a field that is left out, as far as it can be said."""
+    default = [*field.default] if isinstance(field.default, tuple) else field.default
+    known = isinstance(default, str | int | list)  # otherwise it is left out, or of our own making
+    return {"default": default} if known else {}
 
 
 def _object(kind: type, properties: Schema, required: list[str]) -> Schema:

@@ -71,6 +71,20 @@ async def test_every_field_and_parameter_is_described(reference: dict[str, Any])
     assert silent == []
 
 
+async def test_a_parameter_that_is_left_out_has_its_default(reference: dict[str, Any]) -> None:
+    """As a field of a body has; a text of a query is never null."""
+    parameters = reference["paths"]["/v1/notifications"]["get"]["parameters"]
+    defaults = {one["name"]: one["schema"].get("default") for one in parameters if one["in"] == "query"}
+    assert {name: defaults[name] for name in ("page", "limit", "timePeriod", "status")} == {
+        "page": 1,
+        "limit": 20,
+        "timePeriod": "all",
+        "status": None,
+    }
+    [limit] = [one["schema"] for one in parameters if one["name"] == "limit"]
+    assert limit["type"] == "integer"
+
+
 async def test_every_type_and_tag_is_described(reference: dict[str, Any]) -> None:
     """And no two operations have one name, for generated clients."""
     schemas = reference["components"]["schemas"]
