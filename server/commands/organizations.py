@@ -24,6 +24,7 @@ _BUCKETS_AT_ONCE = 100
 _USERS_AT_ONCE = (
     50  # in a second: each leaves a task of their own, and other tenants' are not to wait for all of these
 )
+_DEVICES_AT_ONCE = 10  # with what went to each in a month
 _ROWS_AT_ONCE = 1000
 
 
@@ -115,9 +116,9 @@ async def close(tx: Transaction, task: Task, now: int, random: Random) -> Task |
     await closing.drop_at_once(tx, tenant_id)
     ended = await _end_buckets(tx, tenant_id, task.payload["after"], now, random)
     going_on = {**task.payload, "after": _next_after(task.payload["after"], ended)}
-    users = await _end_users(tx, tenant_id, now, random)
-    if users == _USERS_AT_ONCE:
-        return task.at(now + SECOND, going_on)
+    users, are_all = await _end_users(tx, tenant_id, now, random)
+    if not are_all:
+        return task.at(now + SECOND * users // _USERS_AT_ONCE, going_on)
     if ended or users or await closing.drop_rows(tx, tenant_id, _ROWS_AT_ONCE):
         return task.at(now, going_on)
     return task.at(min(until, now + LOOK_AGAIN), going_on) if now < until else None
@@ -140,12 +141,15 @@ def _next_after(after: str | None, ended: Sequence[str]) -> str | None:
     return ended[-1] if after is not None and len(ended) == _BUCKETS_AT_ONCE else None
 
 
-async def _end_users(tx: Transaction, tenant_id: str, now: int, random: Random) -> int:
-    """Delete the next users; return how many."""
+async def _end_users(tx: Transaction, tenant_id: str, now: int, random: Random) -> tuple[int, bool]:
+    """Delete the next users; return how many, and whether these were all of them."""
     users = await closing.lock_users(tx, tenant_id, limit=_USERS_AT_ONCE)
-    for user in users:
-        await erasing.begin(tx, user.id, now=now, random=random)
-    return len(users)
+    devices = 0
+    for number, user in enumerate(users, start=1):
+        devices += (await erasing.begin(tx, user.id, now=now, random=random)).devices
+        if devices >= _DEVICES_AT_ONCE:
+            return number, False
+    return len(users), len(users) < _USERS_AT_ONCE
 
 
 def _no_tenant() -> NotFound:

@@ -258,6 +258,23 @@ async def test_many_users_go_so_many_in_a_second(
     assert left == [1, 0, 0]
 
 
+async def test_users_with_many_devices_go_in_smaller_steps(
+    house: House, acme: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each device goes what was sent to it in a month, and one step has to be done in seconds."""
+    monkeypatch.setattr(organizations, "_DEVICES_AT_ONCE", 2)
+    for name in ("ben", "cleo", "dan", "eve"):
+        await give_phones(house.pieces.db, acme.name, f"{WORD}-{name}", 1, now=1, random=house.random)
+    at_most, before = 0, len((await acme.rows())["devices"])
+    await acme.delete()
+    while await run_due(house.pieces.db, now=house.clock(), random=house.random, log=house.pieces.log):
+        left = len((await acme.rows())["devices"])
+        at_most, before = max(at_most, before - left), left
+        house.clock.advance(SECOND // 10)
+    assert before == 0
+    assert at_most <= 3, "the last of them may have two"
+
+
 async def test_what_comes_while_it_ends_goes_too(house: House, acme: Servers) -> None:
     """From who has found the organization before it was deleted, and writes to it afterwards."""
     tenant = await acme.tenant()
