@@ -9,18 +9,24 @@ from server.api.pages import PAGE
 from server.commands import documents
 from server.commands.documents import AccessPage
 from server.dialects.velt.documents import DocumentBody
-from server.dialects.velt.fields import ACCESS, DoneAnswer, UserBody, UserId, done, read_access
-from server.dialects.velt.lists import (
+from server.dialects.velt.fields import (
+    ACCESS,
     MESSAGE,
-    MOST_AT_ONCE,
     SUCCESS,
+    DoneAnswer,
+    UserBody,
+    UserId,
+    done,
+    read_access,
+)
+from server.dialects.velt.lists import (
+    MOST_AT_ONCE,
     TOKEN,
     PageSize,
     PageToken,
-    UserResultsAnswer,
-    show_users,
 )
 from server.dialects.velt.people import NamedUserBody
+from server.dialects.velt.results import VeltResultsAnswer, show_results
 from server.dialects.velt.rpc import Call
 from server.domain.document import Access
 from server.domain.ports import Database, Random
@@ -128,10 +134,10 @@ class AccessLists:
         "Take access to a document away",
         detail="Each for itself: from who has none, or is nobody, it cannot be taken.",
         takes=RemoveAccessRequest,
-        gives=UserResultsAnswer,
+        gives=VeltResultsAnswer,
         errors=("tenant_not_found", "document_not_found"),
     )
-    async def remove(self, call: Call[RemoveAccessRequest]) -> UserResultsAnswer:
+    async def remove(self, call: Call[RemoveAccessRequest]) -> VeltResultsAnswer:
         body = call.body.data
         outcomes = await documents.remove_access(
             self.db,
@@ -140,7 +146,9 @@ class AccessLists:
             list(dict.fromkeys(user.user_id for user in body.users)),
             body.access,
         )
-        return show_users("Access removed successfully.", "Access removed successfully.", outcomes)
+        return VeltResultsAnswer(
+            result=show_results("Access removed successfully.", "Access removed successfully.", outcomes)
+        )
 
     @describes(
         "Get who has access to a document",

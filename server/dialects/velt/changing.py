@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 
 from msgspec import UNSET, UnsetType
 
@@ -14,7 +14,7 @@ from server.commands.notifications import Whose
 from server.commands.subjects import Revise, revise_all
 from server.dialects.velt.fields import DocumentId, OrganizationId, UserBody, UserId
 from server.dialects.velt.listing import MOST_IDS, NotificationId
-from server.dialects.velt.results import VeltResultsView, show_results
+from server.dialects.velt.results import VeltResultsAnswer, show_results
 from server.dialects.velt.rpc import Call
 from server.dialects.velt.texts import HEADLINE, VALUES, read_values
 from server.domain import rules
@@ -112,12 +112,6 @@ class VeltUpdateBody(Body, frozen=True, kw_only=True):
     data: Annotated[VeltChangesBody, note("Which notifications, and what of them.")]
 
 
-class VeltUpdatedAnswer(TypedDict):
-    """What was changed."""
-
-    result: Annotated[VeltResultsView, note("What became of each notification.")]
-
-
 @dataclass(frozen=True)
 class Changing:
     marking: Marking
@@ -127,22 +121,18 @@ class Changing:
         detail="A new text goes to every inbox and device that has the old one; headlines are put together anew. Each notification is"
         " changed as a whole or not at all, whatever becomes of the others.",
         takes=VeltUpdateBody,
-        gives=VeltUpdatedAnswer,
+        gives=VeltResultsAnswer,
         errors=("tenant_not_found",),
     )
-    async def update(self, call: Call[VeltUpdateBody]) -> VeltUpdatedAnswer:
+    async def update(self, call: Call[VeltUpdateBody]) -> VeltResultsAnswer:
         body = call.body.data
         _check_once(body)
         whose = Whose(await call.organization(body.organization_id), None, body.document_id)
         commands = [command_of(change, index) for index, change in enumerate(body.notifications)]
         refusals = await revise_all(self.marking, whose, commands)
         names = [change.id for change in body.notifications]
-        results = show_results(dict(zip(names, refusals, strict=True)), UPDATED)
-        return VeltUpdatedAnswer(
-            result=VeltResultsView(
-                status="success", message="Notifications updated successfully.", data=results
-            )
-        )
+        results = dict(zip(names, refusals, strict=True))
+        return VeltResultsAnswer(result=show_results("Notifications updated successfully.", UPDATED, results))
 
 
 def command_of(change: VeltNotificationChange, index: int) -> Revise:

@@ -72,11 +72,5 @@ def _no_such() -> NotFound:
 
 
 def _answer(refused: Mapping[str, Refusal | None], page_token: str | None) -> VeltDeletedAnswer:
-    return VeltDeletedAnswer(
-        result=VeltDeletedView(
-            status="success",
-            message="Notifications deleted successfully.",
-            data=show_results(refused, DELETED),
-            pageToken=page_token,
-        )
-    )
+    results = show_results("Notifications deleted successfully.", DELETED, refused)
+    return VeltDeletedAnswer(result=VeltDeletedView(**results, pageToken=page_token))

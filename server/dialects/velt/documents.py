@@ -11,8 +11,8 @@ from server.api.describe import describes
 from server.api.pages import PAGE
 from server.commands import documents
 from server.commands.documents import DocumentPage
-from server.dialects.velt.fields import LONGEST_DOCUMENT, DocumentId, DoneAnswer, done
-from server.dialects.velt.lists import MESSAGE, SUCCESS, TOKEN, PageSize, PageToken
+from server.dialects.velt.fields import LONGEST_DOCUMENT, MESSAGE, SUCCESS, DocumentId, DoneAnswer, done
+from server.dialects.velt.lists import TOKEN, PageSize, PageToken
 from server.dialects.velt.organizations import OrganizationBody
 from server.dialects.velt.rpc import Call
 from server.domain.account import LONGEST_NAME

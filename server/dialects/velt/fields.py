@@ -13,6 +13,8 @@ LONGEST_DOCUMENT = 255
 LONGEST_FIELD = 100
 LONGEST_VALUE = 255
 MOST_VALUES = 100  # of all fields together
+SUCCESS = note("That it is so.")
+MESSAGE = note("What was done, for people.")
 _EXACT = 2**53  # from there on not every whole number is one that JSON's numbers can hold
 
 OrganizationId = Annotated[
@@ -110,15 +112,15 @@ ACCESS = {
 class VeltOutcomeView(TypedDict):
     """That it is so."""
 
-    success: Annotated[bool, note("That it is so.")]
-    message: Annotated[str, note("What was done, for people.")]
+    success: Annotated[bool, SUCCESS]
+    message: Annotated[str, MESSAGE]
 
 
 class VeltDoneView(TypedDict):
     """What was done."""
 
-    status: Annotated[Literal["success"], note("That it is so.")]
-    message: Annotated[str, note("What was done, for people.")]
+    status: Annotated[Literal["success"], SUCCESS]
+    message: Annotated[str, MESSAGE]
     data: Annotated[VeltOutcomeView, note("The same, for programs.")]
 
 

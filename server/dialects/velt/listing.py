@@ -14,7 +14,7 @@ from server.commands.notifications import (
     find_notifications,
     list_notifications,
 )
-from server.dialects.velt.fields import DocumentId, OrganizationId, UserId
+from server.dialects.velt.fields import MESSAGE, SUCCESS, DocumentId, OrganizationId, UserId
 from server.dialects.velt.rpc import Call
 from server.dialects.velt.texts import HEADLINE, RESOLVED, VALUES
 from server.domain import rules
@@ -118,8 +118,8 @@ class VeltNotificationView(TypedDict):
 class VeltNotificationsView(TypedDict):
     """A page of notifications."""
 
-    status: Annotated[Literal["success"], note("That it is so.")]
-    message: Annotated[str, note("What was done, for people.")]
+    status: Annotated[Literal["success"], SUCCESS]
+    message: Annotated[str, MESSAGE]
     data: Annotated[list[VeltNotificationView], note("The newest first.")]
     pageToken: Annotated[str | None, note("For the page after this one; null: there is none.")]
 

@@ -11,8 +11,8 @@ from server.api.describe import describes
 from server.api.pages import PAGE
 from server.commands import organizations
 from server.commands.organizations import OrganizationPage
-from server.dialects.velt.fields import DoneAnswer, OrganizationId, done
-from server.dialects.velt.lists import MESSAGE, SUCCESS, TOKEN, PageSize, PageToken
+from server.dialects.velt.fields import MESSAGE, SUCCESS, DoneAnswer, OrganizationId, done
+from server.dialects.velt.lists import TOKEN, PageSize, PageToken
 from server.dialects.velt.rpc import Call
 from server.domain.account import LONGEST_NAME
 from server.domain.ports import Database, Random

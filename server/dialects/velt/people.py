@@ -10,18 +10,15 @@ from server.api.pages import PAGE
 from server.api.subscribers import name_of
 from server.commands import enrolling
 from server.commands.enrolling import UserPage
-from server.dialects.velt.fields import UserBody, UserId
+from server.dialects.velt.fields import MESSAGE, SUCCESS, UserBody, UserId
 from server.dialects.velt.lists import (
-    MESSAGE,
     MOST_AT_ONCE,
-    SUCCESS,
     TOKEN,
     PageSize,
     PageToken,
-    UserResultsAnswer,
-    show_users,
 )
 from server.dialects.velt.organizations import OrganizationBody
+from server.dialects.velt.results import VeltResultsAnswer, show_results
 from server.dialects.velt.rpc import Call
 from server.domain.account import User
 from server.domain.mention import full_name
@@ -119,10 +116,10 @@ class People:
         detail="Each for itself: made, or changed where they are there already. Of a name what stands before the first space is the first"
         " name. An address that another user has is refused, and one that would be another one of an admin's.",
         takes=AddUsersRequest,
-        gives=UserResultsAnswer,
+        gives=VeltResultsAnswer,
         errors=("tenant_not_found",),
     )
-    async def add(self, call: Call[AddUsersRequest]) -> UserResultsAnswer:
+    async def add(self, call: Call[AddUsersRequest]) -> VeltResultsAnswer:
         body = call.body.data
         outcomes = await enrolling.put_users(
             self.db,
@@ -131,17 +128,19 @@ class People:
             now=call.now,
             random=self.random,
         )
-        return show_users("Users added successfully.", "User added successfully.", outcomes)
+        return VeltResultsAnswer(
+            result=show_results("Users added successfully.", "User added successfully.", outcomes)
+        )
 
     @describes(
         "Remove users from an organization",
         detail="Each for itself, with their devices, inbox, preferences, access and tokens: nothing that is theirs alone is left. What"
         " others were sent stays as it reads; of who had or caused it the id alone is shown. The account of an admin is refused.",
         takes=RemoveUsersRequest,
-        gives=UserResultsAnswer,
+        gives=VeltResultsAnswer,
         errors=("tenant_not_found",),
     )
-    async def remove(self, call: Call[RemoveUsersRequest]) -> UserResultsAnswer:
+    async def remove(self, call: Call[RemoveUsersRequest]) -> VeltResultsAnswer:
         body = call.body.data
         outcomes = await enrolling.remove_users(
             self.db,
@@ -151,7 +150,9 @@ class People:
             random=self.random,
             wake=self.wake,
         )
-        return show_users("Users removed successfully.", "User removed successfully.", outcomes)
+        return VeltResultsAnswer(
+            result=show_results("Users removed successfully.", "User removed successfully.", outcomes)
+        )
 
     @describes(
         "Get an organization's users",

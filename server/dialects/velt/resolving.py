@@ -8,7 +8,7 @@ from server.api.describe import describes
 from server.api.reading import Fields
 from server.commands.resolving import Endpoints
 from server.commands.webhooks import read_key
-from server.dialects.velt.fields import OrganizationId
+from server.dialects.velt.fields import MESSAGE, SUCCESS, OrganizationId
 from server.dialects.velt.rpc import Call
 from server.domain import rules
 from server.domain.message import LONGEST_URL
@@ -97,8 +97,8 @@ class ResolverView(TypedDict):
 class ResolverResultView(TypedDict):
     """What was done."""
 
-    status: Annotated[Literal["success"], note("That it is so.")]
-    message: Annotated[str, note("What was done, for people.")]
+    status: Annotated[Literal["success"], SUCCESS]
+    message: Annotated[str, MESSAGE]
     data: Annotated[ResolverView, note("How it is now.")]
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, NotRequired, TypedDict
 from server.api.answers import refused
 from server.api.bodies import note
 from server.dialects.velt.errors import Status, message_of, status_of
+from server.dialects.velt.fields import MESSAGE
 from server.domain.errors import Refusal
 
 
@@ -19,18 +20,25 @@ class VeltResultView(TypedDict):
 
 
 class VeltResultsView(TypedDict):
-    """What became of each notification."""
+    """What became of each."""
 
     status: Annotated[
         Literal["success"], note("That the call was carried out; each result says what came of it.")
     ]
-    message: Annotated[str, note("What was done, for people.")]
-    data: Annotated[dict[str, VeltResultView], note("By the ids of the notifications.")]
+    message: Annotated[str, MESSAGE]
+    data: Annotated[dict[str, VeltResultView], note("What became of each, by their ids.")]
 
 
-def show_results(refusals: Mapping[str, Refusal | None], done: str) -> dict[str, VeltResultView]:
-    """Show what became of each, by its id: why it was refused, None where it was done."""
-    return {name: _result(name, refusal, done) for name, refusal in refusals.items()}
+class VeltResultsAnswer(TypedDict):
+    """The answer to a call that does something to several, to each for itself."""
+
+    result: Annotated[VeltResultsView, note("What became of each.")]
+
+
+def show_results(message: str, done: str, refusals: Mapping[str, Refusal | None]) -> VeltResultsView:
+    """Show what became of each, by its id: why it was refused, or for None what was done."""
+    data = {name: _result(name, refusal, done) for name, refusal in refusals.items()}
+    return VeltResultsView(status="success", message=message, data=data)
 
 
 def _result(name: str, refusal: Refusal | None, done: str) -> VeltResultView:
