@@ -47,9 +47,8 @@ async def erase(tx: Transaction, task: Task, now: int, random: Random) -> Task |
     user_id, until = task.payload["user"], task.payload["until"]
     await _clear(tx, user_id, now, random)
     received = await erasing.list_received(tx, user_id, _ROWS_AT_ONCE)
-    if (
-        received
-    ):  # whoever takes messages back locks these before what they are about, and that before their items
+    if received:
+        # Whoever takes messages back locks these before what they are about, and that before their items.
         await _forget(tx, task, received)
         await erasing.drop_items(tx, user_id, received)
         return task.at(now)
