@@ -19,7 +19,7 @@ from server.dialects.velt.rpc import Call
 from server.dialects.velt.texts import HEADLINE, RESOLVED, VALUES
 from server.domain import rules
 from server.domain.account import LONGEST_NAME, Caller, User, matching_key
-from server.domain.errors import NotFound, invalid
+from server.domain.errors import invalid
 from server.domain.message import UNRESOLVED
 from server.domain.notification import MOST_READERS, Notification
 from server.domain.ports import Database
@@ -168,9 +168,7 @@ class Listing:
 
 async def reader_of(call: Call[Any], body: VeltWhoseBody) -> Caller:
     """Return for whom a call is: a user, or who manages the organization; NotFound, Invalid."""
-    caller = await call.on_behalf(body.organization_id, body.user_id)
-    if not caller.tenant_id:
-        raise NotFound("no such organization", code="tenant_not_found")
+    caller = await call.within(body.organization_id, body.user_id)
     if body.user_id is None and caller.acting is not None and caller.manages is None:
         raise invalid("data.userId", "is missing", "name the user whose notifications are to be read")
     return caller

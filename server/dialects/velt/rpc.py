@@ -39,12 +39,16 @@ class Call(Generic[B_co]):
         """Return the caller for an organization and a user of it (`Callers.on_behalf`)."""
         return await self.callers.on_behalf(self.caller, organization, user)
 
-    async def organization(self, organization: str) -> str:
-        """Return the id of the tenant that an organization is; NotFound where there is none, or not for this caller."""
-        found = (await self.on_behalf(organization)).tenant_id
-        if not found:
+    async def within(self, organization: str, user: str | None = None) -> Caller:
+        """Return the caller for an organization that is there, and a user of it; NotFound where it is not, or not for this caller."""
+        caller = await self.on_behalf(organization, user)
+        if not caller.tenant_id:
             raise NotFound("no such organization", code="tenant_not_found")
-        return found
+        return caller
+
+    async def organization(self, organization: str) -> str:
+        """Return the id of the tenant that an organization is; NotFound as `within`."""
+        return (await self.within(organization)).tenant_id
 
 
 @dataclass(frozen=True)
