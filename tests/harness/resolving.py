@@ -68,7 +68,7 @@ class TextServer:
 
     async def was_asked(self, times: int) -> None:
         """Wait until it was asked so often."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.asked) < times:
                 self.news.clear()
                 await self.news.wait()

@@ -149,7 +149,7 @@ class World:
         await self.db.until(reached)
 
     async def until_logged(self, event: str) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not any(entry["event"] == event for entry in self.log.entries):
                 await self.log.written.wait()
                 self.log.written.clear()
