@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from server.commands.enrolling import Outcomes
 from server.commands.mentions import ensure_mentioned
-from server.commands.organizations import hold
 from server.commands.people import find_named
+from server.commands.tenants import hold
 from server.domain.document import Access, Document
 from server.domain.errors import Conflict, NotFound, Refusal
 from server.domain.ids import new_id

@@ -12,11 +12,11 @@ from server.commands import (
     documents,
     emptying,
     erasing,
-    organizations,
     planned,
     retention,
     spread,
     takeback,
+    tenants,
     topics,
 )
 from server.commands.send import release
@@ -128,7 +128,7 @@ _HANDLERS: Mapping[Kind, Handler] = {
     Kind.DISBAND: topics.disband,
     Kind.DISCARD: documents.discard,
     Kind.ERASE: erasing.erase,
-    Kind.CLOSE: organizations.close,
+    Kind.CLOSE: tenants.close,
     Kind.PRUNE: _prune,
     Kind.COMPACT: _compact,
 }

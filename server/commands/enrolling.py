@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from server.commands import erasing
-from server.commands.organizations import hold
 from server.commands.people import ensure_people, find_named, load_named
+from server.commands.tenants import hold
 from server.domain.account import Role, User, matching_key
 from server.domain.errors import Conflict, NotFound, Refusal
 from server.domain.mention import Mention, profile_of

@@ -9,8 +9,8 @@ from msgspec import UNSET, UnsetType
 from server.api.bodies import Body, Time, note, text
 from server.api.describe import describes
 from server.api.pages import PAGE
-from server.commands import organizations
-from server.commands.organizations import OrganizationPage
+from server.commands import tenants
+from server.commands.tenants import TenantPage
 from server.dialects.velt.fields import MESSAGE, SUCCESS, DoneAnswer, OrganizationId, done
 from server.dialects.velt.lists import TOKEN, PageSize, PageToken
 from server.dialects.velt.rpc import Call
@@ -116,9 +116,7 @@ class Organizations:
     async def add(self, call: Call[AddOrganizationRequest]) -> DoneAnswer:
         body = call.body.data
         await call.on_behalf(body.organization_id)
-        await organizations.add_organization(
-            self.db, body.organization_id, body.name, now=call.now, random=self.random
-        )
+        await tenants.add_tenant(self.db, body.organization_id, body.name, now=call.now, random=self.random)
         return done("Organization added successfully.")
 
     @describes(
@@ -132,13 +130,13 @@ class Organizations:
         body = call.body.data
         if body.organization_id is None:
             return _show_page(
-                await organizations.list_organizations(
+                await tenants.list_tenants(
                     self.db, call.caller, after=body.page_token or "", limit=body.page_size
                 )
             )
         caller = await call.on_behalf(body.organization_id)
-        found = await organizations.get_organization(self.db, caller.tenant_id)
-        return _show_page(OrganizationPage([found], more=False))
+        found = await tenants.get_tenant(self.db, caller.tenant_id)
+        return _show_page(TenantPage([found], more=False))
 
     @describes(
         "Update an organization",
@@ -150,9 +148,9 @@ class Organizations:
         body = call.body.data
         caller = await call.on_behalf(body.organization_id)
         if isinstance(body.name, UnsetType):
-            await organizations.get_organization(self.db, caller.tenant_id)
+            await tenants.get_tenant(self.db, caller.tenant_id)
         else:
-            await organizations.show_organization_as(self.db, caller.tenant_id, body.name)
+            await tenants.show_tenant_as(self.db, caller.tenant_id, body.name)
         return done("Organization updated successfully.")
 
     @describes(
@@ -166,19 +164,17 @@ class Organizations:
     )
     async def delete(self, call: Call[OrganizationRequest]) -> DoneAnswer:
         caller = await call.on_behalf(call.body.data.organization_id)
-        await organizations.delete_organization(
-            self.db, caller, now=call.now, random=self.random, wake=self.wake
-        )
+        await tenants.delete_tenant(self.db, caller, now=call.now, random=self.random, wake=self.wake)
         return done("Organization deleted successfully.")
 
 
-def _show_page(page: OrganizationPage) -> OrganizationsAnswer:
-    last = page.organizations[-1].id if page.more else None
+def _show_page(page: TenantPage) -> OrganizationsAnswer:
+    last = page.tenants[-1].id if page.more else None
     return OrganizationsAnswer(
         result=OrganizationsView(
             status="success",
             message="Organizations retrieved successfully.",
-            data=[_show(one) for one in page.organizations],
+            data=[_show(one) for one in page.tenants],
             pageToken=last,
         )
     )

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from server.commands import documents, enrolling, organizations, topics
+from server.commands import documents, enrolling, tenants, topics
 from server.commands.callers import token_hash
 from server.commands.due import next_due, run_due
 from server.commands.emptying import LOOK_AGAIN
@@ -24,7 +24,8 @@ from server.domain.scopes import Grant
 from server.domain.task import Kind
 from server.domain.times import show_time
 from server.domain.turns import Turns
-from server.store import accounts, tallies, tenants, tokens
+from server.store import accounts, tallies, tokens
+from server.store.tenants import close_tenant, lock_to_close
 from tests.harness.acting import Acting, give_phones, rows_of
 from tests.harness.calendar import PLAIN
 from tests.harness.velt import Velt
@@ -226,7 +227,7 @@ async def test_an_end_that_is_interrupted_at_every_step_goes_on(
 ) -> None:
     """A little at a time, and each time once more: what was done and not committed is done again."""
     for name in ("_BUCKETS_AT_ONCE", "_USERS_AT_ONCE", "_ROWS_AT_ONCE"):
-        monkeypatch.setattr(organizations, name, 1)
+        monkeypatch.setattr(tenants, name, 1)
     tenant = await acme.tenant()
     await acme.delete()
     steps, dying = 0, cast("Database", DiesAtTheEnd(acme.db))
@@ -248,7 +249,7 @@ async def test_many_users_go_so_many_in_a_second(
     house: House, acme: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What other tenants wait for comes in between."""
-    monkeypatch.setattr(organizations, "_USERS_AT_ONCE", 2)
+    monkeypatch.setattr(tenants, "_USERS_AT_ONCE", 2)
     await acme.delete()
     left = []
     for _ in range(3):
@@ -262,7 +263,7 @@ async def test_users_with_many_devices_go_in_smaller_steps(
     house: House, acme: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of each device goes what was sent to it in a month, and one step has to be done in seconds."""
-    monkeypatch.setattr(organizations, "_DEVICES_AT_ONCE", 2)
+    monkeypatch.setattr(tenants, "_DEVICES_AT_ONCE", 2)
     for name in ("ben", "cleo", "dan", "eve"):
         await give_phones(house.pieces.db, acme.name, f"{WORD}-{name}", 1, now=1, random=house.random)
     at_most, before = 0, len((await acme.rows())["devices"])
@@ -329,8 +330,8 @@ async def test_nothing_is_added_to_an_organization_that_is_deleted_by_then(
         documents.add_document(acme.db, tenant, "late", None, now=now, random=random),
         documents.add_access(acme.db, tenant, "canary-plan", late, (), now=now, random=random),
         enrolling.put_users(acme.db, tenant, late, now=now, random=random),
-        organizations.show_organization_as(acme.db, tenant, "Late"),
-        organizations.get_organization(acme.db, tenant),
+        tenants.show_tenant_as(acme.db, tenant, "Late"),
+        tenants.get_tenant(acme.db, tenant),
     ):
         with pytest.raises(NotFound):
             await adding
@@ -369,8 +370,8 @@ async def test_who_finds_an_organization_while_it_ends_finds_none(acme: Servers,
     closed, waited = asyncio.Event(), asyncio.Event()
 
     async def closing(tx: Transaction) -> None:
-        await tenants.lock_to_close(tx, tenant)
-        await tenants.close_tenant(tx, tenant, 1)
+        await lock_to_close(tx, tenant)
+        await close_tenant(tx, tenant, 1)
         closed.set()
         await waited.wait()
 

@@ -1,4 +1,4 @@
-"""Organizations: tenants as an operator's own servers make, name and delete them.
+"""Tenants, as an operator's own servers make, name and delete them.
 
 A tenant that is deleted is closed at once: its name is free, tokens that are bound to it are deleted, and nobody finds it. Whoever makes
 one of that name afterwards has an empty one. What was in it goes little by little by a task (`close`): every user as one who is deleted,
@@ -29,12 +29,12 @@ _ROWS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
-class OrganizationPage:
-    organizations: Sequence[Tenant]
+class TenantPage:
+    tenants: Sequence[Tenant]
     more: bool
 
 
-async def add_organization(
+async def add_tenant(
     db: Database, name: str, display_name: str | None, *, now: int, random: Random
 ) -> Tenant:
     """Make a tenant; Conflict where there is one of that name."""
@@ -44,7 +44,7 @@ async def add_organization(
     return tenant
 
 
-async def get_organization(db: Database, tenant_id: str) -> Tenant:
+async def get_tenant(db: Database, tenant_id: str) -> Tenant:
     """Return a tenant; NotFound."""
     found = await db.read(lambda tx: tenants.load_tenant(tx, tenant_id))
     if found is None:
@@ -52,27 +52,27 @@ async def get_organization(db: Database, tenant_id: str) -> Tenant:
     return found
 
 
-async def list_organizations(db: Database, caller: Caller, *, after: str, limit: int) -> OrganizationPage:
+async def list_tenants(db: Database, caller: Caller, *, after: str, limit: int) -> TenantPage:
     """Return the tenants that who manages them may see, in the order in which they were made; a token that is bound to one sees that."""
     bound = caller.grant.tenant
     if bound is None:
         found = await db.read(lambda tx: tenants.list_tenants(tx, after=after, limit=limit + 1))
-        return OrganizationPage(found[:limit], len(found) > limit)
+        return TenantPage(found[:limit], len(found) > limit)
 
     async def job(tx: Transaction) -> Tenant | None:
         return await tenants.load_tenant(tx, await accounts.find_tenant(tx, bound) or "")
 
     own = await db.read(job)
-    return OrganizationPage([own] if own is not None and own.id > after else [], more=False)
+    return TenantPage([own] if own is not None and own.id > after else [], more=False)
 
 
-async def show_organization_as(db: Database, tenant_id: str, display_name: str | None) -> None:
+async def show_tenant_as(db: Database, tenant_id: str, display_name: str | None) -> None:
     """Change what people are shown as a tenant's name; NotFound."""
     if not await db.write(lambda tx: tenants.show_as(tx, tenant_id, display_name)):
         raise _no_tenant()
 
 
-async def delete_organization(
+async def delete_tenant(
     db: Database, caller: Caller, *, now: int, random: Random, wake: Callable[[], None]
 ) -> None:
     """Close the tenant for which somebody calls; NotFound, Conflict for the one of a fresh server.
