@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from server.domain.outgoing import Reason
 from server.domain.resolver import Endpoint
@@ -43,8 +43,15 @@ class Without(Enum):
     BUSY = auto()  # they were not asked for: too many are
 
 
-Answer = Mapping[str, Texts]
-Post = Callable[[Sequence[str]], Awaitable[Answer]]
+class Named(NamedTuple):
+    """A message by its tenant's name for it; the id tells it from an earlier one that had the name and was deleted."""
+
+    name: str
+    message_id: str
+
+
+Answer = Mapping[Named, Texts]
+Post = Callable[[Sequence[Named]], Awaitable[Answer]]
 """Asks once for messages by their names; Failed, NoAnswer."""
 _Asked = asyncio.Future[Texts | Without]
 
@@ -65,16 +72,16 @@ class Asker:
         self._monotonic = monotonic
         self._metrics = metrics
         self._log = log
-        self._asked: dict[str, _Asked] = {}  # by name, those that wait for a place among them
-        self._line: dict[str, int] = {}  # names that wait for a place, and how often to try
+        self._asked: dict[Named, _Asked] = {}  # by name, those that wait for a place among them
+        self._line: dict[Named, int] = {}  # names that wait for a place, and how often to try
         self._workers: set[asyncio.Task[None]] = set()
         self._failures = 0
         self._rests_until = 0.0
 
-    async def texts(self, names: Sequence[str], manner: Manner, post: Post) -> dict[str, Texts | Without]:
+    async def texts(self, names: Sequence[Named], manner: Manner, post: Post) -> dict[Named, Texts | Without]:
         """Return the texts of messages by their names, or why there are none."""
         known = {name: self._recent.get((self._endpoint, name)) for name in names}
-        found: dict[str, Texts | Without] = {name: one for name, one in known.items() if one is not None}
+        found: dict[Named, Texts | Without] = {name: one for name, one in known.items() if one is not None}
         rest = [name for name in names if name not in found]
         if self._is_left_alone(manner):
             return found | dict.fromkeys(rest, Without.FAILED)
@@ -105,7 +112,7 @@ class Asker:
         is_tried = self._failures >= _FAILURES and bool(self._workers)
         return self._is_resting or (is_tried and not manner.patient)
 
-    def _ask(self, names: Sequence[str], manner: Manner, post: Post) -> dict[str, _Asked]:
+    def _ask(self, names: Sequence[Named], manner: Manner, post: Post) -> dict[Named, _Asked]:
         """Join what is under way, and have the rest asked for, as far as there is room in the line."""
         for name in names:
             if name not in self._asked and len(self._line) < _LONGEST_LINE:
@@ -116,7 +123,7 @@ class Asker:
             self._workers.add(task)
         return {name: self._asked[name] for name in names if name in self._asked}
 
-    def _result(self, name: str, asked: _Asked | None) -> Texts | Without:
+    def _result(self, name: Named, asked: _Asked | None) -> Texts | Without:
         """Return what came of asking for a message; who has waited for long enough takes it out of the line."""
         if asked is not None and not asked.done() and name in self._line:
             self._answer([name], {}, Without.BUSY)
@@ -133,7 +140,7 @@ class Asker:
         finally:
             self._workers = {task for task in self._workers if task is not asyncio.current_task()}
 
-    def _next(self) -> tuple[list[str], int]:
+    def _next(self) -> tuple[list[Named], int]:
         """Take the first of the line, and others that are to be tried as often."""
         tries = next(iter(self._line.values()))
         alike = (name for name, often in self._line.items() if often == tries)
@@ -142,12 +149,12 @@ class Asker:
             del self._line[name]
         return names, tries
 
-    def _answer(self, names: Sequence[str], answer: Answer, without: Without) -> None:
+    def _answer(self, names: Sequence[Named], answer: Answer, without: Without) -> None:
         for name in names:
             self._line.pop(name, None)
             self._asked.pop(name).set_result(answer.get(name, without))
 
-    async def _try(self, names: Sequence[str], tries: int, post: Post) -> Answer:
+    async def _try(self, names: Sequence[Named], tries: int, post: Post) -> Answer:
         """Return what is answered, nothing where that fails."""
         for attempt in range(tries):
             if attempt:

@@ -23,7 +23,7 @@ from server.domain.outgoing import Attempt, Reason
 from server.domain.ports import Clock, Database, Random
 from server.domain.resolver import Endpoint, Wanted
 from server.domain.texts import Texts, put_in, read_answer, with_actor
-from server.worker.asker import Answer, Asker, Manner, Post, Without
+from server.worker.asker import Answer, Asker, Manner, Named, Post, Without
 from server.worker.metrics import ResolverMetrics
 from server.worker.recent import Recent
 from server.worker.web import Failed, Web
@@ -106,9 +106,9 @@ class TextResolver:
     ) -> dict[str, Texts | Without]:
         """Return what a tenant's server says of messages, by their ids."""
         asker = await self._asker(endpoint)
-        names = [one.name for one in wanted]
-        found = await asker.texts(names, manner, self._poster(endpoint, wanted[0].tenant))
-        return {one.message_id: found[one.name] for one in wanted}
+        named = [Named(one.name, one.message_id) for one in wanted]
+        found = await asker.texts(named, manner, self._poster(endpoint, wanted[0].tenant))
+        return {one.message_id: texts for one, texts in found.items()}
 
     async def _asker(self, endpoint: Endpoint) -> Asker:
         """Return who asks there: somebody new where that has changed, who knows nothing of the other's answers."""
@@ -126,14 +126,16 @@ class TextResolver:
         return made
 
     def _poster(self, endpoint: Endpoint, tenant: str) -> Post:
-        async def post(names: Sequence[str]) -> Answer:
+        async def post(named: Sequence[Named]) -> Answer:
+            names = list(dict.fromkeys(one.name for one in named))
             body = orjson.dumps({"organizationId": tenant, "notificationIds": names})
             now = self._clock()
             headers = headers_for(self._key(endpoint), new_id(now, self._random), body, now)
             answer = await self._web.ask(
                 endpoint.url, headers, body, seconds=self._try_seconds, most=LARGEST_ANSWER
             )
-            return read_answer(answer, names)
+            texts = read_answer(answer, names)
+            return {one: texts[one.name] for one in named if one.name in texts}
 
         return post
 

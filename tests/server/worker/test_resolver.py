@@ -22,7 +22,7 @@ from server.domain.message import Message
 from server.domain.ports import Database, Random
 from server.domain.subject import Subject
 from server.store import messages
-from server.store.subjects import add_subject
+from server.store.subjects import add_subject, drop_subject
 from server.worker import resolver
 from server.worker.asker import AT_ONCE, REST, Asker, Without
 from server.worker.metrics import ResolverMetrics
@@ -218,6 +218,15 @@ async def test_an_answer_is_good_for_ten_seconds(office: Office) -> None:
     assert await office.titles(message) == ["Before"]
     office.now[0] += 0.02
     assert await office.titles(message) == ["After"]
+
+
+async def test_a_message_that_has_the_name_of_a_deleted_one_is_asked_for_anew(office: Office) -> None:
+    deleted = await office.message("custom-1")
+    office.server.texts["custom-1"] = texts("For some")
+    assert await office.titles(deleted) == ["For some"]
+    await office.db.write(lambda tx: drop_subject(tx, deleted.id))
+    office.server.texts["custom-1"] = texts("For others")
+    assert await office.titles(await office.message("custom-1")) == ["For others"]
 
 
 async def test_another_server_is_asked_as_soon_as_it_is_set(office: Office) -> None:
