@@ -187,9 +187,10 @@ def _show(one: Notification, organization: str, caller: Caller) -> VeltNotificat
 
 def _to_one(shown: VeltNotificationView, user: User) -> VeltNotificationView:
     """Return what one user is shown of a notification in their inbox: of others who has done something, and whom the headline names."""
-    values = shown["displayHeadlineMessageTemplateData"]
+    actor, values = shown["actionUser"], shown["displayHeadlineMessageTemplateData"]
     return {
         **shown,
+        "actionUser": None if actor is None else _without_address(actor),
         "displayHeadlineMessageTemplateData": None if values is None else _without_addresses(values),
         "notifyUsers": _own(shown["notifyUsers"], user) if shown.get("forYou") else [],
         "readByUserIds": [name_of(user)] if shown.get("isRead") else [],
@@ -210,11 +211,12 @@ def _own(named: Sequence[dict[str, Any]], user: User) -> list[dict[str, Any]]:
 def _without_addresses(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what variables stand for, of users the ids and names."""
     return {
-        name: {part: value[part] for part in ("userId", "name") if part in value}
-        if isinstance(value, dict)
-        else value
-        for name, value in values.items()
+        name: _without_address(value) if isinstance(value, dict) else value for name, value in values.items()
     }
+
+
+def _without_address(somebody: Mapping[str, Any]) -> dict[str, Any]:
+    return {part: somebody[part] for part in ("userId", "name") if part in somebody}
 
 
 def show_notification(one: Notification, organization: str) -> VeltNotificationView:

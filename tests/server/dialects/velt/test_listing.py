@@ -320,7 +320,8 @@ TO_BOTH: dict[str, Any] = {
 
 async def test_a_user_is_shown_nobody_else_who_has_it(there: Acme, house: House, admin: Person) -> None:
     """Neither whom it concerns, nor who has read it, nor how to reach them; who has done something stays."""
-    await there.add("n-1", **TO_BOTH)
+    actor = {"userId": "ann", "name": "Ann Lee", "email": "ann@example.com"}
+    await there.add("n-1", **{**TO_BOTH, "actionUser": actor})
     await there.update({"id": "n-1", "readByUserIds": ["ben", "cleo"]})
     gateway = there.at(Velt.of(await house.token(admin, "gateway")))
     [row] = await gateway.get(userId="cleo")
